@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Character devices: majors, minors and the nodes in /dev (fs/char_dev.c, drivers/base/devtmpfs.c)."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+
+from attrs import define, field
+
+from harness.kernel.kernfs import KernfsDirectory, KernfsNode, KernfsRoot
+from harness.kernel.task import Caller
+from harness.kernel.vfs import OpenFile
+
+OpenMethod = Callable[["CharDevice", Caller, int], OpenFile]
+
+
+def makedev(major: int, minor: int) -> int:
+    """The user ABI's device number (glibc makedev)."""
+    return (major & 0xFFF) << 8 | (minor & 0xFF) | (major & ~0xFFF) << 32 | (minor & ~0xFF) << 12
+
+
+class CharDevice(KernfsNode):
+    """A character device node. ``open_method`` is its driver's open."""
+
+    __slots__ = ("_rdev", "open_method")
+
+    def __init__(
+        self, root: KernfsRoot, name: str, mode: int, rdev: int, open_method: OpenMethod
+    ) -> None:
+        super().__init__(root, name, stat.S_IFCHR | mode)
+        self._rdev = rdev
+        self.open_method = open_method
+
+    @property
+    def rdev(self) -> int:
+        """Major and minor as one number."""
+        return self._rdev
+
+    def open(self, caller: Caller, flags: int) -> OpenFile:
+        """chrdev_open: the driver's open method."""
+        return self.open_method(self, caller, flags)
+
+
+@define(eq=False)
+class Devices:
+    """Majors by name, and the tree /dev of one machine."""
+
+    root: KernfsRoot
+    next_major: int
+    majors: dict[str, int] = field(factory=dict)
+
+    def alloc_chrdev_region(self, name: str) -> int:
+        """A dynamic major for ``name``, from the top down (find_dynamic_major)."""
+        major = self.next_major
+        self.next_major -= 1
+        self.majors[name] = major
+        return major
+
+    def create_node(
+        self, name: str, rdev: int, open_method: OpenMethod, mode: int = 0o600
+    ) -> CharDevice:
+        """Make /dev/NAME and the directories above it (devtmpfs_create_node)."""
+        *directories, base = name.split("/")
+        directory = self.root.directory
+        for part in directories:
+            directory = directory.directory(part)
+        node = CharDevice(self.root, base, mode, rdev, open_method)
+        directory.add(node)
+        return node
+
+    def delete_node(self, name: str) -> None:
+        """Remove /dev/NAME, and directories that become empty (devtmpfs_delete_node)."""
+        *directories, base = name.split("/")
+        chain: list[KernfsDirectory] = [self.root.directory]
+        for part in directories:
+            chain.append(chain[-1].directory(part))
+        chain[-1].remove(base)
+        for parent, child in zip(reversed(chain[:-1]), reversed(chain), strict=False):
+            if child.children:
+                break
+            parent.remove(child.name)

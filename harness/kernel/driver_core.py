@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver core: buses, devices, drivers and how they find each other (drivers/base, 6.1)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from harness.kernel.errors import Errno
+from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.kstrtox import c_string, sysfs_streq
+from harness.kernel.power import POWER_GROUP, PowerState
+from harness.kernel.sysfs import (
+    Attribute,
+    AttributeGroup,
+    sysfs_create_file,
+    sysfs_create_group,
+    sysfs_create_groups,
+    sysfs_create_link,
+    sysfs_remove_link,
+)
+from harness.kernel.task import Caller
+from harness.kernel.uevents import kobject_synth_uevent
+from harness.uapi.fs import EPROBE_DEFER, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from harness.kernel.system import Kernel
+
+
+def driver_set_override(data: bytes) -> str | None:
+    """The new driver_override: None clears it. EINVAL from 4095 bytes (drivers/base/driver.c)."""
+    if len(data) >= PAGE_SIZE - 1:
+        raise Errno(errno.EINVAL)
+    name = c_string(data).split(b"\n", 1)[0]
+    return name.decode(errors="surrogateescape") or None
+
+
+class Device:
+    """An object with a directory in sysfs, usually on a bus (struct device).
+
+    Subclasses are the drivers' kinds of device. ``groups`` are the attributes; ``devtype`` is what
+    its uevent names.
+    """
+
+    devtype: str | None = None
+    groups: tuple[AttributeGroup, ...] = ()
+
+    def __init__(self, kernel: Kernel, name: str, bus: Bus | None, parent: Device | None) -> None:
+        self.kernel = kernel
+        self.name = name
+        self.bus = bus
+        self.parent = parent
+        self.driver: DeviceDriver | None = None
+        self.driver_data: Any = None
+        self.directory: KernfsDirectory | None = None
+        self.power = PowerState()
+
+    @property
+    def sysfs(self) -> KernfsDirectory:
+        """The device's directory; only while it is registered."""
+        if self.directory is None:
+            raise RuntimeError(f"{self.name} is not registered")
+        return self.directory
+
+    def devpath(self) -> str:
+        """The path below /sys, as uevents and udev name it."""
+        return self.sysfs.path().removeprefix("/sys")
+
+    def uevent_variables(self) -> dict[str, str]:
+        """What the ``uevent`` attribute shows and every uevent carries (dev_uevent)."""
+        variables = {}
+        if self.devtype is not None:
+            variables["DEVTYPE"] = self.devtype
+        if self.driver is not None:
+            variables["DRIVER"] = self.driver.name
+        if self.bus is not None:
+            variables.update(self.bus.uevent(self))
+        return variables
+
+    def uevent(self, action: str, **extra: str) -> None:
+        """Tell the world (kobject_uevent_env)."""
+        subsystem = {"SUBSYSTEM": self.bus.name} if self.bus is not None else {}
+        self.kernel.uevents.send(
+            action, self.devpath(), {**subsystem, **extra, **self.uevent_variables()}
+        )
+
+
+def uevent_show(device: Device, caller: Caller) -> str:
+    """drivers/base/core.c uevent_show."""
+    return "".join(f"{key}={value}\n" for key, value in device.uevent_variables().items())
+
+
+def uevent_store(device: Device, caller: Caller, data: bytes) -> None:
+    """drivers/base/core.c uevent_store."""
+    kobject_synth_uevent(data, lambda action, extra: device.uevent(action, **extra))
+
+
+dev_attr_uevent = Attribute("uevent", 0o644, uevent_show, uevent_store)
+
+
+class DeviceDriver:
+    """A driver on a bus (struct device_driver). ``probe`` raises Errno to refuse a device."""
+
+    name: str
+    groups: tuple[AttributeGroup, ...] = ()
+
+    def __init__(self, kernel: Kernel, bus: Bus, module: str | None = None) -> None:
+        self.kernel = kernel
+        self.bus = bus
+        self.module = module
+        self.devices: list[Device] = []
+        self.directory: KernfsDirectory | None = None
+
+    @property
+    def sysfs(self) -> KernfsDirectory:
+        """The driver's directory; only while it is registered."""
+        if self.directory is None:
+            raise RuntimeError(f"driver {self.name} is not registered")
+        return self.directory
+
+    def probe(self, device: Device) -> None:
+        """Take the device into service, or raise Errno."""
+
+    def remove(self, device: Device) -> None:
+        """Take the device out of service. Cannot fail."""
+
+
+class Bus:
+    """A bus (struct bus_type): devices, drivers, and which of them fit."""
+
+    #: Extra attributes of the bus directory, of each driver directory, of each device directory.
+    groups: tuple[AttributeGroup, ...] = ()
+    drv_groups: tuple[AttributeGroup, ...] = ()
+    dev_groups: tuple[AttributeGroup, ...] = ()
+
+    def __init__(self, kernel: Kernel, name: str) -> None:
+        self.kernel = kernel
+        self.name = name
+        self.devices: dict[str, Device] = {}
+        self.drivers: dict[str, DeviceDriver] = {}
+        self.drivers_autoprobe = True
+        self.directory: KernfsDirectory | None = None
+
+    @property
+    def sysfs(self) -> KernfsDirectory:
+        """The bus's directory; only while it is registered."""
+        if self.directory is None:
+            raise RuntimeError(f"bus {self.name} is not registered")
+        return self.directory
+
+    def match(self, device: Device, driver: DeviceDriver) -> bool:
+        """Whether ``driver`` may try ``device`` (bus->match)."""
+        raise NotImplementedError
+
+    def uevent(self, device: Device) -> dict[str, str]:
+        """The bus's own uevent variables (bus->uevent)."""
+        return {}
+
+    def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
+        """Claim DMA ownership before probe (bus->dma_configure); raises Errno."""
+
+    def find(self, data: bytes) -> Device:
+        """The device a write names, ignoring one newline; ENODEV (bus_find_device_by_name)."""
+        for name, device in self.devices.items():
+            if sysfs_streq(data, name):
+                return device
+        raise Errno(errno.ENODEV)
+
+
+# --- bus attributes: drivers/base/bus.c
+
+
+def drivers_autoprobe_show(bus: Bus, caller: Caller) -> str:
+    return f"{bus.drivers_autoprobe:d}\n"
+
+
+def drivers_autoprobe_store(bus: Bus, caller: Caller, data: bytes) -> None:
+    bus.drivers_autoprobe = data[:1] != b"0"
+
+
+def drivers_probe_store(bus: Bus, caller: Caller, data: bytes) -> None:
+    """Success whether or not a driver was found; EINVAL if trying failed before any probe."""
+    device = bus.find(data)
+    try:
+        if device.driver is None:  # bus_rescan_devices_helper
+            device_attach(device)
+    except Errno:
+        raise Errno(errno.EINVAL) from None
+
+
+def bus_uevent_store(bus: Bus, caller: Caller, data: bytes) -> None:
+    def send(action: str, extra: dict[str, str]) -> None:
+        bus.kernel.uevents.send(action, f"/bus/{bus.name}", {"SUBSYSTEM": "bus", **extra})
+
+    kobject_synth_uevent(data, send)
+
+
+_BUS_ATTRIBUTES = (
+    Attribute("uevent", 0o200, None, bus_uevent_store),
+    Attribute("drivers_probe", 0o200, None, drivers_probe_store),
+    Attribute("drivers_autoprobe", 0o644, drivers_autoprobe_show, drivers_autoprobe_store),
+)
+
+
+def bus_register(bus: Bus) -> None:
+    """Make /sys/bus/NAME with its files, devices/ and drivers/ (bus_register)."""
+    kernel = bus.kernel
+    bus.directory = kernel.sysfs.directory("bus").directory(bus.name)
+    bus.directory.directory("devices")
+    bus.directory.directory("drivers")
+    for attribute in _BUS_ATTRIBUTES:
+        sysfs_create_file(bus.directory, bus, attribute)
+    sysfs_create_groups(bus.directory, bus, bus.groups)
+    kernel.buses[bus.name] = bus
+    kernel.uevents.send("add", f"/bus/{bus.name}", {"SUBSYSTEM": "bus"})
+
+
+# --- driver attributes: drivers/base/bus.c
+
+
+def bind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
+    """ENODEV unknown or no match, then device_driver_attach."""
+    device = driver.bus.find(data)
+    if not driver.bus.match(device, driver):
+        raise Errno(errno.ENODEV)
+    device_driver_attach(driver, device)
+
+
+def unbind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
+    """ENODEV unless the device is bound to this very driver."""
+    device = driver.bus.find(data)
+    if device.driver is not driver:
+        raise Errno(errno.ENODEV)
+    device_release_driver(device)
+
+
+def driver_uevent_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
+    def send(action: str, extra: dict[str, str]) -> None:
+        path = f"/bus/{driver.bus.name}/drivers/{driver.name}"
+        driver.kernel.uevents.send(action, path, {"SUBSYSTEM": "drivers", **extra})
+
+    kobject_synth_uevent(data, send)
+
+
+_DRIVER_ATTRIBUTES = (
+    Attribute("uevent", 0o200, None, driver_uevent_store),
+    Attribute("unbind", 0o200, None, unbind_store),
+    Attribute("bind", 0o200, None, bind_store),
+)
+
+
+def driver_register(driver: DeviceDriver) -> None:
+    """Make the driver's directory and try it on every device of the bus (bus_add_driver)."""
+    bus = driver.bus
+    driver.directory = bus.sysfs.directory("drivers").directory(driver.name)
+    bus.drivers[driver.name] = driver
+    if bus.drivers_autoprobe:
+        for device in list(bus.devices.values()):
+            _driver_attach(device, driver)
+    if driver.module is not None:
+        _module_add_driver(driver, driver.module)
+    for attribute in _DRIVER_ATTRIBUTES:
+        sysfs_create_file(driver.directory, driver, attribute)
+    sysfs_create_groups(driver.directory, driver, (*bus.drv_groups, *driver.groups))
+    path = f"/bus/{bus.name}/drivers/{driver.name}"
+    driver.kernel.uevents.send("add", path, {"SUBSYSTEM": "drivers"})
+
+
+def _module_add_driver(driver: DeviceDriver, module: str) -> None:
+    """The links between a driver and its module (drivers/base/module.c)."""
+    directory = driver.kernel.sysfs.directory("module").directory(module)
+    sysfs_create_link(driver.sysfs, directory, "module")
+    sysfs_create_link(
+        directory.directory("drivers"), driver.sysfs, f"{driver.bus.name}:{driver.name}"
+    )
+
+
+def _driver_attach(device: Device, driver: DeviceDriver) -> None:
+    """Try a new driver on one device; failures do not count (__driver_attach)."""
+    if not driver.bus.match(device, driver):
+        return
+    try:
+        driver_probe_device(driver, device)
+    except Errno:
+        return
+
+
+# --- probing: drivers/base/dd.c
+
+
+class ProbeFailed(Errno):
+    """The driver's own probe refused, as opposed to what was checked before it was asked."""
+
+
+def driver_probe_device(driver: DeviceDriver, device: Device) -> None:
+    """ENODEV not registered, EBUSY bound, else what really_probe says (__driver_probe_device)."""
+    if device.directory is None:
+        raise Errno(errno.ENODEV)
+    if device.driver is not None:
+        raise Errno(errno.EBUSY)
+    _really_probe(device, driver)
+
+
+def _really_probe(device: Device, driver: DeviceDriver) -> None:
+    device.driver = driver
+    try:
+        driver.bus.dma_configure(device, driver)
+        sysfs_create_link(driver.sysfs, device.sysfs, device.name)
+        sysfs_create_link(device.sysfs, driver.sysfs, "driver")
+        try:
+            driver.probe(device)
+        except Errno as error:
+            _driver_sysfs_remove(device, driver)
+            failed = ProbeFailed(error.errno)
+            raise failed.with_traceback(error.__traceback__) from None
+    except Errno:
+        device.driver = None
+        device.driver_data = None
+        raise
+    driver.devices.append(device)
+    device.uevent("bind")  # driver_bound
+
+
+def _driver_sysfs_remove(device: Device, driver: DeviceDriver) -> None:
+    sysfs_remove_link(device.sysfs, "driver")
+    sysfs_remove_link(driver.sysfs, device.name)
+
+
+def device_driver_attach(driver: DeviceDriver, device: Device) -> None:
+    """Bind by hand; a deferral becomes EAGAIN (device_driver_attach)."""
+    try:
+        driver_probe_device(driver, device)
+    except Errno as error:
+        if error.errno == EPROBE_DEFER:
+            error.errno = errno.EAGAIN
+        raise
+
+
+def device_attach(device: Device) -> bool:
+    """Try all drivers in order until one takes the device; probe failures are passed over.
+
+    Raises what failed before a probe was tried (__device_attach, __device_attach_driver).
+    """
+    if device.bus is None:
+        return False
+    for driver in device.bus.drivers.values():
+        if not device.bus.match(device, driver):
+            continue
+        try:
+            driver_probe_device(driver, device)
+        except ProbeFailed:
+            continue
+        return True
+    return False
+
+
+def device_release_driver(device: Device) -> None:
+    """Unbind, if bound (__device_release_driver)."""
+    driver = device.driver
+    if driver is None:
+        return
+    _driver_sysfs_remove(device, driver)
+    driver.remove(device)
+    device.driver = None
+    device.driver_data = None
+    driver.devices.remove(device)
+    device.uevent("unbind")
+
+
+# --- devices: drivers/base/core.c
+
+
+def device_add(device: Device, directory: KernfsDirectory | None = None) -> None:
+    """Register a device: tree first, then the add event, then probing (device_add).
+
+    ``directory`` is where to make the device's own directory, by default its parent's.
+    """
+    kernel = device.kernel
+    if directory is None:
+        directory = device.parent.sysfs if device.parent else kernel.sysfs.directory("devices")
+    node = KernfsDirectory(directory.root, device.name)
+    directory.add(node)
+    device.directory = node
+    sysfs_create_file(node, device, dev_attr_uevent)
+    sysfs_create_groups(node, device, device.groups)
+    bus = device.bus
+    if bus is not None:  # bus_add_device
+        sysfs_create_groups(node, device, bus.dev_groups)
+        sysfs_create_link(bus.sysfs.directory("devices"), node, device.name)
+        sysfs_create_link(node, bus.sysfs, "subsystem")
+        bus.devices[device.name] = device
+    sysfs_create_group(node, device.power, POWER_GROUP)  # dpm_sysfs_add
+    device.uevent("add")
+    if bus is not None and bus.drivers_autoprobe:  # bus_probe_device
+        try:
+            device_attach(device)
+        except Errno:
+            return
+
+
+def device_del(device: Device) -> None:
+    """Unregister: the driver lets go, then the tree, then the remove event (device_del)."""
+    bus = device.bus
+    if bus is not None:
+        sysfs_remove_link(bus.sysfs.directory("devices"), device.name)
+        bus.devices.pop(device.name, None)
+    device_release_driver(device)
+    node = device.sysfs
+    event = (device.devpath(), device.uevent_variables())
+    if isinstance(node.parent, KernfsDirectory):
+        node.parent.remove(node.name)
+    device.directory = None
+    subsystem = {"SUBSYSTEM": bus.name} if bus is not None else {}
+    device.kernel.uevents.send("remove", event[0], {**subsystem, **event[1]})

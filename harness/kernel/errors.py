@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one exception of the fake kernel: an error number."""
+
+from __future__ import annotations
+
+import errno as _errno
+
+from harness.uapi.fs import ENOTSUPP, EPROBE_DEFER
+
+_INTERNAL = {EPROBE_DEFER: "EPROBE_DEFER", ENOTSUPP: "ENOTSUPP"}
+
+
+def errno_name(number: int) -> str:
+    """``13`` -> ``"EACCES"``; kernel-internal numbers have their kernel name, others are decimal."""
+    return _errno.errorcode.get(number) or _INTERNAL.get(number) or str(number)
+
+
+class Errno(Exception):
+    """A system call ends with this (positive) error number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.errno = number
+
+    def __str__(self) -> str:
+        return errno_name(self.errno)

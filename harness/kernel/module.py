@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules: what registers buses, drivers and nodes, and how /sys/module shows them.
+
+A :class:`Module` of ours and a user's come through the same table (entry point group
+``uapi_harness.modules``); a machine file names modules, never Python to import.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from harness.kernel.errors import Errno
+from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.kstrtox import kstrtobool
+from harness.kernel.sysfs import Attribute, sysfs_create_file, sysfs_create_link
+from harness.kernel.task import Caller
+from harness.kernel.uevents import kobject_synth_uevent
+
+if TYPE_CHECKING:
+    from harness.kernel.system import Kernel
+
+
+@frozen
+class Module:
+    """A kernel module as a machine file names it.
+
+    ``init(kernel)`` registers what the module brings, as module_init does; ``depends`` are loaded
+    first. ``suites`` names the conformance suites about it.
+    """
+
+    name: str
+    init: Callable[[Kernel], None]
+    depends: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class BoolParameter:
+    """A bool module parameter (param_ops_bool)."""
+
+    name: str
+    value: bool
+    mode: int = 0o644
+
+
+@define(eq=False)
+class LoadedModule:
+    """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them."""
+
+    kernel: Kernel
+    name: str
+    coresize: int = 0
+    version: str | None = None
+    srcversion: str | None = None
+    parameters: Mapping[str, BoolParameter] = field(factory=dict)
+    holders: list[str] = field(factory=list)
+    references: int = 0
+
+
+def param_attr_show(parameter: BoolParameter, caller: Caller) -> str:
+    return "Y\n" if parameter.value else "N\n"
+
+
+def param_attr_store(parameter: BoolParameter, caller: Caller, data: bytes) -> None:
+    """param_set_bool; EINVAL for what is no boolean."""
+    parameter.value = kstrtobool(data)
+
+
+def module_uevent_store(module: LoadedModule, caller: Caller, data: bytes) -> None:
+    """store_uevent of kernel/params.c."""
+
+    def send(action: str, extra: dict[str, str]) -> None:
+        path = f"/module/{module.name}"
+        module.kernel.uevents.send(action, path, {"SUBSYSTEM": "module", **extra})
+
+    kobject_synth_uevent(data, send)
+
+
+def _attributes(module: LoadedModule) -> list[Attribute]:
+    def text(name: str, value: Callable[[LoadedModule], object]) -> Attribute:
+        return Attribute(name, 0o444, lambda module, caller: f"{value(module)}\n")
+
+    attributes = [
+        text("coresize", lambda module: module.coresize),
+        text("initsize", lambda module: 0),
+        text("initstate", lambda module: "live"),
+        text("refcnt", lambda module: module.references),
+        text("taint", lambda module: ""),
+        Attribute("uevent", 0o200, None, module_uevent_store),
+    ]
+    if module.version is not None:
+        attributes.append(text("version", lambda module: module.version))
+    if module.srcversion is not None:
+        attributes.append(text("srcversion", lambda module: module.srcversion))
+    return attributes
+
+
+def mod_sysfs_setup(module: LoadedModule) -> KernfsDirectory:
+    """Make /sys/module/NAME; EEXIST if it is there (kernel/module/sysfs.c, 6.1)."""
+    modules = module.kernel.sysfs.directory("module")
+    if module.name in modules.children:
+        raise Errno(errno.EEXIST)
+    directory = modules.directory(module.name)
+    for attribute in _attributes(module):
+        sysfs_create_file(directory, module, attribute)
+    directory.directory("holders")
+    if module.parameters:
+        parameters = directory.directory("parameters")
+        for parameter in module.parameters.values():
+            attribute = Attribute(parameter.name, parameter.mode, param_attr_show, param_attr_store)
+            sysfs_create_file(parameters, parameter, attribute)
+    module.kernel.uevents.send("add", f"/module/{module.name}", {"SUBSYSTEM": "module"})
+    return directory
+
+
+def add_usage(user: KernfsDirectory, used: LoadedModule) -> None:
+    """``user`` depends on ``used``: one more reference and a link in holders/."""
+    holders = used.kernel.sysfs.directory("module").directory(used.name).directory("holders")
+    sysfs_create_link(holders, user, user.name)
+    used.references += 1

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running fake kernel: its trees, lock, clock, trace, uevents and loaded modules.
+
+Every call of a program comes in through :meth:`Kernel.call`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.kernel import vfs
+from harness.kernel.chardev import Devices
+from harness.kernel.clock import Clock, VirtualClock
+from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
+from harness.kernel.profile import KernelSection, Profile
+from harness.kernel.task import Caller
+from harness.kernel.trace import Event, Trace
+from harness.kernel.uevents import Uevents
+from harness.kernel.wait import Scheduler
+
+if TYPE_CHECKING:
+    from harness.kernel.driver_core import Bus
+    from harness.kernel.module import LoadedModule
+
+#: Node operations by name: the virtual file system's checks and then the node's own.
+NODE_OPERATIONS = {
+    "lookup": vfs.vfs_lookup,
+    "readdir": vfs.vfs_readdir,
+    "getattr": vfs.vfs_getattr,
+    "setattr": vfs.vfs_setattr,
+    "permission": vfs.vfs_permission,
+    "readlink": vfs.vfs_readlink,
+    "create": vfs.vfs_create,
+    "mkdir": vfs.vfs_mkdir,
+    "rmdir": vfs.vfs_rmdir,
+    "mknod": vfs.vfs_mknod,
+    "link": vfs.vfs_link,
+    "symlink": vfs.vfs_symlink,
+    "unlink": vfs.vfs_unlink,
+    "rename": vfs.vfs_rename,
+    "open": vfs.vfs_open,
+}
+#: File operations by name, methods of the open file; release takes no caller and goes first.
+FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
+
+
+class Kernel:
+    """The fake kernel of one machine."""
+
+    def __init__(self, profile: Profile, clock: Clock | None = None, seed: int = 0) -> None:
+        self.profile = profile
+        self.section = profile.section("kernel", KernelSection)
+        self.scheduler = Scheduler()
+        self.clock: Clock = clock if clock is not None else VirtualClock()
+        self.seed = seed
+        self.trace = Trace()
+        self.uevents = Uevents()
+        self.uevents.subscribers.append(
+            lambda event: self.trace.emit("uevent", event.devpath, event.action)
+        )
+        self._sys = KernfsRoot("sys")
+        self._dev = KernfsRoot("dev")
+        self.roots = {"sys": self._sys, "dev": self._dev}
+        self._top = KernfsRoot("").directory
+        for root in self.roots.values():
+            self._top.add(root.directory)
+        self.devices = Devices(self._dev, self.section.chrdev_major)
+        self.buses: dict[str, Bus] = {}
+        self.modules: dict[str, LoadedModule] = {}
+
+    @property
+    def root(self) -> vfs.Node:
+        """The directory whose children sys and dev are what a mount shows."""
+        return self._top
+
+    @property
+    def sysfs(self) -> KernfsDirectory:
+        """The directory /sys."""
+        return self._sys.directory
+
+    def call(self, caller: Caller, operation: str, target: Any, *arguments: Any) -> Any:
+        """One call of a program, under the machine's lock.
+
+        ``target`` is a Node for the operations of NODE_OPERATIONS and an OpenFile for those of
+        FILE_OPERATIONS. Raises Errno.
+        """
+        with self.scheduler.lock:
+            if self.trace.observers:
+                return self._observed(caller, operation, target, arguments)
+            function = NODE_OPERATIONS.get(operation)
+            if function is not None:
+                return function(caller, target, *arguments)  # type: ignore[operator]
+            return getattr(target, operation)(caller, *arguments)
+
+    def _observed(
+        self, caller: Caller, operation: str, target: Any, arguments: tuple[Any, ...]
+    ) -> Any:
+        node = target.node if isinstance(target, vfs.OpenFile) else target
+        event = Event(operation, node.path(), arguments, caller.task)
+        function = NODE_OPERATIONS.get(operation)
+        if function is not None:
+            event.decided_by = function.__name__
+            return self.trace.observe(
+                event,
+                lambda: function(caller, target, *arguments),  # type: ignore[operator]
+            )
+        event.decided_by = target.decider(operation)
+        return self.trace.observe(event, lambda: getattr(target, operation)(caller, *arguments))
+
+    def release(self, open_file: vfs.OpenFile) -> None:
+        """The last reference to an open file is gone."""
+        with self.scheduler.lock:
+            if self.trace.observers:
+                event = Event("release", open_file.node.path(), ())
+                self.trace.observe(event, open_file.release)
+            else:
+                open_file.release()
+
+    def walk(self, caller: Caller, path: str, *, follow: bool = True) -> vfs.Node:
+        """The node at an absolute ``path``, through links (link_path_walk). Raises Errno."""
+        return vfs.path_walk(self, caller, path, follow=follow)
+
+    def leaks(self) -> list[str]:
+        """Paths of attributes that are still open: empty once all programs are gone."""
+        found = []
+        for root in self.roots.values():
+            pending: list[vfs.Node] = [root.directory]
+            while pending:
+                node = pending.pop()
+                if isinstance(node, KernfsDirectory):
+                    pending.extend(node.children.values())
+                elif getattr(node, "open_count", 0):
+                    found.append(node.path())
+        return sorted(found)
