@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
@@ -44,8 +46,18 @@ NODE_OPERATIONS = {
 FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
 
 
+@frozen
+class Cpu:
+    """What drivers ask of the processor (boot_cpu_has)."""
+
+    movdir64b: bool = True
+    enqcmd: bool = True
+
+
 class Kernel:
     """The fake kernel of one machine."""
+
+    cpu = Cpu()
 
     def __init__(self, profile: Profile, clock: Clock | None = None, seed: int = 0) -> None:
         self.profile = profile
