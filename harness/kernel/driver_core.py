@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from harness.kernel.chardev import OpenMethod, makedev
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.kstrtox import c_string, sysfs_streq
@@ -44,6 +46,11 @@ class Device:
 
     devtype: str | None = None
     groups: tuple[AttributeGroup, ...] = ()
+    #: Major and minor of a device with a node in /dev, the node's mode and its open method.
+    devt: tuple[int, int] | None = None
+    devmode: int = 0o600
+    open_method: OpenMethod | None = None
+    device_class: DeviceClass | None = None
 
     def __init__(self, kernel: Kernel, name: str, bus: Bus | None, parent: Device | None) -> None:
         self.kernel = kernel
@@ -62,13 +69,28 @@ class Device:
             raise RuntimeError(f"{self.name} is not registered")
         return self.directory
 
+    @property
+    def devname(self) -> str:
+        """The node's path below /dev: ``!`` in a device's name stands for ``/`` (device_get_devnode)."""
+        return self.name.replace("!", "/")
+
+    @property
+    def subsystem(self) -> Bus | DeviceClass | None:
+        """What the ``subsystem`` link shows."""
+        return self.bus if self.bus is not None else self.device_class
+
     def devpath(self) -> str:
         """The path below /sys, as uevents and udev name it."""
         return self.sysfs.path().removeprefix("/sys")
 
     def uevent_variables(self) -> dict[str, str]:
         """What the ``uevent`` attribute shows and every uevent carries (dev_uevent)."""
-        variables = {}
+        variables: dict[str, str] = {}
+        if self.devt is not None:
+            major, minor = self.devt
+            variables.update(MAJOR=str(major), MINOR=str(minor), DEVNAME=self.devname)
+            if self.devmode != 0o600:
+                variables["DEVMODE"] = f"{self.devmode:#o}".replace("0o", "0")
         if self.devtype is not None:
             variables["DEVTYPE"] = self.devtype
         if self.driver is not None:
@@ -79,7 +101,7 @@ class Device:
 
     def uevent(self, action: str, **extra: str) -> None:
         """Tell the world (kobject_uevent_env)."""
-        subsystem = {"SUBSYSTEM": self.bus.name} if self.bus is not None else {}
+        subsystem = {"SUBSYSTEM": self.subsystem.name} if self.subsystem is not None else {}
         self.kernel.uevents.send(
             action, self.devpath(), {**subsystem, **extra, **self.uevent_variables()}
         )
@@ -95,6 +117,13 @@ def uevent_store(device: Device, caller: Caller, data: bytes) -> None:
     kobject_synth_uevent(data, lambda action, extra: device.uevent(action, **extra))
 
 
+def dev_show(device: Device, caller: Caller) -> str:
+    """drivers/base/core.c dev_show."""
+    major, minor = device.devt or (0, 0)
+    return f"{major}:{minor}\n"
+
+
+dev_attr_dev = Attribute("dev", 0o444, dev_show)
 dev_attr_uevent = Attribute("uevent", 0o644, uevent_show, uevent_store)
 
 
@@ -123,6 +152,19 @@ class DeviceDriver:
 
     def remove(self, device: Device) -> None:
         """Take the device out of service. Cannot fail."""
+
+
+class DeviceClass:
+    """A class of devices (struct class): /sys/class/NAME links to all of them."""
+
+    def __init__(self, kernel: Kernel, name: str) -> None:
+        self.kernel = kernel
+        self.name = name
+
+    @property
+    def sysfs(self) -> KernfsDirectory:
+        """/sys/class/NAME, made by the first to ask (class_register)."""
+        return self.kernel.sysfs.directory("class").directory(self.name)
 
 
 class Bus:
@@ -370,18 +412,55 @@ def device_release_driver(device: Device) -> None:
 # --- devices: drivers/base/core.c
 
 
+def _device_parent(device: Device) -> KernfsDirectory:
+    """Where the device's directory goes: below its parent, a class's in a directory of its own
+    there (get_device_parent)."""
+    devices = device.kernel.sysfs.directory("devices")
+    if device.device_class is None:
+        return device.parent.sysfs if device.parent is not None else devices
+    if device.parent is None:
+        return devices.directory("virtual").directory(device.device_class.name)
+    if device.parent.device_class is not None:
+        return device.parent.sysfs
+    return device.parent.sysfs.directory(device.device_class.name)
+
+
+def _add_devt(device: Device, node: KernfsDirectory) -> None:
+    """The ``dev`` file, /sys/dev/char and the node in /dev of a device that has a number."""
+    if device.devt is None or device.open_method is None:
+        return
+    major, minor = device.devt
+    sysfs_create_file(node, device, dev_attr_dev)
+    char = device.kernel.sysfs.directory("dev").directory("char")
+    sysfs_create_link(char, node, f"{major}:{minor}")
+    device.kernel.devices.create_node(
+        device.devname, makedev(major, minor), device.open_method, device.devmode
+    )
+
+
+def _remove_devt(device: Device) -> None:
+    if device.devt is None or device.open_method is None:
+        return
+    major, minor = device.devt
+    device.kernel.devices.delete_node(device.devname)
+    sysfs_remove_link(device.kernel.sysfs.directory("dev").directory("char"), f"{major}:{minor}")
+
+
 def device_add(device: Device, directory: KernfsDirectory | None = None) -> None:
     """Register a device: tree first, then the add event, then probing (device_add).
 
-    ``directory`` is where to make the device's own directory, by default its parent's.
+    ``directory`` is where to make the device's own directory, if not where get_device_parent says.
     """
-    kernel = device.kernel
-    if directory is None:
-        directory = device.parent.sysfs if device.parent else kernel.sysfs.directory("devices")
-    node = KernfsDirectory(directory.root, device.name)
-    directory.add(node)
+    parent = directory if directory is not None else _device_parent(device)
+    node = KernfsDirectory(parent.root, device.name)
+    parent.add(node)
     device.directory = node
     sysfs_create_file(node, device, dev_attr_uevent)
+    if device.device_class is not None:  # device_add_class_symlinks
+        sysfs_create_link(node, device.device_class.sysfs, "subsystem")
+        if device.parent is not None:
+            sysfs_create_link(node, device.parent.sysfs, "device")
+        sysfs_create_link(device.device_class.sysfs, node, device.name)
     sysfs_create_groups(node, device, device.groups)
     bus = device.bus
     if bus is not None:  # bus_add_device
@@ -390,25 +469,34 @@ def device_add(device: Device, directory: KernfsDirectory | None = None) -> None
         sysfs_create_link(node, bus.sysfs, "subsystem")
         bus.devices[device.name] = device
     sysfs_create_group(node, device.power, POWER_GROUP)  # dpm_sysfs_add
+    _add_devt(device, node)
     device.uevent("add")
     if bus is not None and bus.drivers_autoprobe:  # bus_probe_device
-        try:
+        with suppress(Errno):
             device_attach(device)
-        except Errno:
-            return
 
 
 def device_del(device: Device) -> None:
-    """Unregister: the driver lets go, then the tree, then the remove event (device_del)."""
+    """Unregister: the driver lets go, then the remove event, then the tree goes (device_del)."""
+    _remove_devt(device)
+    node = device.sysfs
+    if device.device_class is not None:
+        sysfs_remove_link(device.device_class.sysfs, device.name)
     bus = device.bus
-    if bus is not None:
+    if bus is not None:  # bus_remove_device
+        sysfs_remove_link(node, "subsystem")
         sysfs_remove_link(bus.sysfs.directory("devices"), device.name)
         bus.devices.pop(device.name, None)
-    device_release_driver(device)
-    node = device.sysfs
-    event = (device.devpath(), device.uevent_variables())
-    if isinstance(node.parent, KernfsDirectory):
-        node.parent.remove(node.name)
+        device_release_driver(device)
+    device.uevent("remove")
+    _remove_directory(node, glue=device.device_class is not None)
     device.directory = None
-    subsystem = {"SUBSYSTEM": bus.name} if bus is not None else {}
-    device.kernel.uevents.send("remove", event[0], {**subsystem, **event[1]})
+
+
+def _remove_directory(node: KernfsDirectory, *, glue: bool) -> None:
+    """Remove a device's directory, and the class's own above it if that is now empty."""
+    parent = node.parent
+    assert isinstance(parent, KernfsDirectory)
+    parent.remove(node.name)
+    if glue and not parent.children and isinstance(parent.parent, KernfsDirectory):
+        parent.parent.remove(parent.name)
