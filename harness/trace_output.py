@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--trace``: one line for each call of a program, with result, errno and who decided."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from harness.kernel.errors import errno_name
+from harness.kernel.trace import Event, Trace
+from harness.uapi.fs import O_ACCMODE
+
+#: Path lookups and the like that every system call is full of; strace does not show them either.
+_QUIET = frozenset({"lookup", "getattr", "readlink", "permission"})
+_TEXT_LIMIT = 64
+_ACCESS = {0: "O_RDONLY", 1: "O_WRONLY", 2: "O_RDWR"}
+_FLAGS = {
+    0o100: "O_CREAT",
+    0o200: "O_EXCL",
+    0o1000: "O_TRUNC",
+    0o2000: "O_APPEND",
+    0o4000: "O_NONBLOCK",
+    0o200000: "O_DIRECTORY",
+    0o400000: "O_NOFOLLOW",
+    0o2000000: "O_CLOEXEC",
+}
+
+
+def open_flags(flags: int) -> str:
+    """``1`` -> ``O_WRONLY``; unknown bits in octal at the end."""
+    names = [_ACCESS.get(flags & O_ACCMODE, "O_ACCMODE")]
+    rest = flags & ~O_ACCMODE & ~0o100000  # O_LARGEFILE says nothing
+    for bit, name in _FLAGS.items():
+        if rest & bit:
+            names.append(name)
+            rest &= ~bit
+    if rest:
+        names.append(f"{rest:#o}")
+    return "|".join(names)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bytes):
+        shown = repr(value[:_TEXT_LIMIT])[1:]
+        return f"{shown}..." if len(value) > _TEXT_LIMIT else shown
+    if isinstance(value, str):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return f"[{len(value)}]"
+    return type(value).__name__
+
+
+def _arguments(event: Event) -> str:
+    if event.operation == "open":
+        return f", {open_flags(event.arguments[0])}"
+    if event.operation == "ioctl":
+        command, argument = event.arguments
+        return f", {command:#x}, {argument:#x}"
+    return "".join(f", {_value(argument)}" for argument in event.arguments)
+
+
+def _result(event: Event) -> str:
+    if event.errno:
+        return f"-1 {errno_name(event.errno)}"
+    if event.result is None or event.operation in ("open", "lookup"):
+        return "0"
+    return _value(event.result)
+
+
+def trace_line(event: Event) -> str:
+    """``[pid comm] operation(path, arguments) = result <kernel function>``."""
+    who = f"[{event.task.pid} {event.task.comm}] " if event.task is not None else "[kernel] "
+    line = f"{who}{event.operation}({event.object}{_arguments(event)}) = {_result(event)}"
+    return f"{line} <{event.decided_by}>" if event.decided_by else line
+
+
+class TraceOutput:
+    """An observer that writes lines; failed lookups are shown, since they explain ENOENT."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def before(self, event: Event) -> Callable[[], Any] | None:
+        """Only watches."""
+        return None
+
+    def after(self, event: Event) -> None:
+        """One line, unless the operation is a step that programs do not ask for by itself."""
+        if event.operation in _QUIET and not event.errno:
+            return
+        self._stream.write(trace_line(event) + "\n")
+        self._stream.flush()
+
+    @staticmethod
+    @contextmanager
+    def to(destination: str | None, trace: Trace) -> Iterator[None]:
+        """Observe ``trace`` into a file, ``-`` for stderr, None for not at all. Raises OSError."""
+        if destination is None:
+            yield
+            return
+        with open(1 if destination == "/dev/stdout" else destination, "w") if (
+            destination != "-"
+        ) else _borrowed(sys.stderr) as stream:
+            observer = TraceOutput(stream)
+            trace.observers.append(observer)
+            try:
+                yield
+            finally:
+                trace.observers.remove(observer)
+
+
+@contextmanager
+def _borrowed(stream: TextIO) -> Iterator[TextIO]:
+    yield stream
