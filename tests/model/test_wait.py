@@ -17,11 +17,10 @@ class Blocked:
     def __init__(self, timeout=None):
         self.scheduler = Scheduler()
         self.queue = WaitQueue()
-        self.caller = LocalCaller()
         self.ready = False
         self.result = None
         self.entered = threading.Event()
-        self.caller.__class__ = _announcing(self.entered)
+        self.caller = _announcing(self.entered)()
         self.thread = threading.Thread(target=self._run, args=(timeout,))
         self.thread.start()
         self.entered.wait(10)
