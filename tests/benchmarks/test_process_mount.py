@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process mount against tmpfs, native calls, a minimal C libfuse server and umockdev."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import CPU, Loop, compare
+
+from harness.machine import load_machine
+
+BULK = 3000
+PROGRAM = "/bin/true"
+
+
+@contextlib.contextmanager
+def looping(arguments, count=BULK):
+    loop = Loop(arguments, count)
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def device():
+    """The path of dsa0 in the machine that is measured."""
+    machine = load_machine("spr-2s")
+    return os.path.normpath(f"/sys/bus/dsa/devices/{machine.readlink('/sys/bus/dsa/devices/dsa0')}")
+
+
+@pytest.fixture(scope="session")
+def tmpfs_copy(tmp_path_factory):
+    """The machine's /sys as plain files in a tmpfs."""
+    root = f"/dev/shm/uapi-harness-bench-{os.getpid()}"
+    for path, node in load_machine("spr-2s").tree("/sys").items():
+        copy = root + path
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        if "link" in node:
+            os.symlink(node["link"], copy)
+        elif "dir" in node:
+            os.makedirs(copy, exist_ok=True)
+        else:
+            with open(copy, "w") as file:
+                file.write(node.get("text", ""))
+    yield root
+    shutil.rmtree(root)
+
+
+ATTRIBUTE_MODES = ("ocr", "stat", "access")
+
+
+@pytest.mark.parametrize("mode", ATTRIBUTE_MODES)
+def test_attribute_on_tmpfs(measure, build, tmpfs_copy, device, mode):
+    with looping([build("loop"), mode, f"{tmpfs_copy}{device}/state"]) as loop:
+        measure(f"{mode}: tmpfs", loop, BULK)
+
+
+@pytest.mark.parametrize("mode", ATTRIBUTE_MODES)
+def test_attribute_in_a_machine(measure, build, uapi_run, device, mode):
+    with looping([*uapi_run, build("loop"), mode, f"{device}/state"]) as loop:
+        measure(f"{mode}: machine", loop, BULK)
+
+
+def test_attribute_of_c_libfuse(measure, build, tmp_path):
+    config = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True
+    )
+    if config.returncode:
+        pytest.skip("no libfuse3-dev")
+    server = build("peer", *config.stdout.split())
+    mount = tmp_path / "peer"
+    mount.mkdir()
+    process = subprocess.Popen(
+        ["unshare", "-Urm", "--kill-child", "sh", "-c", PEER, CPU, server, mount, build("loop")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+
+        def loop():
+            process.stdin.write(b"%d\n" % BULK)
+            process.stdin.flush()
+            assert process.stdout.readline() == b"done\n"
+
+        measure("ocr: C libfuse", loop, BULK)
+    finally:
+        process.communicate(timeout=30)
+
+
+#: Mount the peer in a namespace of its own, so that no fusermount is needed and nothing is left.
+PEER = """
+taskset -c $0 "$1" -f -s "$2" & peer=$!
+while ! [ -e "$2/directory/attribute" ]; do :; done
+taskset -c $0 "$3" ocr "$2/directory/attribute"
+kill $peer
+"""
+
+
+@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "start"])
+@pytest.mark.parametrize("where", ["native", "machine"])
+def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
+    file = tmp_path / "file"
+    file.write_bytes(bytes(4096))
+    target, count = (PROGRAM, 200) if mode == "start" else (str(file), 30000)
+    prefix = uapi_run if where == "machine" else []
+    with looping([*prefix, build("loop"), mode, target], count) as loop:
+        measure(f"{mode}: {where}", loop, count)
+
+
+ACCEL = ["accel-config", "list", "-i"]
+
+
+def _accel_config(measure, name, prefix):
+    if shutil.which("accel-config") is None:
+        pytest.skip("no accel-config")
+    script = "while read n; do while [ $n -gt 0 ]; do accel-config list -i >/dev/null || exit; "
+    script += "n=$((n-1)); done; echo done; done"
+    with looping([*prefix, "sh", "-c", script], 20) as loop:
+        measure(f"accel-config: {name}", loop, 20, rounds=5)
+
+
+def test_accel_config_in_a_machine(measure, uapi_run):
+    _accel_config(measure, "machine", uapi_run)
+
+
+def test_accel_config_on_tmpfs(measure, tmpfs_copy):
+    over = f'mount --rbind {tmpfs_copy}/sys /sys && exec "$@"'
+    _accel_config(measure, "tmpfs", ["unshare", "-Urm", "sh", "-c", over, "sh"])
+
+
+def _start(prefix):
+    return lambda: subprocess.run(["taskset", "-c", CPU, *prefix, PROGRAM], check=True)
+
+
+def test_start_of_a_machine(measure, uapi_run):
+    measure("machine start: uapi-harness run", _start(uapi_run), 1)
+
+
+def test_start_of_umockdev(measure, tmp_path):
+    if shutil.which("umockdev-run") is None:
+        pytest.skip("no umockdev-run")
+    description = tmp_path / "one.umockdev"
+    description.write_text("P: /devices/dsa0\nE: SUBSYSTEM=dsa\nA: state=disabled\n")
+    measure(
+        "machine start: umockdev-run", _start(["umockdev-run", "-d", str(description), "--"]), 1
+    )
+
+
+def test_start_of_python(measure):
+    """What any Python command costs, for comparison."""
+    measure("machine start: python", _start([sys.executable, "-c", "", "--"]), 1)
+
+
+compare("open, read, close of an attribute against tmpfs", "ocr: machine", "ocr: tmpfs", 10)
+compare("the same against minimal C libfuse", "ocr: machine", "ocr: C libfuse", 1.4)
+compare("cached stat against tmpfs", "stat: machine", "stat: tmpfs", 1.3)
+compare("cached access against tmpfs", "access: machine", "access: tmpfs", 1.3)
+compare(
+    "accel-config list -i against tmpfs", "accel-config: machine", "accel-config: tmpfs", 6
+)
+compare(
+    "run -- true against umockdev-run",
+    "machine start: uapi-harness run",
+    "machine start: umockdev-run",
+    1,
+)
+compare("run -- true against python -c ''", "machine start: uapi-harness run", "machine start: python", 99)
+for _mode, _limit in (("read", 1.1), ("ioctl", 1.1), ("mmap", 1.1), ("start", 1.3)):
+    compare(f"{_mode} of what is not ours", f"{_mode}: machine", f"{_mode}: native", _limit)

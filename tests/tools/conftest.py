@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real programs in a fake machine, with the model open to assertions between them."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from harness.doctor import missing_for_process_mount
+from harness.machine import load_machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _process_mount():
+    reason = missing_for_process_mount()
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def need():
+    """Skip unless a program is installed."""
+
+    def need_it(program):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} here; fixtures/packages.yaml names its Debian package")
+
+    return need_it
+
+
+class Completed:
+    """What a program did: ``status``, ``out``, ``err``."""
+
+    def __init__(self, status, out, err):
+        self.status = status
+        self.out = out
+        self.err = err
+
+
+class Inside:
+    """A mounted machine. Calling it runs a program there and waits for it."""
+
+    def __init__(self, machine, mount):
+        self.machine = machine
+        self._mount = mount
+
+    def __call__(self, *command, status=0):
+        child = self._mount.popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = (data.decode() for data in child.communicate(timeout=60))
+        result = Completed(child.wait(), out, err)
+        assert status is None or result.status == status, f"{command}: {result.out}{result.err}"
+        return result
+
+
+@pytest.fixture
+def inside(request):
+    """``inside(name)`` is a fresh machine with a process mount for this test."""
+    from contextlib import ExitStack
+
+    from harness.mounts.process import ProcessMount
+
+    with ExitStack() as stack:
+
+        def mount(name, **options):
+            machine = load_machine(name, **options)
+            return Inside(machine, stack.enter_context(ProcessMount(machine)))
+
+        yield mount
+
+
+@pytest.fixture
+def command_line():
+    """Run ``uapi-harness`` itself."""
+
+    def run(*arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            **options,
+        )
+
+    return run
