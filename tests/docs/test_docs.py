@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents are true: links lead somewhere, commands work, what they list is what there is."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+#: Where pip put the command that the documents speak of.
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Set-up in front of a command is what tox has done already.
+_COMMAND = re.compile(r"(?:^|\.venv/bin/)(uapi-harness .*)$", re.MULTILINE)
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def anchors(text):
+    """The anchors that a forge makes of the headings of ``text``."""
+    headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links():
+    for document in DOCUMENTS:
+        for target in _LINK.findall(_FENCED.sub("", document.read_text())):
+            if "://" not in target:
+                yield pytest.param(document, target, id=f"{named(document)}-{target}")
+
+
+def commands():
+    for document in DOCUMENTS:
+        for block in _CONSOLE.findall(document.read_text()):
+            for line in _COMMAND.findall(block):
+                yield pytest.param(line, id=f"{named(document)}-{line.split('#')[0].strip()}")
+
+
+@pytest.mark.parametrize(("document", "target"), list(links()))
+def test_link_resolves(document, target):
+    path, _, anchor = target.partition("#")
+    destination = document.parent / path if path else document
+    assert destination.exists()
+    if anchor:
+        assert anchor in anchors(destination.read_text())
+
+
+def harness(words, folder):
+    # The tool is a script of the environment, and no shell is between it and the quoting shown.
+    return subprocess.run(
+        [SCRIPTS / words[0], *words[1:]],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def no_mount(tmp_path_factory):
+    """Why programs cannot run in a machine here; empty if they can."""
+    answer = harness(["uapi-harness", "run", "--", "true"], tmp_path_factory.mktemp("probe"))
+    return answer.stderr.strip() if answer.returncode == 125 else ""
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_command_works(line, tmp_path, no_mount):
+    words = shlex.split(line, comments=True)
+    runs = words[1] == "run"
+    if no_mount and (runs or "process" in words):
+        pytest.skip(no_mount)
+    if "accel-config" in words and shutil.which("accel-config") is None:
+        pytest.skip("accel-config is not installed; see fixtures/packages.yaml")
+    # The documents call the reader's own machine file by this name.
+    shutil.copy(ROOT / "sysfs_models" / "spr-2s.yaml", tmp_path / "my-machine.yaml")
+    answer = harness(words, tmp_path)
+    said = answer.stdout + answer.stderr
+    if runs:
+        # The program's own status is its affair (a user may be denied), never having run is ours.
+        assert answer.returncode not in (125, 126, 127), said
+    else:
+        # What doctor finds lacking here is no fault of the command.
+        assert answer.returncode in ((0, 1) if words[1] == "doctor" else (0,)), said
+
+
+def test_there_are_commands():
+    assert len(list(commands())) >= 5
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    (block,) = [block for block in _CONSOLE.findall(readme) if block.rstrip().endswith("tox")]
+    # The interpreter that CI has found stands for python3.
+    assert block.rstrip().replace("python3 ", '"$python" ') in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    required = list(project["project"]["dependencies"])
+    for group in project["dependency-groups"].values():
+        required += group
+    names = {re.match(r"[\w.-]+", requirement).group() for requirement in required}
+    reasons = (ROOT / "docs" / "decisions.md").read_text()
+    assert [name for name in sorted(names) if name not in reasons] == []
+
+
+def test_every_floor_that_is_drawn_exists():
+    table = (ROOT / "docs" / "architecture.md").read_text().partition("## Floors")[2]
+    first_cells = "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
+    drawn = re.findall(r"`(.*?)`", first_cells)
+    assert drawn
+    assert [name for name in drawn if not (ROOT / "harness" / name).exists()] == []
