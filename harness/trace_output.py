@@ -102,9 +102,11 @@ class TraceOutput:
         if destination is None:
             yield
             return
-        with open(1 if destination == "/dev/stdout" else destination, "w") if (
-            destination != "-"
-        ) else _borrowed(sys.stderr) as stream:
+        with (
+            open(1 if destination == "/dev/stdout" else destination, "w")
+            if (destination != "-")
+            else _borrowed(sys.stderr) as stream
+        ):
             observer = TraceOutput(stream)
             trace.observers.append(observer)
             try:

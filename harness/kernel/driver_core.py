@@ -99,6 +99,9 @@ class Device:
             variables.update(self.bus.uevent(self))
         return variables
 
+    def platform_notify(self) -> None:
+        """Link what firmware says of the device; its directory is new (device_platform_notify)."""
+
     def uevent(self, action: str, **extra: str) -> None:
         """Tell the world (kobject_uevent_env)."""
         subsystem = {"SUBSYSTEM": self.subsystem.name} if self.subsystem is not None else {}
@@ -201,6 +204,14 @@ class Bus:
     def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
         """Claim DMA ownership before probe (bus->dma_configure); raises Errno."""
 
+    def probe(self, device: Device, driver: DeviceDriver) -> None:
+        """Call the driver's probe (call_driver_probe); a bus may do more around it (bus->probe)."""
+        driver.probe(device)
+
+    def remove(self, device: Device, driver: DeviceDriver) -> None:
+        """Call the driver's remove (device_remove); a bus may do more around it (bus->remove)."""
+        driver.remove(device)
+
     def find(self, data: bytes) -> Device:
         """The device a write names, ignoring one newline; ENODEV (bus_find_device_by_name)."""
         for name, device in self.devices.items():
@@ -297,8 +308,7 @@ def driver_register(driver: DeviceDriver) -> None:
     driver.directory = bus.sysfs.directory("drivers").directory(driver.name)
     bus.drivers[driver.name] = driver
     if bus.drivers_autoprobe:
-        for device in list(bus.devices.values()):
-            _driver_attach(device, driver)
+        driver_attach(driver)
     if driver.module is not None:
         _module_add_driver(driver, driver.module)
     for attribute in _DRIVER_ATTRIBUTES:
@@ -317,14 +327,12 @@ def _module_add_driver(driver: DeviceDriver, module: str) -> None:
     )
 
 
-def _driver_attach(device: Device, driver: DeviceDriver) -> None:
-    """Try a new driver on one device; failures do not count (__driver_attach)."""
-    if not driver.bus.match(device, driver):
-        return
-    try:
-        driver_probe_device(driver, device)
-    except Errno:
-        return
+def driver_attach(driver: DeviceDriver) -> None:
+    """Try a driver on every device of its bus; failures do not count (driver_attach)."""
+    for device in list(driver.bus.devices.values()):
+        if driver.bus.match(device, driver):
+            with suppress(Errno):
+                driver_probe_device(driver, device)
 
 
 # --- probing: drivers/base/dd.c
@@ -350,7 +358,7 @@ def _really_probe(device: Device, driver: DeviceDriver) -> None:
         sysfs_create_link(driver.sysfs, device.sysfs, device.name)
         sysfs_create_link(device.sysfs, driver.sysfs, "driver")
         try:
-            driver.probe(device)
+            driver.bus.probe(device, driver)
         except Errno as error:
             _driver_sysfs_remove(device, driver)
             failed = ProbeFailed(error.errno)
@@ -402,7 +410,7 @@ def device_release_driver(device: Device) -> None:
     if driver is None:
         return
     _driver_sysfs_remove(device, driver)
-    driver.remove(device)
+    driver.bus.remove(device, driver)
     device.driver = None
     device.driver_data = None
     driver.devices.remove(device)
@@ -455,6 +463,7 @@ def device_add(device: Device, directory: KernfsDirectory | None = None) -> None
     node = KernfsDirectory(parent.root, device.name)
     parent.add(node)
     device.directory = node
+    device.platform_notify()
     sysfs_create_file(node, device, dev_attr_uevent)
     if device.device_class is not None:  # device_add_class_symlinks
         sysfs_create_link(node, device.device_class.sysfs, "subsystem")

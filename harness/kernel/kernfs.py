@@ -179,13 +179,13 @@ class KernfsLink(KernfsNode):
         if self.parent is None:
             raise Errno(errno.ENOENT)
         above = {id(node): depth for depth, node in enumerate(ancestors(self.parent))}
-        names: list[str] = []
-        node = self.target
-        while id(node) not in above:
+        names = [self.target.name]
+        node = self.target.parent
+        while node is not None and id(node) not in above:
             names.append(node.name)
-            if node.parent is None:
-                raise Errno(errno.ENOENT)
             node = node.parent
+        if node is None:
+            raise Errno(errno.ENOENT)
         return "../" * above[id(node)] + "/".join(reversed(names))
 
 

@@ -29,13 +29,15 @@ class Module:
     """A kernel module as a machine file names it.
 
     ``init(kernel)`` registers what the module brings, as module_init does; ``depends`` are loaded
-    first. ``suites`` names the conformance suites about it.
+    first. ``suites`` names the conformance suites about it. ``parameters()`` makes the module's
+    parameters for one machine; they are in /sys/module before ``init`` runs.
     """
 
     name: str
     init: Callable[[Kernel], None]
     depends: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
+    parameters: Callable[[], tuple[BoolParameter, ...]] = tuple
 
 
 @define(eq=False)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases: how a function becomes one, and how the suites are found.
+
+A case is a function in ``suites/SUITE/FILE.py`` with the decorator :func:`case`; its first argument
+is ``call``. Its id is ``SUITE/FILE::NAME``, with ``[ROW]`` behind it for each row of a
+:func:`param` table. Ids are stable: recorded results, known differences and reports key on them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Literal, TypeVar, get_args
+
+from attrs import define, field, frozen
+
+Evidence = Literal["kernel-run", "source", "document"]
+Function = TypeVar("Function", bound=Callable[..., None])
+
+DEFAULT_MACHINE = "qemu-q35-dsa"
+_DEFAULT_LIMIT = 20.0
+_LONG = 80
+#: How the names of recorded probes shorten values.
+_LONG_IN_PROBES = 20
+
+
+@frozen
+class Case:
+    """One case with its row filled in.
+
+    ``source`` is the kernel function, file and version (or document) that says what must happen;
+    ``evidence`` is what that alone is worth. ``golden`` are the recorded probes (``FILE:PROBE``)
+    that may have seen the same answer. ``profiles`` is empty for all; ``needs`` are features that
+    the target must have; ``limit`` is in seconds.
+    """
+
+    id: str
+    function: Callable[..., None]
+    source: str
+    evidence: Evidence
+    golden: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    machine: str = DEFAULT_MACHINE
+    needs: tuple[str, ...] = ()
+    limit: float = _DEFAULT_LIMIT
+    arguments: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def suite(self) -> str:
+        """The directory the case is in."""
+        return self.id.split("/", 1)[0]
+
+
+@define
+class _Declaration:
+    """What the decorators leave on a function."""
+
+    options: dict[str, Any] = field(factory=dict)
+    names: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ((),)
+    id_format: str = ""
+
+
+_ATTRIBUTE = "uapi_case"
+
+
+def case(
+    *,
+    source: str,
+    evidence: Evidence = "source",
+    golden: str | Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    machine: str = DEFAULT_MACHINE,
+    needs: Sequence[str] = (),
+    limit: float = _DEFAULT_LIMIT,
+) -> Callable[[Function], Function]:
+    """Make a function a case; the arguments are those of :class:`Case`.
+
+    ``golden`` may hold ``{name}`` or ``{name!r}`` of the row's columns. A case is worth
+    ``kernel-run`` where a probe it names was recorded, and ``evidence`` elsewhere.
+    """
+    if evidence not in get_args(Evidence):
+        raise ValueError(f"evidence {evidence!r}; allowed: {', '.join(get_args(Evidence))}")
+
+    def decorate(function: Function) -> Function:
+        declaration = _declaration(function)
+        declaration.options = {
+            "source": source,
+            "evidence": evidence,
+            "golden": (golden,) if isinstance(golden, str) else tuple(golden),
+            "profiles": tuple(profiles),
+            "machine": machine,
+            "needs": tuple(needs),
+            "limit": limit,
+        }
+        return function
+
+    return decorate
+
+
+def param(names: str, rows: Sequence[Any], id: str | None = None) -> Callable[[Function], Function]:
+    """Run the case once for each row. Written below ``@case``.
+
+    ``names`` are the columns, separated by blanks. ``id`` is a format of the row's name; without
+    it, the first column's value is.
+    """
+    columns = tuple(names.split())
+    table = tuple(row if isinstance(row, tuple) else (row,) for row in rows)
+    for row in table:
+        if len(row) != len(columns):
+            raise ValueError(f"row {row!r} does not fit the columns {names!r}")
+
+    def decorate(function: Function) -> Function:
+        declaration = _declaration(function)
+        declaration.names, declaration.rows = columns, table
+        declaration.id_format = f"{{{columns[0]}}}" if id is None else id
+        return function
+
+    return decorate
+
+
+def _declaration(function: Callable[..., None]) -> _Declaration:
+    declaration: _Declaration | None = getattr(function, _ATTRIBUTE, None)
+    if declaration is None:
+        declaration = _Declaration()
+        setattr(function, _ATTRIBUTE, declaration)
+    return declaration
+
+
+class _Word(str):
+    """A text value in the name of a row or of a probe.
+
+    ``{value}`` is the text where it is plain and quoted where it is not; ``{value!r}`` is quoted as
+    the recorded probes do it. Both show long text as its first character and length, ``a*128``.
+    """
+
+    __slots__ = ()
+
+    def __format__(self, specification: str) -> str:
+        plain = self.isascii() and self.isprintable() and self and " " not in self
+        return self._within(_LONG) if plain else repr(self._within(_LONG))
+
+    def __repr__(self) -> str:
+        return repr(self._within(_LONG_IN_PROBES))
+
+    def _within(self, limit: int) -> str:
+        return str(self) if len(self) < limit else f"{self[0]}*{len(self)}"
+
+
+def cases_of(module: ModuleType, prefix: str) -> Iterator[Case]:
+    """All cases of one file, in the order they are written. ``prefix`` is ``SUITE/FILE``."""
+    for function in vars(module).values():
+        declaration = getattr(function, _ATTRIBUTE, None)
+        if declaration is None or function.__module__ != module.__name__:
+            continue
+        if "source" not in declaration.options:
+            raise ValueError(f"{prefix}::{function.__name__} has @param but no @case")
+        for row in declaration.rows:
+            yield _case(function, declaration, row, f"{prefix}::{function.__name__}")
+
+
+def _case(
+    function: Callable[..., None], declaration: _Declaration, row: tuple[Any, ...], name: str
+) -> Case:
+    arguments = dict(zip(declaration.names, row, strict=True))
+    words = {
+        key: _Word(value) if isinstance(value, str) else value for key, value in arguments.items()
+    }
+    options = dict(declaration.options)
+    options["golden"] = tuple(reference.format(**words) for reference in options["golden"])
+    suffix = f"[{declaration.id_format.format(**words)}]" if declaration.names else ""
+    return Case(id=name + suffix, function=function, arguments=arguments, **options)
+
+
+def _modules(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
+    """The modules and packages in a package by name, without those whose name begins with _."""
+    for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda found: found.name):
+        if not found.name.startswith("_"):
+            yield found.name, importlib.import_module(f"{package.__name__}.{found.name}")
+
+
+def suite_names() -> list[str]:
+    """The names of all suites."""
+    return [name for name, _ in _modules(_suites())]
+
+
+def discover(suites: Sequence[str] | None = None) -> list[Case]:
+    """The cases of the given suites, or of all. ValueError if two cases have one id."""
+    found: dict[str, Case] = {}
+    for suite, package in _modules(_suites()):
+        if suites is not None and suite not in suites:
+            continue
+        for name, module in _modules(package):
+            for one in cases_of(module, f"{suite}/{name}"):
+                if one.id in found:
+                    raise ValueError(f"two cases have the id {one.id}")
+                found[one.id] = one
+    return list(found.values())
+
+
+def _suites() -> ModuleType:
+    return importlib.import_module("harness.conformance.suites")

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner: chooses cases, runs each in a fresh machine, and keeps a record of each.
+
+A case runs in a worker process. A worker that dies or hangs costs the case it was at, which is
+recorded as crashed or timed out; a new worker takes the next one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from attrs import define, field
+
+from harness.agent.client import AgentError
+from harness.conformance import known
+from harness.conformance.call import Call, Context, TaskGoneError
+from harness.conformance.cases import Case, discover, suite_names
+from harness.conformance.golden import evidence
+from harness.conformance.records import BAD, Record, Run, State
+from harness.conformance.results import CaseFailedError, Failure, NotRunnableError
+from harness.conformance.targets import TARGETS, Target
+from harness.data import profile_names
+
+#: How long a worker may take beyond a case's own limit: starting a machine and ending it.
+GRACE = 30.0
+
+Progress = Callable[[Record], None]
+
+
+class ConformError(ValueError):
+    """What was asked for does not exist: what, and what does."""
+
+
+def _choose(kind: str, name: str, allowed: Iterable[str]) -> None:
+    if name not in allowed:
+        raise ConformError(f"unknown {kind} {name!r}; allowed: {', '.join(sorted(allowed))}")
+
+
+def select(suites: Sequence[str] | None, pattern: str | None) -> list[Case]:
+    """The cases of ``suites`` (None: all) whose id has ``pattern`` in it."""
+    for suite in suites or ():
+        _choose("suite", suite, suite_names())
+    return [case for case in discover(suites or None) if pattern is None or pattern in case.id]
+
+
+def run(
+    *,
+    target: str,
+    profile: str,
+    suites: Sequence[str] | None = None,
+    pattern: str | None = None,
+    jobs: int | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError."""
+    _choose("target", target, TARGETS)
+    _choose("profile", profile, profile_names())
+    if jobs is not None and jobs < 1:
+        raise ConformError(f"{jobs} jobs; at least 1")
+    cases = select(suites, pattern)
+    count = min(jobs or len(os.sched_getaffinity(0)), len(cases))
+    differences = known.load()
+    records: dict[str, Record] = {}
+
+    def keep(record: Record) -> None:
+        record = known.apply(record, differences)
+        records[record.id] = record
+        if progress is not None:
+            progress(record)
+
+    _Pool(cases, target, profile, keep).run(count)
+    return Run(target, profile, [records[case.id] for case in cases], strict)
+
+
+# --- one case
+
+
+def run_case(case: Case, target: Target, profile: str) -> Record:
+    """Run one case in this process, in a fresh machine."""
+    started = time.monotonic()
+    state, failure, reason = _outcome(case, target, profile)
+    return Record(
+        id=case.id,
+        state=state,
+        target=target.name,
+        profile=profile,
+        evidence=evidence(case, profile),
+        source=case.source,
+        duration=time.monotonic() - started,
+        failure=failure,
+        reason=reason,
+    )
+
+
+_Outcome = tuple[State, Failure | None, str | None]
+
+
+def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
+    if case.profiles and profile not in case.profiles:
+        return State.SKIP, None, f"is about {', '.join(case.profiles)}, not {profile}"
+    missing = sorted(set(case.needs) - target.features)
+    if missing:
+        return State.NOT_RUNNABLE, None, f"target {target.name} has no {', '.join(missing)}"
+    try:
+        with target.open(case.machine, profile) as endpoint:
+            failure = judge(case, Context(endpoint, time.monotonic() + case.limit))
+    except NotRunnableError as error:
+        return State.NOT_RUNNABLE, None, str(error)
+    except TimeoutError:
+        return State.TIMEOUT, None, _no_end(case)
+    except (AgentError, TaskGoneError) as error:
+        return State.CRASHED, None, str(error)
+    except Exception as error:
+        return State.CRASHED, None, _where(error)
+    return (State.FAIL if failure else State.PASS), failure, None
+
+
+def judge(case: Case, context: Context) -> Failure | None:
+    """Run the case's function; what went against expectations, if anything did.
+
+    A failed call that nobody looked at comes first: what follows it may only be its consequence.
+    """
+    try:
+        case.function(Call(context), **case.arguments)
+    except CaseFailedError as error:
+        return context.first_unseen_failure() or error.failure
+    return context.first_unseen_failure()
+
+
+def _no_end(case: Case) -> str:
+    return f"no end after {case.limit:g} s"
+
+
+def _where(error: Exception) -> str:
+    """An error of the harness or of the case itself, and the innermost place it came from."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"{type(error).__name__}: {error} ({place}, {frame.name})"
+
+
+# --- workers
+
+
+def _work(connection: Connection, make: Callable[[], Target], profile: str) -> None:
+    """The life of a worker: cases in, records out, until the other end closes."""
+    target = make()
+    while True:
+        try:
+            case: Case = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_case(case, target, profile))
+
+
+@define(eq=False)
+class _Worker:
+    """A process that runs one case at a time."""
+
+    process: BaseProcess
+    connection: Connection
+    case: Case
+    deadline: float = field(default=0.0)
+
+    def give(self, case: Case) -> None:
+        self.case = case
+        self.deadline = time.monotonic() + case.limit + GRACE
+        self.connection.send(case)
+
+    def stop(self) -> None:
+        """Let it end by itself: it is between two cases."""
+        self.connection.close()
+        self.process.join()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.stop()
+
+
+class _Pool:
+    """Workers and the cases that wait for one."""
+
+    def __init__(self, cases: Sequence[Case], target: str, profile: str, keep: Progress) -> None:
+        self.waiting = deque(cases)
+        self.target = target
+        self.profile = profile
+        self.keep = keep
+        self.workers: list[_Worker] = []
+        # A worker must not inherit threads' locks or file descriptors from whoever calls us.
+        self.context = multiprocessing.get_context("spawn")
+
+    def run(self, count: int) -> None:
+        """Run all cases on ``count`` workers."""
+        try:
+            for _ in range(count):
+                self._start()
+            while self.workers:
+                self._turn()
+        finally:
+            for worker in self.workers:
+                worker.kill()
+
+    def _start(self) -> None:
+        """A new worker, if there is still a case for it."""
+        if not self.waiting:
+            return
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(
+            target=_work, args=(theirs, TARGETS[self.target], self.profile), daemon=True
+        )
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours, self.waiting[0])
+        worker.give(self.waiting.popleft())
+        self.workers.append(worker)
+
+    def _turn(self) -> None:
+        """Wait for a record, a death or the end of somebody's time."""
+        nearest = min(worker.deadline for worker in self.workers)
+        ready = wait(
+            [worker.connection for worker in self.workers],
+            max(0.0, nearest - time.monotonic()),
+        )
+        for worker in list(self.workers):
+            if worker.connection in ready:
+                self._take(worker)
+            elif time.monotonic() >= worker.deadline:
+                self._lost(worker, State.TIMEOUT, _no_end(worker.case))
+
+    def _take(self, worker: _Worker) -> None:
+        try:
+            record: Record = worker.connection.recv()
+        except (EOFError, ConnectionError):
+            worker.process.join()
+            status = worker.process.exitcode
+            self._lost(worker, State.CRASHED, f"the worker ended with status {status}")
+            return
+        self.keep(record)
+        if self.waiting:
+            worker.give(self.waiting.popleft())
+        else:
+            self.workers.remove(worker)
+            worker.stop()
+
+    def _lost(self, worker: _Worker, state: State, reason: str) -> None:
+        """A worker that is of no more use: its case is recorded, another worker starts."""
+        self.workers.remove(worker)
+        worker.kill()
+        case = worker.case
+        self.keep(
+            Record(
+                id=case.id,
+                state=state,
+                target=self.target,
+                profile=self.profile,
+                evidence=evidence(case, self.profile),
+                source=case.source,
+                duration=case.limit,
+                reason=reason,
+            )
+        )
+        self._start()
+
+
+class TerminalProgress:
+    """One line on a terminal that counts along; nothing where stderr is none."""
+
+    def __init__(self) -> None:
+        self.done = self.bad = 0
+        self.active = sys.stderr.isatty()
+
+    def __call__(self, record: Record) -> None:
+        self.done += 1
+        self.bad += record.state in BAD
+        if self.active:
+            sys.stderr.write(f"\r\033[K{self.done} cases, {self.bad} bad: {record.id[:60]}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self.active:
+            sys.stderr.write("\r\033[K")

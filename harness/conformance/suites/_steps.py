@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that the cases of several suites share."""
+
+from __future__ import annotations
+
+from harness.conformance import Call, expect
+
+PCI_ADDRESS = "0000:00:05.0"
+PCI_BUS = "/sys/bus/pci"
+PCI_DEVICE = f"{PCI_BUS}/devices/{PCI_ADDRESS}"
+
+_USER = 1000
+
+
+def plain_user(call: Call) -> Call:
+    """The calls of a new task that is not root and has no capabilities."""
+    task = call.fork()
+    expect(task.call.setuid(_USER, _USER))
+    return task.call

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only reader of machine files, profiles and golden data: source tree or wheel.
+
+Files are read by ruamel.yaml's fast loader, which forgets line numbers. When a problem must be
+reported, the file is read once more by the slow one, which keeps them (:func:`line_of`). What comes
+along is kept parsed in the user's cache, as Python keeps its own modules: parsing it, and loading
+the parser, takes as long as the rest of a machine's start.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_PROFILES = os.path.join(_HERE, "profiles")
+#: What a profile's file has besides its sections.
+_PROFILE_KEYS = ("schema", "name", "extends")
+
+
+class DataError(ValueError):
+    """A file of ours or of the user's cannot be used: ``FILE:LINE: what is wrong``."""
+
+
+def _find(*parts: str) -> str:
+    """In the wheel the data is inside the package, in the source tree beside it."""
+    wheel = os.path.join(_HERE, "_data")
+    root = wheel if os.path.isdir(wheel) else os.path.dirname(_HERE)
+    return os.path.join(root, *parts)
+
+
+def data_path(*parts: str) -> Path:
+    """The path of a file or folder below ``sysfs_models`` or ``fixtures``."""
+    from pathlib import Path
+
+    return Path(_find(*parts))
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(name[:-5] for name in os.listdir(folder) if name.endswith(".yaml"))
+
+
+def machine_names() -> list[str]:
+    """The machines that come along."""
+    return _names(_find("sysfs_models"))
+
+
+def machine_path(name: str) -> str:
+    """The file of a machine that comes along."""
+    return _find("sysfs_models", f"{name}.yaml")
+
+
+def profile_names() -> list[str]:
+    """The profiles that there are."""
+    return _names(_PROFILES)
+
+
+def load_profile(name: str) -> dict[str, Any]:
+    """The sections of a profile, those that it extends included. DataError if it is wrong."""
+    path = os.path.join(_PROFILES, f"{name}.yaml")
+    if not os.path.exists(path):
+        raise DataError(f"there is no profile {name!r}; known: {', '.join(profile_names())}")
+    document = load_yaml(path)
+    sections = {key: value for key, value in document.items() if key not in _PROFILE_KEYS}
+    base = document.get("extends")
+    return merge(load_profile(base), sections) if base is not None else sections
+
+
+def merge(base: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``delta`` over it: mappings key by key, everything else replaced."""
+    merged = dict(base)
+    for key, value in delta.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def load_yaml(path: str | os.PathLike[str]) -> Any:
+    """The document in ``path``. DataError for syntax, duplicate keys and unreadable files."""
+    if os.path.dirname(os.fspath(path)) in (_PROFILES, _find("sysfs_models")):
+        return _load_kept(path)
+    return _load(path, "safe")
+
+
+def _load_kept(path: str | os.PathLike[str]) -> Any:
+    """The document in a file that comes along, parsed now or before."""
+    source = _source(path)
+    cached = _cache_file(path)
+    try:
+        with open(cached, "rb") as stream:
+            kept = marshal.load(stream)
+        if kept[0] == source:
+            return kept[1]
+    except (OSError, EOFError, ValueError, TypeError, LookupError):
+        pass  # not there yet, or of no use
+    document = _load(path, "safe")
+    if not sys.dont_write_bytecode:
+        _keep(cached, marshal.dumps((source, document)))
+    return document
+
+
+def _cache_file(path: str | os.PathLike[str]) -> str:
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    name = f"{os.path.basename(path)}.{sys.implementation.cache_tag}"
+    return os.path.join(cache, "uapi-harness", name)
+
+
+def _keep(cached: str, content: bytes) -> None:
+    """Write whole or not at all; a cache that cannot be written is no problem."""
+    new = f"{cached}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(cached), mode=0o700, exist_ok=True)
+        with open(new, "xb") as stream:
+            stream.write(content)
+        os.replace(new, cached)
+    except OSError:
+        return
+
+
+def _load(path: str | os.PathLike[str], kind: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ=kind, pure=True).load(_source(path).decode())
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        problem = " ".join(f"{error.problem or error.context}".split())
+        raise DataError(f"{os.fspath(path)}:{line}: {problem}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise DataError(f"{os.fspath(path)}:1: {problem}") from None
+
+
+def _source(path: str | os.PathLike[str]) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: {error.strerror}") from None
+
+
+def line_of(path: str | os.PathLike[str], keys: Sequence[str | int]) -> int:
+    """The line, from 1, of what ``keys`` lead to; of the last of them that is there."""
+    node = _load(path, "rt")
+    line = 1
+    for key in keys:
+        try:
+            marks = node.lc
+            mark = marks.item(key) if isinstance(node, list) else marks.key(key)
+            node = node[key]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+        line = mark[0] + 1
+    return line

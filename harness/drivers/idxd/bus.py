@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bus ``dsa`` and what its drivers have in common: drivers/dma/idxd/bus.c, 6.1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.kernel.driver_core import Bus, Device, DeviceDriver
+
+if TYPE_CHECKING:
+    from harness.drivers.idxd.state import IdxdModule
+
+
+class IdxdDeviceDriver(DeviceDriver):
+    """A driver of devices or queues; ``types`` are the types that it takes."""
+
+    types: tuple[str, ...] = ()
+
+    def __init__(self, module: IdxdModule) -> None:
+        super().__init__(module.kernel, module.bus, "idxd")
+
+
+class DsaBus(Bus):
+    """All objects of all accelerators are on it."""
+
+    def match(self, device: Device, driver: DeviceDriver) -> bool:
+        """idxd_config_bus_match."""
+        assert isinstance(driver, IdxdDeviceDriver)
+        return device.devtype in driver.types

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared virtual addressing, as far as this driver asks for it: drivers/iommu/iommu.c, 6.1."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from harness.drivers.ida import Ida
+from harness.hardware import pci_config as cfg
+from harness.kernel.errors import Errno
+
+if TYPE_CHECKING:
+    from harness.drivers.idxd.state import IdxdModule
+    from harness.drivers.pci import PciDevice
+    from harness.kernel.task import AddressSpace
+
+PASID_MIN = 1
+#: How many page requests of one function may be open (PRQ_DEPTH of intel-iommu).
+_PAGE_REQUESTS = 32
+_ENABLE = 1
+_ATS_ENABLE = 0x8000
+
+
+@define
+class _Bond:
+    pasid: int
+    users: int = 0
+
+
+@define(eq=False)
+class Pasids:
+    """PASIDs of address spaces; each lasts while a device uses it."""
+
+    ida: Ida = field(factory=lambda: Ida(PASID_MIN))
+    _bonds: dict[Hashable, _Bond] = field(factory=dict)
+
+    def bind(self, memory: AddressSpace) -> int:
+        """The PASID of a program's memory, one more user."""
+        bond = self._bonds.get(memory.identity)
+        if bond is None:
+            bond = self._bonds[memory.identity] = _Bond(self.ida.alloc())
+        bond.users += 1
+        return bond.pasid
+
+    def unbind(self, memory: AddressSpace) -> None:
+        """One user less."""
+        bond = self._bonds[memory.identity]
+        bond.users -= 1
+        if not bond.users:
+            self.ida.free(bond.pasid)
+            del self._bonds[memory.identity]
+
+
+def iommu_dev_enable_feature_sva(pdev: PciDevice) -> None:
+    """Let the function use PASIDs and page requests; ENODEV where the IOMMU cannot.
+
+    intel-iommu turns the capabilities on before any driver sees the function; nobody else looks.
+    """
+    if not pdev.iommu.sva:
+        raise Errno(errno.ENODEV)
+    pasid = pdev.pci_find_ext_capability(cfg.EXT_CAP_PASID)
+    pri = pdev.pci_find_ext_capability(cfg.EXT_CAP_PRI)
+    ats = pdev.pci_find_ext_capability(cfg.EXT_CAP_ATS)
+    if pasid:
+        supported = pdev.pci_read_config(pasid + 4, 2) & 0x6
+        pdev.pci_write_config(pasid + 6, 2, supported | _ENABLE)
+    if pri:
+        capacity = pdev.pci_read_config(pri + 8, 4)
+        pdev.pci_write_config(pri + 12, 4, min(capacity, _PAGE_REQUESTS))
+        pdev.pci_write_config(pri + 4, 2, _ENABLE)
+    if ats:
+        pdev.pci_write_config(ats + 6, 2, _ATS_ENABLE)
+
+
+def iommu_sva_bind_device(module: IdxdModule, memory: AddressSpace) -> int:
+    """A PASID for a program's memory. Kernels whose section says so refuse all: EOPNOTSUPP."""
+    if not module.section.sva_bind:
+        raise Errno(errno.EOPNOTSUPP)
+    return module.pasids.bind(memory)
+
+
+def pasid_privileged(pdev: PciDevice) -> bool:
+    """Whether PASIDs are on, with privileged mode (idxd_device_pasid_priv_enabled)."""
+    pasid = pdev.pci_find_ext_capability(cfg.EXT_CAP_PASID)
+    return bool(pasid) and pdev.pci_read_config(pasid + 6, 2) & 0x5 == 0x5

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attributes of work queues: drivers/dma/idxd/sysfs.c, 6.1.
+
+``op_config`` is hidden without that capability, ``max_batch_size`` on IAX; all others are always
+there. A configuration that firmware fixed refuses most stores, as does a queue that is enabled.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from harness.drivers.idxd.parse import (
+    bitmap_parse,
+    bitmap_text,
+    or_einval,
+    roundup_pow_of_two,
+    signed_or_einval,
+    strim,
+    unsigned_or_einval,
+)
+from harness.kernel.errors import Errno
+from harness.kernel.kstrtox import c_string, kstrtobool, kstrtouint, kstrtoull, sysfs_streq
+from harness.kernel.sysfs import Attribute, AttributeGroup, BinaryAttribute
+from harness.kernel.task import Caller
+from harness.uapi.idxd import (
+    DSA_OPCODE_BATCH,
+    IDXD_MAX_OPCAP_BITS,
+    WQCFG_OCCUP_IDX,
+    WQCFG_OCCUP_MASK,
+)
+
+if TYPE_CHECKING:
+    from harness.drivers.idxd.device import IdxdDevice
+    from harness.drivers.idxd.wq import IdxdWq
+
+IDXD_MAX_PRIORITY = 15
+IDXD_ENQCMDS_MAX_RETRIES = 64
+WQ_NAME_SIZE = 1024
+_WQ_TYPES = ("none", "kernel", "user")
+_U32 = 0xFFFFFFFF
+_U64 = 0xFFFFFFFFFFFFFFFF
+
+
+def _require_configurable(wq: IdxdWq) -> None:
+    if not wq.idxd.configurable:
+        raise Errno(errno.EPERM)
+
+
+def _require_disabled(wq: IdxdWq, number: int = errno.EPERM) -> None:
+    if wq.state != "disabled":
+        raise Errno(number)
+
+
+def wq_clients_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.client_count}\n"
+
+
+def wq_state_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.state}\n"
+
+
+def wq_group_id_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.group.id if wq.group is not None else -1}\n"
+
+
+def wq_group_id_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    group_id = signed_or_einval(data)
+    _require_configurable(wq)
+    _require_disabled(wq)
+    if group_id > wq.idxd.max_groups - 1 or group_id < -1:
+        raise Errno(errno.EINVAL)
+    if wq.group is not None:
+        wq.group.num_wqs -= 1
+        wq.group = None
+    if group_id != -1:
+        wq.group = wq.idxd.idxd_groups[group_id]
+        wq.group.num_wqs += 1
+
+
+def wq_mode_show(wq: IdxdWq, caller: Caller) -> str:
+    return "dedicated\n" if wq.dedicated else "shared\n"
+
+
+def wq_mode_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """A dedicated queue loses its threshold."""
+    _require_configurable(wq)
+    _require_disabled(wq)
+    if sysfs_streq(data, "dedicated"):
+        wq.dedicated = True
+        wq.threshold = 0
+    elif sysfs_streq(data, "shared"):
+        wq.dedicated = False
+    else:
+        raise Errno(errno.EINVAL)
+
+
+def wq_size_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.size}\n"
+
+
+def total_claimed_wq_size(idxd: IdxdDevice) -> int:
+    """The sum over all queues, as an int of 32 bits."""
+    total = sum(wq.size for wq in idxd.wqs) & _U32
+    return total - (total >> 31 << 32)
+
+
+def wq_size_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """EPERM with the device enabled; EINVAL if all queues together get too long, modulo 2^64."""
+    idxd = wq.idxd
+    size = unsigned_or_einval(data)
+    _require_configurable(wq)
+    if idxd.state == "enabled":
+        raise Errno(errno.EPERM)
+    if size + total_claimed_wq_size(idxd) - wq.size & _U64 > idxd.max_wq_size:
+        raise Errno(errno.EINVAL)
+    wq.size = size & _U32
+
+
+def wq_priority_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.priority}\n"
+
+
+def wq_priority_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    priority = unsigned_or_einval(data)
+    _require_configurable(wq)
+    _require_disabled(wq)
+    if priority > IDXD_MAX_PRIORITY:
+        raise Errno(errno.EINVAL)
+    wq.priority = priority
+
+
+def wq_block_on_fault_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.block_on_fault:d}\n"
+
+
+def wq_block_on_fault_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """EOPNOTSUPP without the capability; ENXIO, not EPERM, on an enabled queue."""
+    if not wq.idxd.hw.gen_cap.block_on_fault:
+        raise Errno(errno.EOPNOTSUPP)
+    _require_configurable(wq)
+    _require_disabled(wq, errno.ENXIO)
+    wq.block_on_fault = kstrtobool(data)
+
+
+def wq_threshold_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.threshold}\n"
+
+
+def wq_threshold_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """A number of any base from 1 to the queue's size; EINVAL on a dedicated queue."""
+    value = or_einval(kstrtouint, data, 0)
+    if value > wq.size or value == 0:
+        raise Errno(errno.EINVAL)
+    _require_configurable(wq)
+    _require_disabled(wq, errno.ENXIO)
+    if wq.dedicated:
+        raise Errno(errno.EINVAL)
+    wq.threshold = value
+
+
+def wq_type_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.type}\n"
+
+
+def wq_type_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """A fixed configuration does not matter. A new type loses the name."""
+    _require_disabled(wq)
+    chosen = next((kind for kind in _WQ_TYPES if sysfs_streq(data, kind)), None)
+    if chosen is None:
+        raise Errno(errno.EINVAL)
+    if chosen != wq.type:
+        wq.type = chosen
+        wq.wq_name = b""
+
+
+def wq_name_show(wq: IdxdWq, caller: Caller) -> bytes:
+    return wq.wq_name + b"\n"
+
+
+def wq_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """EINVAL for no or more than 1024 bytes; no names for kernel queues that have PASIDs."""
+    _require_disabled(wq)
+    text = c_string(data)
+    if len(text) > WQ_NAME_SIZE or not text:
+        raise Errno(errno.EINVAL)
+    if wq.type == "kernel" and wq.idxd.pasid_enabled:
+        raise Errno(errno.EOPNOTSUPP)
+    wq.wq_name = strim(text)
+
+
+def wq_cdev_minor_show(wq: IdxdWq, caller: Caller) -> str:
+    if wq.idxd_cdev is None:
+        raise Errno(errno.ENXIO)
+    return f"{wq.idxd_cdev.minor}\n"
+
+
+def get_sysfs_u64(data: bytes) -> int:
+    """A number of any base but 0, rounded up to a power of two."""
+    value = or_einval(kstrtoull, data, 0)
+    if value == 0:
+        raise Errno(errno.EINVAL)
+    return roundup_pow_of_two(value)
+
+
+def wq_max_transfer_size_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.max_xfer_bytes}\n"
+
+
+def wq_max_transfer_size_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    _require_configurable(wq)
+    _require_disabled(wq)
+    size = get_sysfs_u64(data)
+    if size > wq.idxd.max_xfer_bytes:
+        raise Errno(errno.EINVAL)
+    wq.max_xfer_bytes = size
+
+
+def wq_max_batch_size_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.max_batch_size}\n"
+
+
+def wq_max_batch_size_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    _require_configurable(wq)
+    _require_disabled(wq)
+    size = get_sysfs_u64(data)
+    if size > wq.idxd.max_batch_size:
+        raise Errno(errno.EINVAL)
+    wq.set_max_batch_size(size)
+
+
+def wq_ats_disable_show(wq: IdxdWq, caller: Caller) -> str:
+    return f"{wq.ats_disable:d}\n"
+
+
+def wq_ats_disable_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    _require_disabled(wq)
+    if not wq.idxd.hw.wq_cap.wq_ats_support:
+        raise Errno(errno.EOPNOTSUPP)
+    wq.ats_disable = kstrtobool(data)
+
+
+def wq_occupancy_show(wq: IdxdWq, caller: Caller) -> str:
+    """Asks the hardware; EOPNOTSUPP without the capability."""
+    idxd = wq.idxd
+    if not idxd.hw.wq_cap.occupancy:
+        raise Errno(errno.EOPNOTSUPP)
+    register = idxd.reg_base.ioread32(idxd.wqcfg_register(wq, WQCFG_OCCUP_IDX))
+    return f"{register & WQCFG_OCCUP_MASK}\n"
+
+
+def wq_enqcmds_retries_show(wq: IdxdWq, caller: Caller) -> str:
+    if wq.dedicated:
+        raise Errno(errno.EOPNOTSUPP)
+    return f"{wq.enqcmds_retries}\n"
+
+
+def wq_enqcmds_retries_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """EINVAL or ERANGE as the number says; what is too much is cut. The state does not matter."""
+    if wq.dedicated:
+        raise Errno(errno.EOPNOTSUPP)
+    wq.enqcmds_retries = min(kstrtouint(data, 10), IDXD_ENQCMDS_MAX_RETRIES)
+
+
+def op_cap_show_common(idxd: IdxdDevice, opcap_bmap: int) -> str:
+    """Without BATCH where programs may not be trusted with it."""
+    if not idxd.data.user_submission_safe:
+        opcap_bmap &= ~(1 << DSA_OPCODE_BATCH)
+    return bitmap_text(opcap_bmap, IDXD_MAX_OPCAP_BITS) + "\n"
+
+
+def wq_op_config_show(wq: IdxdWq, caller: Caller) -> str:
+    return op_cap_show_common(wq.idxd, wq.opcap_bmap)
+
+
+def idxd_verify_supported_opcap(idxd: IdxdDevice, opmask: int) -> None:
+    """EINVAL for an operation that the device does not have."""
+    if opmask & ~idxd.opcap_bmap:
+        raise Errno(errno.EINVAL)
+
+
+def wq_op_config_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    _require_disabled(wq)
+    opmask = bitmap_parse(data, IDXD_MAX_OPCAP_BITS)
+    idxd_verify_supported_opcap(wq.idxd, opmask)
+    wq.opcap_bmap = opmask
+
+
+_MAX_BATCH_SIZE = Attribute(
+    "max_batch_size", 0o644, wq_max_batch_size_show, wq_max_batch_size_store
+)
+_OP_CONFIG = Attribute("op_config", 0o644, wq_op_config_show, wq_op_config_store)
+
+
+def idxd_wq_attr_visible(wq: IdxdWq, attribute: Attribute | BinaryAttribute) -> int:
+    """The mode, or 0 for what this device does not have."""
+    if attribute is _OP_CONFIG and not wq.idxd.hw.wq_cap.op_config:
+        return 0
+    if attribute is _MAX_BATCH_SIZE and wq.idxd.data.is_iax:
+        return 0
+    return attribute.mode
+
+
+IDXD_WQ_GROUPS = (
+    AttributeGroup(
+        (
+            Attribute("clients", 0o444, wq_clients_show),
+            Attribute("state", 0o444, wq_state_show),
+            Attribute("group_id", 0o644, wq_group_id_show, wq_group_id_store),
+            Attribute("mode", 0o644, wq_mode_show, wq_mode_store),
+            Attribute("size", 0o644, wq_size_show, wq_size_store),
+            Attribute("priority", 0o644, wq_priority_show, wq_priority_store),
+            Attribute("block_on_fault", 0o644, wq_block_on_fault_show, wq_block_on_fault_store),
+            Attribute("threshold", 0o644, wq_threshold_show, wq_threshold_store),
+            Attribute("type", 0o644, wq_type_show, wq_type_store),
+            Attribute("name", 0o644, wq_name_show, wq_name_store),
+            Attribute("cdev_minor", 0o444, wq_cdev_minor_show),
+            Attribute(
+                "max_transfer_size", 0o644, wq_max_transfer_size_show, wq_max_transfer_size_store
+            ),
+            _MAX_BATCH_SIZE,
+            Attribute("ats_disable", 0o644, wq_ats_disable_show, wq_ats_disable_store),
+            Attribute("occupancy", 0o444, wq_occupancy_show),
+            Attribute("enqcmds_retries", 0o644, wq_enqcmds_retries_show, wq_enqcmds_retries_store),
+            _OP_CONFIG,
+        ),
+        is_visible=idxd_wq_attr_visible,
+    ),
+)

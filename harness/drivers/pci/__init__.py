@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PCI: the bus, its functions in sysfs, and their drivers (drivers/pci, 6.1)."""
+
+from harness.drivers.pci.bus import Interrupt, PciBus, PciSegment
+from harness.drivers.pci.cpumask import Numa, parse_cpulist
+from harness.drivers.pci.device import PciDevice, Site
+from harness.drivers.pci.driver import PciDriver, PciId, pci_register_driver
+from harness.drivers.pci.iommu import DOMAIN_TYPES, Iommu, IommuInfo
+from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
+
+__all__ = [
+    "DOMAIN_TYPES",
+    "Interrupt",
+    "Iommu",
+    "IommuInfo",
+    "Numa",
+    "PciBus",
+    "PciDevice",
+    "PciDriver",
+    "PciId",
+    "PciSegment",
+    "Site",
+    "parse_cpulist",
+    "pci_register_driver",
+    "pci_stop_and_remove_bus_device",
+]

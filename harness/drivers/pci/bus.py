@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bus: host bridges, finding and removing functions: drivers/pci/{probe,bus,remove}.c, 6.1.
+
+The plan: ``/sys/bus/pci`` has what every bus has, ``rescan``, ``resource_alignment`` and an empty
+``slots``. Each root bus is ``/sys/devices/pciDDDD:BB`` with its class device
+``pci_bus/DDDD:BB`` and the directories of its functions; those behind a bridge are in the bridge's.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from harness.drivers.pci.cpumask import Numa
+from harness.drivers.pci.device import PciDevice, Site
+from harness.drivers.pci.driver import (
+    PCI_DRV_GROUP,
+    PciDriver,
+    pci_device_probe,
+    pci_device_remove,
+    pci_match_device,
+    pci_uevent,
+)
+from harness.drivers.pci.iommu import Iommu
+from harness.drivers.pci.resource import pci_create_resource_files
+from harness.drivers.pci.sysfs import (
+    kstrtoul_or_einval,
+    local_cpulist_show,
+    local_cpus_show,
+    pci_device_groups,
+)
+from harness.hardware import pci_config as cfg
+from harness.kernel.driver_core import (
+    Bus,
+    Device,
+    DeviceClass,
+    DeviceDriver,
+    bus_register,
+    device_add,
+    device_attach,
+)
+from harness.kernel.errors import Errno
+from harness.kernel.kstrtox import c_string
+from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_remove_link
+from harness.kernel.task import Caller
+from harness.uapi.fs import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from harness.kernel.system import Kernel
+
+#: How many interrupts a machine remembers.
+_INTERRUPTS_KEPT = 65536
+
+
+@frozen
+class PciSection:
+    """The profile's section ``pci``: the names of errors that AER counts, by bit."""
+
+    aer_correctable: tuple[str, ...]
+    aer_uncorrectable: tuple[str, ...]
+
+
+@frozen
+class Interrupt:
+    """One interrupt message of a function."""
+
+    address: str
+    vector: int
+    time_ns: int
+
+
+def rescan_store(bus: PciBus, caller: Caller, data: bytes) -> None:
+    """Look for new functions everywhere; 0 does nothing; EINVAL for what is no number."""
+    if kstrtoul_or_einval(data):
+        for segment in list(bus.segments.values()):
+            segment.pci_rescan_bus()
+
+
+def resource_alignment_show(bus: PciBus, caller: Caller) -> str:
+    return f"{bus.resource_alignment}\n" if bus.resource_alignment else ""
+
+
+def resource_alignment_store(bus: PciBus, caller: Caller, data: bytes) -> None:
+    """Kept up to the first newline; EINVAL from 4095 bytes. Nothing here is realigned."""
+    if len(data) >= PAGE_SIZE - 1:
+        raise Errno(errno.EINVAL)
+    text = c_string(data).split(b"\n", 1)[0]
+    bus.resource_alignment = text.decode(errors="surrogateescape")
+
+
+class PciBus(Bus):
+    """The bus type ``pci``, and the functions that the machine has."""
+
+    groups = (
+        AttributeGroup(
+            (
+                Attribute("rescan", 0o200, None, rescan_store),
+                Attribute(
+                    "resource_alignment", 0o644, resource_alignment_show, resource_alignment_store
+                ),
+            )
+        ),
+    )
+    drv_groups = (PCI_DRV_GROUP,)
+
+    def __init__(self, kernel: Kernel, iommu: Iommu | None, numa: Numa) -> None:
+        super().__init__(kernel, "pci")
+        self.section = kernel.profile.section("pci", PciSection)
+        self.iommu = iommu
+        self.numa = numa
+        self.sites: dict[str, Site] = {}
+        self.segments: dict[str, PciSegment] = {}
+        self.resource_alignment = ""
+        self.interrupts: deque[Interrupt] = deque(maxlen=_INTERRUPTS_KEPT)
+        bus_register(self)
+        self.sysfs.directory("slots")
+
+    def match(self, device: Device, driver: DeviceDriver) -> bool:
+        """pci_bus_match: only once the function is completely set up."""
+        assert isinstance(device, PciDevice)
+        assert isinstance(driver, PciDriver)
+        return device.match_driver and pci_match_device(driver, device) is not None
+
+    def probe(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_device_probe; then nobody waits for a supplier (device_links_driver_bound)."""
+        assert isinstance(device, PciDevice)
+        assert isinstance(driver, PciDriver)
+        pci_device_probe(device, driver)
+        sysfs_remove_link(device.sysfs, "waiting_for_supplier")
+
+    def remove(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_device_remove."""
+        assert isinstance(device, PciDevice)
+        assert isinstance(driver, PciDriver)
+        pci_device_remove(device, driver)
+
+    def uevent(self, device: Device) -> dict[str, str]:
+        """pci_uevent."""
+        assert isinstance(device, PciDevice)
+        return pci_uevent(device)
+
+    def interrupt(self, device: PciDevice, vector: int) -> None:
+        """Report and remember one interrupt message."""
+        self.interrupts.append(Interrupt(device.address, vector, self.kernel.clock.now_ns()))
+        self.kernel.trace.emit("interrupt", device.address, vector)
+
+    def pci_create_root_bus(self, name: str, numa_node: int = -1) -> PciSegment:
+        """A host bridge and its root bus ``DDDD:BB``, without functions yet."""
+        bridge = Device(self.kernel, f"pci{name}", None, None)
+        device_add(bridge)
+        bridge.power.async_suspend = True
+        return self._add_segment(PciSegment(self, name, bridge, None, numa_node))
+
+    def add_child_bus(self, device: PciDevice) -> PciSegment:
+        """The bus behind a bridge (pci_alloc_child_bus)."""
+        name = f"{device.address[:4]}:{device.pci_read_config(cfg.SECONDARY_BUS, 1):02x}"
+        return self._add_segment(PciSegment(self, name, device, device, device.numa_node))
+
+    def _add_segment(self, segment: PciSegment) -> PciSegment:
+        device_add(segment)
+        self.segments[segment.name] = segment
+        return segment
+
+
+def bus_rescan_store(segment: PciSegment, caller: Caller, data: bytes) -> None:
+    """Look for new functions on this bus and below."""
+    if kstrtoul_or_einval(data):
+        segment.pci_rescan_bus()
+
+
+class PciSegment(Device):
+    """One bus by number, ``DDDD:BB``: a device of class pci_bus (struct pci_bus)."""
+
+    groups = (
+        AttributeGroup(
+            (
+                Attribute("rescan", 0o200, None, bus_rescan_store),
+                Attribute("cpuaffinity", 0o444, local_cpus_show),
+                Attribute("cpulistaffinity", 0o444, local_cpulist_show),
+            )
+        ),
+    )
+
+    def __init__(
+        self,
+        pci_bus: PciBus,
+        name: str,
+        bridge: Device,
+        self_device: PciDevice | None,
+        numa_node: int,
+    ) -> None:
+        super().__init__(pci_bus.kernel, name, None, bridge)
+        self.device_class = DeviceClass(pci_bus.kernel, "pci_bus")
+        self.pci_bus = pci_bus
+        self.bridge = bridge
+        #: The bridge above; None for a root bus.
+        self.self_device = self_device
+        self.numa_node = numa_node
+        self.devices: list[PciDevice] = []
+
+    def pci_rescan_bus(self) -> None:
+        """Find functions that came; then let drivers have them."""
+        self._pci_scan_child_bus()
+        self._pci_bus_add_devices()
+
+    def _pci_scan_child_bus(self) -> None:
+        known = {device.address for device in self.devices}
+        sites = [site for site in self.pci_bus.sites.values() if site.bus_name == self.name]
+        for site in sorted(sites, key=lambda site: site.devfn):
+            if site.address not in known:
+                self._pci_device_add(PciDevice(self, site))
+        for device in self.devices:
+            if device.is_bridge:
+                if device.subordinate is None:
+                    device.subordinate = self.pci_bus.add_child_bus(device)
+                device.subordinate._pci_scan_child_bus()
+
+    def _pci_device_add(self, device: PciDevice) -> None:
+        device.groups = pci_device_groups(device)
+        self.devices.append(device)
+        device_add(device)
+
+    def _pci_bus_add_devices(self) -> None:
+        for device in self.devices:
+            if not device.is_added:
+                _pci_bus_add_device(device)
+        for device in self.devices:
+            if device.subordinate is not None:
+                device.subordinate._pci_bus_add_devices()
+
+
+def _pci_bus_add_device(device: PciDevice) -> None:
+    """The BARs' files, and the first try of all drivers, even with drivers_autoprobe off."""
+    pci_create_resource_files(device)
+    device.match_driver = True
+    with suppress(Errno):
+        device_attach(device)
+    device.is_added = True

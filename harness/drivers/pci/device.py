@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PCI function as the kernel knows it: drivers/pci/{probe,pci,msi/msi}.c, 6.1.
+
+Nothing here repeats what the function's configuration space holds; it is read when it is needed.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from harness.drivers.pci.iommu import IommuInfo
+from harness.drivers.pci.reset import pci_init_reset_methods
+from harness.hardware import pci_config as cfg
+from harness.hardware.pci import PciFunction
+from harness.kernel.driver_core import Device
+from harness.kernel.errors import Errno
+from harness.kernel.power import PowerState
+from harness.kernel.sysfs import sysfs_create_link
+
+if TYPE_CHECKING:
+    from harness.drivers.pci.bus import PciBus, PciSegment
+    from harness.drivers.pci.driver import PciId
+
+IORESOURCE_IO = 0x100
+IORESOURCE_MEM = 0x200
+IORESOURCE_PREFETCH = 0x2000
+IORESOURCE_SIZEALIGN = 0x40000
+IORESOURCE_MEM_64 = 0x100000
+#: 6 BARs, the ROM and 6 BARs of virtual functions; a bridge has 4 windows more.
+PCI_BRIDGE_RESOURCES = 13
+DEVICE_COUNT_RESOURCE = 17
+PCI_STD_NUM_BARS = 6
+
+HEADER_TYPE_BRIDGE = 1
+PCI_POWER_NAMES = ("D0", "D1", "D2", "D3hot")
+PCI_POWER_UNKNOWN = "unknown"
+#: Where x86 puts the message of an interrupt (arch/x86/include/asm/msi.h).
+MSI_ADDRESS = 0xFEE00000
+MSIX_ENTRY_SIZE = 16
+
+InterruptHandler = Callable[[int], None]
+
+
+@frozen
+class Resource:
+    """What a BAR decodes (struct resource); all zero if there is none."""
+
+    start: int = 0
+    end: int = 0
+    flags: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes (resource_size)."""
+        return self.end - self.start + 1 if self.flags else 0
+
+
+@frozen
+class Site:
+    """A place in the machine and the function in it, with what firmware says of it.
+
+    ``firmware_node`` is the path of its ACPI object below /sys/devices.
+    """
+
+    address: str
+    function: PciFunction
+    numa_node: int = -1
+    firmware_node: str | None = None
+
+    @property
+    def bus_name(self) -> str:
+        """The bus it is on, ``DDDD:BB``."""
+        return self.address[:7]
+
+    @property
+    def devfn(self) -> int:
+        """Device and function number as one."""
+        return int(self.address[8:10], 16) << 3 | int(self.address[11])
+
+
+class PciDevice(Device):
+    """A function on the bus (struct pci_dev)."""
+
+    def __init__(self, segment: PciSegment, site: Site) -> None:
+        super().__init__(segment.kernel, site.address, segment.pci_bus, segment.bridge)
+        self.pci_bus: PciBus = segment.pci_bus
+        self.segment = segment
+        self.function = site.function
+        self.firmware_node = site.firmware_node
+        self.numa_node = site.numa_node
+        iommu = segment.pci_bus.iommu
+        self.iommu = iommu.info if iommu is not None else IommuInfo()
+        self.subordinate: PciSegment | None = None
+        self.id: PciId | None = None
+        self.is_added = self.match_driver = False
+        self.driver_override: str | None = None
+        self.enable_cnt = 0
+        self.dma_mask = self.coherent_dma_mask = 0xFFFFFFFF
+        self.current_state = PCI_POWER_UNKNOWN
+        self.no_msi = self.broken_parity_status = False
+        self.irq_handlers: dict[int, InterruptHandler] = {}
+        self.resources = self._pci_read_bases()
+        self.pm_cap = self.pci_find_capability(cfg.CAP_PM)
+        self.d3cold_allowed = bool(self.pm_cap)
+        self.power = PowerState(  # pci_pm_init: active, and forbidden to suspend
+            runtime_pm=True,
+            runtime_auto=False,
+            async_suspend=True,
+            status="active",
+            usage_count=1,
+        )
+        self.reset_methods = pci_init_reset_methods(self)
+        self.function.interrupt = self._handle_irq
+        self.function.trace = self._report
+
+    @property
+    def address(self) -> str:
+        """``DDDD:BB:DD.F``."""
+        return self.name
+
+    @property
+    def config_size(self) -> int:
+        """256 or 4096 bytes (pci_cfg_space_size)."""
+        return len(self.function.config)
+
+    def pci_read_config(self, offset: int, size: int) -> int:
+        """``size`` (1, 2 or 4) bytes of configuration space as a number."""
+        return self.function.config_read(offset, size)
+
+    def pci_write_config(self, offset: int, size: int, value: int) -> None:
+        """Write ``size`` (1, 2 or 4) bytes of configuration space."""
+        self.function.config_write(offset, size, value)
+
+    def pci_find_capability(self, number: int) -> int:
+        """The offset of a capability, 0 if it is not there."""
+        return cfg.find_capability(self.function.config, number)
+
+    def pci_find_ext_capability(self, number: int) -> int:
+        """The offset of an extended capability, 0 if it is not there."""
+        return cfg.find_extended_capability(self.function.config, number)
+
+    @property
+    def vendor(self) -> int:
+        return self.pci_read_config(cfg.VENDOR_ID, 2)
+
+    @property
+    def device(self) -> int:
+        return self.pci_read_config(cfg.DEVICE_ID, 2)
+
+    @property
+    def subsystem_vendor(self) -> int:
+        return 0 if self.is_bridge else self.pci_read_config(cfg.SUBSYSTEM_VENDOR_ID, 2)
+
+    @property
+    def subsystem_device(self) -> int:
+        return 0 if self.is_bridge else self.pci_read_config(cfg.SUBSYSTEM_ID, 2)
+
+    @property
+    def class_code(self) -> int:
+        """Base class, subclass and programming interface: 24 bits."""
+        return self.pci_read_config(cfg.REVISION_ID, 4) >> 8
+
+    @property
+    def revision(self) -> int:
+        return self.pci_read_config(cfg.REVISION_ID, 1)
+
+    @property
+    def irq(self) -> int:
+        """The interrupt line as firmware routed it; 0 without a pin (pci_read_irq)."""
+        if not self.pci_read_config(cfg.INTERRUPT_PIN, 1):
+            return 0
+        return self.pci_read_config(cfg.INTERRUPT_LINE, 1)
+
+    @property
+    def is_bridge(self) -> bool:
+        """Whether the header is a PCI-to-PCI bridge's."""
+        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F == HEADER_TYPE_BRIDGE
+
+    @property
+    def is_multifunction(self) -> bool:
+        """Whether its slot may have further functions."""
+        return bool(self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x80)
+
+    @property
+    def root_bus_name(self) -> str:
+        """The root bus that it is on or below."""
+        bridge = self.segment.self_device
+        return bridge.root_bus_name if bridge is not None else self.segment.name
+
+    @property
+    def modalias(self) -> str:
+        """What modprobe matches against the aliases of modules."""
+        code = self.class_code
+        return (
+            f"pci:v{self.vendor:08X}d{self.device:08X}"
+            f"sv{self.subsystem_vendor:08X}sd{self.subsystem_device:08X}"
+            f"bc{code >> 16:02X}sc{code >> 8 & 0xFF:02X}i{code & 0xFF:02X}"
+        )
+
+    def _pci_read_bases(self) -> list[Resource]:
+        """The resources, from what the BARs hold (pci_read_bases, __pci_read_base)."""
+        count = DEVICE_COUNT_RESOURCE if self.is_bridge else PCI_BRIDGE_RESOURCES
+        resources = [Resource()] * count
+        for index, bar in self.function.bars.items():
+            value = self.pci_read_config(cfg.BASE_ADDRESS_0 + 4 * index, 4)
+            if value & cfg.BAR_IO:
+                start, flags = value & ~0x3, value & 0x3 | IORESOURCE_IO
+            else:
+                start, flags = value & ~0xF, value & 0xF | IORESOURCE_MEM
+                flags |= IORESOURCE_PREFETCH * bool(value & cfg.BAR_PREFETCHABLE)
+                if value & cfg.BAR_64BIT:
+                    start |= self.pci_read_config(cfg.BASE_ADDRESS_0 + 4 * index + 4, 4) << 32
+                    flags |= IORESOURCE_MEM_64
+            end = start + bar.size - 1
+            resources[index] = Resource(start, end, flags | IORESOURCE_SIZEALIGN)
+        return resources
+
+    def platform_notify(self) -> None:
+        """The links to the ACPI object (acpi_bind_one) and to the IOMMU's group."""
+        if self.firmware_node is not None:
+            node = self.kernel.sysfs.directory("devices")
+            for name in self.firmware_node.split("/"):
+                node = node.directory(name)
+            sysfs_create_link(self.sysfs, node, "firmware_node")
+        if self.pci_bus.iommu is not None:
+            self.pci_bus.iommu.iommu_probe_device(self)
+
+    # --- enabling: drivers/pci/pci.c, drivers/pci/setup-res.c
+
+    def pci_update_current_state(self) -> None:
+        """Ask the power management capability, if there is one, for the power state."""
+        if self.pm_cap:
+            state = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2) & cfg.PM_STATE
+            self.current_state = PCI_POWER_NAMES[state]
+
+    def pci_enable_device(self) -> None:
+        """Power up and decode the BARs, for the first user (pci_enable_device_flags)."""
+        self.pci_update_current_state()
+        self.enable_cnt += 1
+        if self.enable_cnt > 1:
+            return
+        self._pci_enable_bridge()
+        self._pci_power_up()
+        self._pci_enable_resources()
+
+    def _pci_enable_bridge(self) -> None:
+        bridge = self.segment.self_device
+        if bridge is None:
+            return
+        if not bridge.enable_cnt:
+            bridge.pci_enable_device()
+        bridge.pci_set_master()
+
+    def _pci_power_up(self) -> None:
+        if self.pm_cap:
+            control = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2)
+            if control & cfg.PM_STATE:
+                self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, control & ~cfg.PM_STATE)
+        self.current_state = PCI_POWER_NAMES[0]
+
+    def _pci_enable_resources(self) -> None:
+        command = self.pci_read_config(cfg.COMMAND, 2)
+        wanted = command
+        for resource in self.resources:
+            wanted |= cfg.COMMAND_IO * bool(resource.flags & IORESOURCE_IO)
+            wanted |= cfg.COMMAND_MEMORY * bool(resource.flags & IORESOURCE_MEM)
+        if wanted != command:
+            self.pci_write_config(cfg.COMMAND, 2, wanted)
+
+    def pci_disable_device(self) -> None:
+        """The last user is gone: no more bus mastering (do_pci_disable_device)."""
+        self.enable_cnt -= 1
+        if self.enable_cnt == 0:
+            self.pci_clear_master()
+
+    def pci_set_master(self) -> None:
+        """Let the function be a bus master."""
+        self._set_command(cfg.COMMAND_MASTER, on=True)
+
+    def pci_clear_master(self) -> None:
+        """Stop the function from being a bus master."""
+        self._set_command(cfg.COMMAND_MASTER, on=False)
+
+    def _set_command(self, bit: int, *, on: bool) -> None:
+        command = self.pci_read_config(cfg.COMMAND, 2)
+        wanted = command | bit if on else command & ~bit
+        if wanted != command:
+            self.pci_write_config(cfg.COMMAND, 2, wanted)
+
+    def dma_set_mask_and_coherent(self, bits: int) -> None:
+        """How wide the function's addresses are."""
+        self.dma_mask = self.coherent_dma_mask = (1 << bits) - 1
+
+    # --- MSI-X: drivers/pci/msi/msi.c
+
+    def pci_msix_vec_count(self) -> int:
+        """How many vectors the function has; EINVAL if it has no MSI-X."""
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
+        if not capability:
+            raise Errno(errno.EINVAL)
+        return (self._msix_control(capability) & cfg.MSIX_SIZE) + 1
+
+    def pci_alloc_irq_vectors(self, minimum: int, maximum: int) -> int:
+        """Turn MSI-X on with as many vectors as there are; ENOSPC if fewer than ``minimum``.
+
+        EINVAL without MSI-X or while it is disallowed (__pci_enable_msix_range).
+        """
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
+        if self.no_msi or not capability:
+            raise Errno(errno.EINVAL)
+        count = min(self.pci_msix_vec_count(), maximum)
+        if count < minimum:
+            raise Errno(errno.ENOSPC)
+        self._msix_set(capability, cfg.MSIX_ENABLE | cfg.MSIX_MASK_ALL, 0)
+        self._set_command(cfg.COMMAND_INTX_DISABLE, on=True)
+        for vector in range(self.pci_msix_vec_count()):
+            self._msix_mask(vector, masked=True)
+        self._msix_set(capability, 0, cfg.MSIX_MASK_ALL)
+        return count
+
+    def pci_free_irq_vectors(self) -> None:
+        """Turn MSI-X off (pci_msix_shutdown)."""
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
+        if not capability or not self._msix_control(capability) & cfg.MSIX_ENABLE:
+            return
+        for vector in range(self.pci_msix_vec_count()):
+            self._msix_mask(vector, masked=True)
+        self._msix_set(capability, 0, cfg.MSIX_ENABLE)
+        self._set_command(cfg.COMMAND_INTX_DISABLE, on=False)
+
+    def request_irq(self, vector: int, handler: InterruptHandler) -> None:
+        """Call ``handler(vector)`` at each interrupt; EBUSY if the vector has a handler."""
+        if vector in self.irq_handlers:
+            raise Errno(errno.EBUSY)
+        self.irq_handlers[vector] = handler
+        self.pci_write_msg_msix(vector)
+
+    def pci_write_msg_msix(self, vector: int) -> None:
+        """Store the vector's message and unmask it."""
+        bar, entry = self._msix_entry(vector)
+        for offset, value in ((0, MSI_ADDRESS), (4, 0), (8, vector)):
+            self.function.store(bar, entry + offset, 4, value)
+        self._msix_mask(vector, masked=False)
+
+    def free_irq(self, vector: int) -> None:
+        """Forget the vector's handler; none is no error."""
+        if self.irq_handlers.pop(vector, None) is not None:
+            self._msix_mask(vector, masked=True)
+
+    def _msix_control(self, capability: int) -> int:
+        return self.pci_read_config(capability + cfg.MSIX_CONTROL, 2)
+
+    def _msix_set(self, capability: int, bits: int, clear: int) -> None:
+        control = self._msix_control(capability) & ~clear | bits
+        self.pci_write_config(capability + cfg.MSIX_CONTROL, 2, control)
+
+    def _msix_entry(self, vector: int) -> tuple[int, int]:
+        table = self.pci_read_config(self.pci_find_capability(cfg.CAP_MSIX) + 4, 4)
+        return table & 7, (table & ~7) + MSIX_ENTRY_SIZE * vector
+
+    def _msix_mask(self, vector: int, *, masked: bool) -> None:
+        bar, entry = self._msix_entry(vector)
+        self.function.store(bar, entry + 12, 4, int(masked))
+
+    def _handle_irq(self, vector: int) -> None:
+        """The function raised ``vector``: report it and call its handler."""
+        self.pci_bus.interrupt(self, vector)
+        handler = self.irq_handlers.get(vector)
+        if handler is not None:
+            handler(vector)
+
+    def _report(self, operation: str, arguments: tuple[Any, ...]) -> None:
+        """The function executed a command of its own."""
+        self.kernel.trace.emit(operation, self.address, *arguments)

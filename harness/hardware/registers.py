@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine file says of an accelerator's registers (``registers:``).
+
+The defaults are one of the accelerators in a Sapphire Rapids processor. Public sources: the
+capability registers and the counts are in reports of accel-config and dmesg from such systems
+(gen_cap 0x40915f0107 and 0x71f10901f0105, table offsets 0x300, 0x400, 0x200). Nobody has judged
+the flags of WQCAP and GRPCAP, op_cap's bits 7 and 8, and the number of interrupt handles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cattrs
+from attrs import field, frozen
+
+Registers = TypeVar("Registers", bound="DsaRegisters")
+
+
+@frozen
+class DsaRegisters:
+    """Intel DSA 1.0.
+
+    ``gen_cap``, ``op_cap`` (256 bits) and ``cmd_cap`` are the registers as they are. The counts
+    have the names that sysfs gives them; the flags are those of WQCAP and GRPCAP. Offsets are in
+    bytes and multiples of 0x100. ``grpcfg`` (64-bit words) and ``wqcfg`` (32-bit words) by index
+    are what firmware configured, for a device whose gen_cap lacks bit 31. Without
+    ``configuration_checks`` commands refuse next to nothing and locked registers can be written.
+    """
+
+    version: int = 0x100
+    gen_cap: int = 0x40915F0107
+    op_cap: int = 0x1003F03FF
+    cmd_cap: int = 0
+    max_work_queues: int = 8
+    max_work_queues_size: int = 128
+    max_engines: int = 4
+    max_groups: int = 4
+    max_read_buffers: int = 96
+    wqcfg_size: int = 32
+    shared_mode: bool = True
+    dedicated_mode: bool = True
+    ats: bool = True
+    priority: bool = True
+    occupancy: bool = True
+    occupancy_interrupt: bool = True
+    op_config: bool = False
+    read_buffer_control: bool = True
+    read_buffer_limit: bool = True
+    progress_limit: bool = False
+    grpcfg_offset: int = 0x300
+    wqcfg_offset: int = 0x400
+    msix_perm_offset: int = 0x200
+    interrupt_handles: int = 2048
+    grpcfg: Mapping[int, tuple[int, ...]] = field(factory=dict)
+    wqcfg: Mapping[int, tuple[int, ...]] = field(factory=dict)
+    configuration_checks: bool = True
+
+
+@frozen
+class IaaRegisters(DsaRegisters):
+    """Intel IAA 1.0: no batches, no read buffers, more engines."""
+
+    gen_cap: int = 0x71F10901F0105
+    op_cap: int = 0x7F331C << 64 | 0xD
+    max_engines: int = 8
+    max_read_buffers: int = 0
+    read_buffer_control: bool = False
+    read_buffer_limit: bool = False
+
+
+def _exactly(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is not {'true or false' if kind is bool else 'a number'}")
+    return value
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+_converter.register_structure_hook(int, _exactly)
+_converter.register_structure_hook(bool, _exactly)
+
+
+def structure_registers(values: Mapping[str, Any], kind: type[Registers]) -> Registers:
+    """The registers that ``values`` describe. Raises cattrs' validation errors, or ValueError."""
+    registers = _converter.structure(values, kind)
+    if registers.wqcfg_size not in (32, 64):
+        raise ValueError(f"wqcfg_size is 32 or 64, not {registers.wqcfg_size}")
+    if registers.op_config and registers.wqcfg_size != 64:
+        raise ValueError("op_config needs a wqcfg_size of 64")
+    return registers

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory of a program, which outlives neither the program nor its exec.
+
+``process_vm_readv(2)`` goes by process id: after an exec it would reach into the new image. So each
+:class:`ProcessMemory` holds an open ``/proc/PID/mem``, which stands for one mm: once that mm is
+dead, reading from it gives end of file. It is asked before each copy and never used to copy,
+because it would ignore the pages' protection.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import os
+import threading
+from collections.abc import Hashable
+
+from harness.kernel.errors import Errno
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_SYS_KCMP = 312  # x86-64
+_KCMP_VM = 1
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+_transfer_arguments = [
+    ctypes.c_int,
+    ctypes.POINTER(_Iovec),
+    ctypes.c_ulong,
+    ctypes.POINTER(_Iovec),
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+]
+for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
+    _function.argtypes = _transfer_arguments
+    _function.restype = ctypes.c_ssize_t
+
+
+class ProcessMemory:
+    """One mm (see :class:`harness.kernel.task.AddressSpace`)."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, pid: int) -> None:
+        """``pid`` is a thread group's id on the host; OSError if its memory cannot be had."""
+        self.pid = pid
+        self.locked_pages = 0
+        self._number = next(self._numbers)
+        self._mm = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_mm"):
+            os.close(self._mm)
+
+    @property
+    def identity(self) -> Hashable:
+        """A number that no other mm of this run has."""
+        return self._number
+
+    def alive(self) -> bool:
+        """Whether the program still runs in this memory."""
+        try:
+            return bool(os.pread(self._mm, 1, 0))
+        except OSError:
+            return True  # page 0 is not mapped, but there is an mm that could map it
+
+    def shared_with(self, pid: int) -> bool:
+        """Whether process ``pid`` uses this same mm, as after vfork (kcmp(2))."""
+        return self.alive() and _libc.syscall(_SYS_KCMP, self.pid, pid, _KCMP_VM, 0, 0) == 0
+
+    def read(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
+        buffer = ctypes.create_string_buffer(count)
+        self._transfer(_libc.process_vm_readv, ctypes.addressof(buffer), address, count)
+        return buffer.raw
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store all of ``data``, or EFAULT (copy_to_user)."""
+        buffer = ctypes.create_string_buffer(data, len(data))
+        self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
+
+    def _transfer(
+        self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int
+    ) -> None:
+        if not self.alive():
+            raise Errno(errno.EFAULT)
+        here, there = _Iovec(local, count), _Iovec(remote, count)
+        if function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) != count:
+            raise Errno(errno.EFAULT)
+
+
+class AddressSpaces:
+    """The memories of all programs in a mount: one object for each mm."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_pid: dict[int, ProcessMemory] = {}
+
+    def of(self, pid: int) -> ProcessMemory:
+        """The memory of process ``pid``; EFAULT if the process is gone or out of reach."""
+        with self._lock:
+            known = self._by_pid.get(pid)
+            if known is not None and known.alive():
+                return known
+            self._by_pid = {pid: space for pid, space in self._by_pid.items() if space.alive()}
+            for space in self._by_pid.values():
+                if space.shared_with(pid):
+                    return space
+            try:
+                self._by_pid[pid] = ProcessMemory(pid)
+            except OSError:
+                raise Errno(errno.EFAULT) from None
+            return self._by_pid[pid]

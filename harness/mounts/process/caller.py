@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task behind a FUSE request, as :class:`harness.kernel.task.Caller`.
+
+The request's header names a thread of the host and its user and group as the mount's user
+namespace sees them. All else is read from ``/proc/TID`` when the model first asks for it, which
+the common calls never do.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from harness.kernel.errors import Errno
+from harness.kernel.task import AddressSpace, Credentials, HostFile, Task
+from harness.kernel.wait import Interruption
+from harness.mounts.process.address_space import AddressSpaces
+
+if TYPE_CHECKING:
+    from harness.kernel.vfs import OpenFile
+    from harness.mounts.process.workers import Worker
+
+
+class TaskStatus:
+    """``/proc/TID/status``, read once. Every field of a task that has gone is empty."""
+
+    __slots__ = ("_fields", "tid")
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        self._fields: dict[str, str] | None = None
+
+    def field(self, name: str) -> str:
+        """The text of field ``name``, such as ``Tgid``."""
+        if self._fields is None:
+            self._fields = self._read()
+        return self._fields.get(name, "")
+
+    def number(self, name: str, default: int) -> int:
+        """The last number of a field: of ids, the one that the task itself sees."""
+        words = self.field(name).split()
+        return int(words[-1]) if words else default
+
+    def _read(self) -> dict[str, str]:
+        try:
+            with open(f"/proc/{self.tid}/status", errors="surrogateescape") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            return {}
+        return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+
+
+class UserNamespace:
+    """How ids of tasks are to be read, in a mount whose own user namespace has inode ``inode``.
+
+    With ``per_task`` each task's ids are those of the task's own user namespace. An unprivileged
+    host user can map but one id into the mount's namespace, so that every task has the same id
+    there; a plain user in the machine is then a task in a nested namespace that calls the same id
+    another name.
+    """
+
+    __slots__ = ("inode", "per_task")
+
+    def __init__(self, inode: int, *, per_task: bool) -> None:
+        self.inode = inode
+        self.per_task = per_task
+
+    def owns(self, tid: int) -> bool:
+        """Whether the task lives in the mount's own namespace, where its capabilities count."""
+        try:
+            return os.stat(f"/proc/{tid}/ns/user").st_ino == self.inode
+        except OSError:
+            return False
+
+
+def _inner_id(tid: int, kind: str, outer: int) -> int:
+    """What the task ``tid`` itself calls the host's id ``outer``; ``kind`` is uid or gid."""
+    try:
+        with open(f"/proc/{tid}/{kind}_map") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        first, lower, count = map(int, line.split())
+        if lower <= outer < lower + count:
+            return first + outer - lower
+    return 65534  # overflowuid
+
+
+class TaskCredentials(Credentials):
+    """Credentials whose groups and capabilities are looked up when first asked for."""
+
+    __slots__ = ("_namespace", "_status")
+
+    def __init__(self, uid: int, gid: int, status: TaskStatus, namespace: UserNamespace) -> None:
+        write = object.__setattr__  # frozen
+        write(self, "uid", uid)
+        write(self, "gid", gid)
+        write(self, "_status", status)
+        write(self, "_namespace", namespace)
+
+    @property
+    def groups(self) -> frozenset[int]:  # type: ignore[override]
+        """Supplementary groups, as the host numbers them."""
+        return frozenset(map(int, self._status.field("Groups").split()))
+
+    @property
+    def capabilities(self) -> int:  # type: ignore[override]
+        """The effective set; none for a task in another user namespace than the mount's."""
+        if not self._namespace.owns(self._status.tid):
+            return 0
+        return int(self._status.field("CapEff") or "0", 16)
+
+
+class ProcessCaller:
+    """See :class:`harness.kernel.task.Caller`."""
+
+    __slots__ = (
+        "_credentials",
+        "_gid",
+        "_interruption",
+        "_status",
+        "_uid",
+        "tid",
+        "unique",
+        "worker",
+    )
+
+    def __init__(self, worker: Worker, unique: int, uid: int, gid: int, tid: int) -> None:
+        self.worker = worker
+        #: Which request this is; what FUSE_INTERRUPT names.
+        self.unique = unique
+        self._uid = uid
+        self._gid = gid
+        self.tid = tid
+        self._credentials: Credentials | None = None
+        self._interruption: Interruption | None = None
+        self._status: TaskStatus | None = None
+
+    @property
+    def status(self) -> TaskStatus:
+        """What /proc says of the task."""
+        if self._status is None:
+            self._status = TaskStatus(self.tid)
+        return self._status
+
+    @property
+    def credentials(self) -> Credentials:
+        """Ids of the request's header, or of the task's own user namespace."""
+        if self._credentials is None:
+            namespace = self.worker.server.user_namespace
+            uid, gid = self._uid, self._gid
+            if namespace.per_task:
+                uid = _inner_id(self.tid, "uid", self.status.number("Uid", 65534))
+                gid = _inner_id(self.tid, "gid", self.status.number("Gid", 65534))
+            self._credentials = TaskCredentials(uid, gid, self.status, namespace)
+        return self._credentials
+
+    @property
+    def task(self) -> Task:
+        """Ids in the program's own pid namespace; a task that has gone keeps the host's."""
+        status = self.status
+        return Task(
+            pid=status.number("NStgid", self.tid),
+            tid=status.number("NSpid", self.tid),
+            comm=status.field("Name"),
+        )
+
+    @property
+    def address_space(self) -> AddressSpace:
+        """The memory of the task's process, now."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        return spaces.of(int(self.status.field("Tgid") or self.tid))
+
+    @property
+    def interruption(self) -> Interruption:
+        """Set off by FUSE_INTERRUPT."""
+        if self._interruption is None:
+            self._interruption = Interruption()
+        return self._interruption
+
+    def settle(self) -> None:
+        """Look up now what must stay as it is while a file is open."""
+        credentials = self.credentials
+        if isinstance(credentials, TaskCredentials):
+            self._credentials = Credentials(
+                credentials.uid, credentials.gid, credentials.groups, credentials.capabilities
+            )
+
+    def rlimit(self, resource: int) -> int:
+        """The soft limit; unlimited is 2**64 - 1."""
+        from resource import prlimit
+
+        try:
+            soft, _ = prlimit(self.tid, resource)
+        except OSError as error:
+            raise Errno(error.errno or 0) from None
+        return soft & 0xFFFF_FFFF_FFFF_FFFF
+
+    def file(self, fd: int) -> OpenFile | HostFile:
+        """No driver of today takes an fd."""
+        self._no_fds("file", fd)
+
+    def install(self, open_file: OpenFile) -> int:
+        """No driver of today makes an fd."""
+        self._no_fds("install", open_file)
+
+    def _no_fds(self, operation: str, argument: object) -> NoReturn:
+        raise NotImplementedError(f"the process mount has no Caller.{operation} ({argument!r})")
+
+    def blocking(self) -> None:
+        """Let another thread serve while this call waits."""
+        self.worker.block(self)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program that was started in a mount."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+from attrs import define, field
+
+from harness.mounts.process.errors import CommandError, MountError
+from harness.mounts.process.launcher import receive
+from harness.mounts.process.stdio import Streams
+
+_log = logging.getLogger("uapi_harness")
+
+#: The wait status of a process that SIGKILL ended.
+_KILLED = signal.SIGKILL.value
+
+
+@define(eq=False)
+class Child:
+    """A running or ended command. ``pid`` is its process id on the host.
+
+    ``stdin``, ``stdout``, ``stderr`` are the open ends of pipes that were asked for.
+    """
+
+    argv: list[str]
+    pid: int
+    stdin: IO[bytes] | None = None
+    stdout: IO[bytes] | None = None
+    stderr: IO[bytes] | None = None
+    #: Names of processes that the command left behind; they were killed.
+    leftovers: list[str] = field(factory=list)
+    _socket: socket.socket = field(kw_only=True)
+    #: pidfds of the command and of the init above it.
+    _command: int = field(kw_only=True)
+    _init: int = field(kw_only=True)
+    _status: int | None = field(default=None, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def __del__(self) -> None:
+        for fd in (self._command, self._init):
+            os.close(fd)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, or 128+n if signal n ended the command.
+
+        All that the command and what it left behind did has then taken effect in the machine.
+        Raises TimeoutError after ``timeout`` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError(f"{self.argv[0]} still runs")
+        try:
+            if self._status is None:
+                self._await(self._socket.fileno(), deadline)
+                self._status = self._end()
+        finally:
+            self._lock.release()
+        code = os.waitstatus_to_exitcode(self._status)
+        return code if code >= 0 else 128 - code
+
+    def poll(self) -> int | None:
+        """What :meth:`wait` would return, or None while the command runs."""
+        try:
+            return self.wait(0)
+        except TimeoutError:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the command; nothing happens if it has ended."""
+        try:
+            signal.pidfd_send_signal(self._command, number)
+        except ProcessLookupError:
+            return
+
+    def kill(self) -> None:
+        """Send SIGKILL to the command."""
+        self.send_signal(signal.SIGKILL)
+
+    def destroy(self) -> None:
+        """Kill the command with all its processes, and wait until they are gone."""
+        try:
+            signal.pidfd_send_signal(self._init, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.wait()
+
+    def _await(self, fd: int, deadline: float | None) -> None:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        left = None if deadline is None else max(0, deadline - time.monotonic())
+        if not poll.poll(None if left is None else left * 1000):
+            raise TimeoutError(f"{self.argv[0]} still runs")
+
+    def _end(self) -> int:
+        """The wait status that the init reports; it was killed if it reports none."""
+        try:
+            message, _, _ = receive(self._socket)
+        except ConnectionResetError:
+            message = ()
+        self._socket.close()
+        self._await(self._init, None)  # with it, the kernel ends all processes below
+        if not message:
+            return _KILLED
+        _, status, self.leftovers = message
+        if self.leftovers:
+            _log.warning("%s left behind, now killed: %s", self.argv[0], ", ".join(self.leftovers))
+        return int(status)
+
+
+def start_command(
+    spawn: Callable[[tuple[Any, ...], tuple[int, ...]], None],
+    message: tuple[Any, ...],
+    streams: Streams,
+) -> Child:
+    """Have the launcher start a command, and see it executed. Raises CommandError, MountError."""
+    control, theirs = socket.socketpair()
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    failure, failure_theirs = os.pipe()
+    try:
+        spawn(message, (theirs.fileno(), failure_theirs, *streams.fds))
+    except BaseException:
+        control.close()
+        streams.close_ours()
+        os.close(failure)
+        raise
+    finally:
+        theirs.close()
+        os.close(failure_theirs)
+        streams.close_theirs()
+    argv = [os.fsdecode(word) for word in message[0]]
+    with os.fdopen(failure, "rb") as pipe:
+        try:
+            return _executed(argv, control, pipe, streams)
+        except BaseException:
+            control.close()
+            streams.close_ours()
+            raise
+
+
+def _executed(
+    argv: list[str], control: socket.socket, failure: IO[bytes], streams: Streams
+) -> Child:
+    init = _sender(control, "init")
+    command = -1
+    try:
+        pid, command = _sender(control, "command")
+        control.send(b"\0")
+        what = failure.read().decode()
+        if what:
+            step, number = what.rsplit(" ", 1)
+            raise CommandError(argv[0], "" if step == "exec" else f"{step}: ", int(number))
+    except BaseException:
+        for fd in (init[1], command):
+            if fd >= 0:
+                os.close(fd)
+        raise
+    pipes = streams.pipes
+    return Child(argv, pid, *pipes, socket=control, command=command, init=init[1])
+
+
+def _sender(control: socket.socket, kind: str) -> tuple[int, int]:
+    """Process id and pidfd of who sent the next message, who waits until he is known."""
+    message, _, pid = receive(control)
+    if not message or message[0] != kind:
+        raise MountError("the mount's launcher has died")
+    return pid, os.pidfd_open(pid)

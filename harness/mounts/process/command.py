@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command in a machine, from start to end, as the command line runs it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from harness.mounts.process.child import Child
+from harness.mounts.process.errors import CommandError
+from harness.mounts.process.mount import Machine, ProcessMount
+
+#: What a terminal, a supervisor or another program may send us that is meant for the command.
+_PASSED_ON = {
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGWINCH,
+}
+#: si_code of a signal that the kernel sent by itself, as a terminal's are.
+_SI_KERNEL = 0x80
+
+
+def run(machine: Machine, argv: Sequence[str], uid: int | None = None) -> int:
+    """Run a command with this process's standard streams; returns its exit status.
+
+    128+n if signal n ended it, 127 if there is no such command and 126 if it cannot be executed,
+    with a line on stderr. Signals are passed on; those of the terminal reach the command anyway.
+    Raises MountError.
+    """
+    with ProcessMount(machine, uid=uid) as mount, _signals_blocked() as ours:
+        try:
+            child = mount.popen(argv)
+        except CommandError as error:
+            print(f"uapi-harness run: {error}", file=sys.stderr)
+            return error.status
+        return _wait_passing_on(child) if ours else child.wait()
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[bool]:
+    """Keep signals for :func:`_wait_passing_on`; False where they are not ours to take."""
+    if threading.current_thread() is not threading.main_thread():
+        yield False
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
+    try:
+        yield True
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait_passing_on(child: Child) -> int:
+    """Wait for the end while passing signals on; a thread tells us of the end by SIGCHLD."""
+    main = threading.get_ident()
+
+    def watch() -> None:
+        child.wait()
+        signal.pthread_kill(main, signal.SIGCHLD)
+
+    watcher = threading.Thread(target=watch, name="uapi-wait", daemon=True)
+    watcher.start()
+    while watcher.is_alive():
+        received = signal.sigwaitinfo(_PASSED_ON | {signal.SIGCHLD})
+        if received.si_signo != signal.SIGCHLD and received.si_code != _SI_KERNEL:
+            child.send_signal(received.si_signo)
+        elif received.si_signo == signal.SIGCHLD and child.poll() is not None:
+            break
+    return child.wait()

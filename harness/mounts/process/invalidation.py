@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling the host's kernel that what it has cached is no longer so.
+
+The kernel keeps entries and attributes for as long as we let it, which is what makes lookups as
+fast as on any file system. So each change in the machine's trees is sent to it, if it can have
+cached what changed. Sending takes the lock of the directory, which a LOOKUP under way holds until
+it is answered: whoever sends must neither lead the workers nor hold the machine's lock. A worker
+sends what its request changed before it replies, so that a program finds the effect of a call
+when the call returns; a change that no request made is sent by a thread of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections import deque
+from queue import SimpleQueue
+
+from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.vfs import Node
+from harness.mounts.process.fuse_protocol import (
+    NOTIFY_INVAL_ENTRY,
+    NOTIFY_INVAL_ENTRY_OUT,
+    NOTIFY_INVAL_INODE,
+    NOTIFY_INVAL_INODE_OUT,
+    OUT_HEADER,
+)
+from harness.mounts.process.nodes import Entry, NodeTable, Tree, node_id
+from harness.mounts.process.overlay import Overlay
+
+#: Not cached after all, and the mount is gone: neither is of interest.
+_HARMLESS = {errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.EBADF, errno.ECONNABORTED}
+
+
+def notify(fd: int, code: int, payload: bytes) -> None:
+    """Send one notification."""
+    try:
+        os.write(fd, OUT_HEADER.pack(OUT_HEADER.size + len(payload), code, 0) + payload)
+    except OSError as error:
+        if error.errno not in _HARMLESS:
+            raise
+
+
+class TreeWatcher:
+    """Hears of the changes in one tree (see :class:`harness.kernel.kernfs.Watcher`)."""
+
+    def __init__(self, tree: Tree, table: NodeTable, overlay: Overlay, sender: Sender) -> None:
+        self._tree = tree
+        self._table = table
+        self._overlay = overlay
+        self._sender = sender
+
+    def added(self, directory: Node, name: str) -> None:
+        """The kernel may hold ``name`` to be absent, or to be the host's."""
+        known = self._known(directory)
+        if known is None:
+            return
+        if name in known.negatives or name in self._overlay.entries(directory):
+            known.negatives.discard(name)
+            self._sender.entry_changed(known.nodeid, name)
+        self._link_count(known, directory, name)
+
+    def removed(self, directory: Node, name: str, node: Node) -> None:
+        """The kernel may hold ``name`` to be there."""
+        known = self._known(directory)
+        if known is None:
+            return
+        if self._known(node) is not None:
+            self._sender.entry_changed(known.nodeid, name)
+        if stat.S_ISDIR(node.mode):
+            self._sender.attributes_changed(known.nodeid)
+
+    def changed(self, node: Node) -> None:
+        """The kernel may have cached the old mode; below a directory, who could search it."""
+        known = self._known(node)
+        if known is None:
+            return
+        self._sender.attributes_changed(known.nodeid)
+        if isinstance(node, KernfsDirectory):
+            for name, child in node.children.items():
+                if self._known(child) is not None:
+                    self._sender.entry_changed(known.nodeid, name)
+
+    def _known(self, node: Node) -> Entry | None:
+        return self._table.entries.get(node_id(self._tree, node))
+
+    def _link_count(self, known: Entry, directory: Node, name: str) -> None:
+        if isinstance(directory, KernfsDirectory) and stat.S_ISDIR(directory.children[name].mode):
+            self._sender.attributes_changed(known.nodeid)
+
+
+class Sender:
+    """The notifications to be sent. ``workers`` holds the identities of threads that send theirs."""
+
+    def __init__(self, fd: int, workers: set[int]) -> None:
+        self._fd = fd
+        self._workers = workers
+        self._pending: deque[tuple[int, bytes]] = deque()
+        self._sending = threading.Lock()
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="uapi-invalidate", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread for changes that no request made."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End that thread."""
+        self._wake.put(False)
+        self._thread.join()
+
+    def entry_changed(self, directory: int, name: str) -> None:
+        """Whatever the kernel holds of ``name`` in the directory of this id is over."""
+        text = name.encode(errors="surrogateescape")
+        payload = NOTIFY_INVAL_ENTRY_OUT.pack(directory, len(text), 0) + text + b"\0"
+        self._add(NOTIFY_INVAL_ENTRY, payload)
+
+    def attributes_changed(self, nodeid: int) -> None:
+        """Mode, owner or link count are to be asked for again."""
+        self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is still to be sent or being sent."""
+        return bool(self._pending) or self._sending.locked()
+
+    def flush(self) -> None:
+        """Return when all changes so far are known to the kernel."""
+        with self._sending:
+            while self._pending:
+                code, payload = self._pending.popleft()
+                notify(self._fd, code, payload)
+
+    def _add(self, code: int, payload: bytes) -> None:
+        self._pending.append((code, payload))
+        if threading.get_ident() not in self._workers:
+            self._wake.put(True)
+
+    def _run(self) -> None:
+        while self._wake.get():
+            self.flush()

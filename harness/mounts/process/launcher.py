@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mount's other half: makes the namespaces, holds them, and starts programs in them.
+
+Run as a script of its own, because a process with threads cannot enter a user namespace. It imports
+little (``_socket`` for ``socket``), because nothing else is slow about starting a program.
+
+Processes. The *launcher* lives in the new user and mount namespaces and in the model's pid
+namespace, so that FUSE requests carry host process ids. For each command it clones an *init* into
+a pid and a mount namespace of their own; the init mounts a matching /proc, forks the command,
+reaps whatever is orphaned, and when the command ends, kills and names what it left behind.
+
+Nobody outlives the model. The launcher watches the model's pidfd (an inherited copy of a socket
+cannot fool it) and dies with it; an init is killed when the launcher dies (PR_SET_PDEATHSIG), and
+with an init the kernel kills its whole pid namespace. Then the mount namespace is gone too.
+
+Messages are marshalled tuples on stream sockets, file descriptors travel beside them. Model and
+launcher (fd 3):
+
+    launcher: ("unshared",)                      model: ("mapped", mount options)
+    launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", directories, entries)
+    launcher: ("ready",) or ("failed", what, errno) at any point
+    model: ("spawn", argv, env, cwd, uid, nested) + [child's socket, failure pipe, 0, 1, 2]
+
+Model and init, on the child's socket; the kernel adds who sent it:
+
+    init: ("init", errno of mounting /proc)
+    command: ("command",)                        model: one byte, to go on
+    init: ("exit", wait status, names of what was left behind)
+
+The command closes the failure pipe by exec, or writes ``what`` and an errno into it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import marshal
+import os
+import select
+import sys
+from typing import Any, NoReturn
+
+CONTROL_FD = 3
+#: A name that the server never finds, and answers only after all requests before it.
+BARRIER = ".barrier"
+#: Directories that the mount may be on for a moment, before its parts are where they belong.
+STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
+
+_MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+_MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_SYS_CLONE = 56  # x86-64
+_PR_SET_PDEATHSIG = 1
+_SIG_DFL, _SIG_IGN = 0, 1
+_SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
+#: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT, QUIT,
+#: USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
+_FOR_COMMAND = (1, 2, 3, 10, 12, 15, 20, 21, 22)
+
+# PyDLL keeps the interpreter's lock, so that its state is whole in a process made by clone().
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.signal.restype = ctypes.c_void_p
+_libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+
+
+class Failed(Exception):
+    """A step failed: what was tried, and the errno."""
+
+
+def _check(what: str, result: int) -> int:
+    if result < 0:
+        raise Failed(what, ctypes.get_errno())
+    return result
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    result = _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        kind.encode() if kind is not None else None,
+        flags,
+        data.encode(),
+    )
+    _check(f"mount {target}", result)
+
+
+def send(sock: _socket.socket, message: tuple[Any, ...], fds: tuple[int, ...] = ()) -> None:
+    """Send one message with its file descriptors."""
+    data = marshal.dumps(message)
+    rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
+    # The descriptors arrive with the first byte: of the length, on its own.
+    sock.sendmsg([len(data).to_bytes(4, sys.byteorder)], ancillary)
+    sock.sendall(data)
+
+
+def receive(sock: _socket.socket) -> tuple[tuple[Any, ...], list[int], int]:
+    """The next message, its file descriptors, and who sent it if the socket was told to ask.
+
+    An empty message when the other side is gone.
+    """
+    space = _socket.CMSG_SPACE(8 * 4) + _socket.CMSG_SPACE(12)
+    head, ancillary, _, _ = sock.recvmsg(4, space, _socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    sender = 0
+    for _, kind, content in ancillary:
+        numbers = [
+            int.from_bytes(content[at : at + 4], sys.byteorder)
+            for at in range(0, len(content) - 3, 4)
+        ]
+        if kind == _socket.SCM_RIGHTS:
+            fds += numbers
+        else:
+            sender = numbers[0]
+    data = _receive_all(sock, int.from_bytes(head, sys.byteorder)) if len(head) == 4 else b""
+    return (marshal.loads(data) if data else ()), fds, sender
+
+
+def _receive_all(sock: _socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = sock.recv(count - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+# --- the launcher
+
+
+def _make_mount(control: _socket.socket) -> int:
+    """Make the namespaces and the staged mount; returns an O_PATH fd of the mount's root."""
+    _check("unshare", _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
+    send(control, ("unshared",))
+    _, options = _next(control)
+    _mount("", "/", None, _MS_REC | _MS_PRIVATE)
+    try:
+        # Here, not in the model: FUSE wants it opened in the namespace that mounts.
+        fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise Failed("open /dev/fuse", error.errno) from None
+    send(control, ("fuse",), (fuse,))
+    stage = next(path for path in STAGES if os.path.isdir(path))
+    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,{options}"
+    _mount("uapi-harness", stage, "fuse.uapi-harness", _MS_NOSUID_NODEV_NOEXEC, options)
+    # Another copy of it would keep the connection alive when the model is killed.
+    os.close(fuse)
+    return os.open(stage, os.O_PATH | os.O_CLOEXEC)
+
+
+def _next(control: _socket.socket) -> tuple[Any, ...]:
+    """The model's next message; without one, there is nothing more to do."""
+    message, _, _ = receive(control)
+    if not message:
+        raise SystemExit(0)
+    return message
+
+
+def _cover(root: int, covered: list[str], binds: list[str]) -> None:
+    """Put parts of the staged mount over the host's directories, and the host's entries into them."""
+    stage = os.readlink(f"/proc/self/fd/{root}")
+    real = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in covered}
+    for path in covered:
+        _mount(f"/proc/self/fd/{root}{path}", path, None, _MS_BIND)
+    _check("umount", _libc.umount2(stage.encode(), _MNT_DETACH))
+    for directory in {os.path.dirname(path) for path in binds}:
+        # One READDIRPLUS tells the kernel what a LOOKUP for each entry would.
+        os.listdir(directory)
+    for path in binds:
+        top = next(top for top in covered if path.startswith(f"{top}/"))
+        _bind_real(f"/proc/self/fd/{real[top]}{path[len(top):]}", path)
+    for fd in real.values():
+        os.close(fd)
+
+
+def _bind_real(source: str, target: str) -> None:
+    try:
+        _mount(source, target, None, _MS_BIND | _MS_REC)
+    except Failed as failed:
+        if failed.args[1] not in (2, 13):  # ENOENT: it has gone; EACCES: nor could the program
+            raise
+
+
+def _watch(control: _socket.socket, model: int, root: int) -> None:
+    """Start programs until the model is gone."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(model, select.POLLIN)
+    while all(fd != model for fd, _ in poll.poll()):
+        message, fds, _ = receive(control)
+        if not message:
+            return
+        _spawn(control, root, message, fds)
+        for fd in fds:
+            os.close(fd)
+
+
+def _spawn(
+    control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]
+) -> None:
+    flags = _CLONE_NEWPID | _CLONE_NEWNS | _SIGCHLD
+    pid = _libc.syscall(_SYS_CLONE, flags, 0, 0, 0, 0)
+    if pid == 0:
+        try:
+            control.close()
+            _init(root, message, fds)
+        finally:
+            os._exit(125)
+    if pid < 0:
+        os.write(fds[1], b"clone %d" % ctypes.get_errno())
+
+
+def main() -> None:
+    """Run the launcher. Its arguments: the model's process id."""
+    os.closerange(CONTROL_FD + 1, 1 << 20)
+    os.set_inheritable(CONTROL_FD, False)
+    control = _socket.socket(fileno=CONTROL_FD)
+    model = os.pidfd_open(int(sys.argv[1]))
+    inherited = {number: _libc.signal(number, _SIG_IGN) for number in _FOR_COMMAND}
+    _dispositions.update(inherited)
+    # Nobody waits for an init: the kernel reaps it.
+    _libc.signal(_SIGCHLD, _SIG_IGN)
+    try:
+        root = _make_mount(control)
+        _, covered, binds = _next(control)
+        _cover(root, covered, binds)
+    except Failed as failed:
+        send(control, ("failed", *failed.args))
+        return
+    send(control, ("ready",))
+    _watch(control, model, root)
+
+
+#: What the launcher's parent did with the signals that the launcher ignores.
+_dispositions: dict[int, int | None] = {}
+
+
+# --- an init and its command
+
+
+def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
+    """Process 1 of a command's pid namespace."""
+    _check("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
+    _libc.signal(_SIGCHLD, _SIG_DFL)
+    sock = _socket.socket(fileno=fds[0])
+    no_proc = _mount_proc()
+    send(sock, ("init", no_proc))
+    command = os.fork()
+    if command == 0:
+        try:
+            _command(sock, message, fds)
+        finally:
+            os._exit(125)
+    for fd in fds[1:]:
+        os.close(fd)
+    status = _reap(command)
+    left = [] if no_proc else _running_names()
+    _kill_rest()
+    try:
+        # Files that were closed by dying are released before the model hears of the end.
+        os.stat(BARRIER, dir_fd=root)
+    except OSError:
+        pass
+    send(sock, ("exit", status, left))
+    # Stay until the model has heard: it holds this process id to be ours.
+    sock.recv(1)
+    os._exit(0)
+
+
+def _mount_proc() -> int:
+    """0, or the errno if this host lets only the old /proc stay."""
+    try:
+        _mount("proc", "/proc", "proc", _MS_NOSUID_NODEV_NOEXEC)
+    except Failed as failed:
+        return int(failed.args[1])
+    return 0
+
+
+def _reap(command: int) -> int:
+    while True:
+        pid, status = os.wait()
+        if pid == command:
+            return status
+
+
+def _kill_rest() -> None:
+    """Kill every other process of this pid namespace."""
+    try:
+        os.kill(-1, _SIGKILL)
+        while True:
+            os.wait()
+    except (ChildProcessError, ProcessLookupError):
+        return
+
+
+def _running_names() -> list[str]:
+    """The names of all other processes of this pid namespace."""
+    names = []
+    for pid in os.listdir("/proc"):
+        if pid.isdecimal() and pid != "1":
+            try:
+                with open(f"/proc/{pid}/stat", errors="replace") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            if text[text.rindex(")") + 2] not in "ZX":
+                names.append(text[text.index("(") + 1 : text.rindex(")")])
+    return names
+
+
+def _command(sock: _socket.socket, message: tuple[Any, ...], fds: list[int]) -> None:
+    """Become the command, or write what failed into the pipe."""
+    _, argv, env, cwd, uid, nested = message
+    failure = fds[1]
+    try:
+        send(sock, ("command",))
+        if not sock.recv(1):
+            return  # the model is gone
+        for number, fd in enumerate(fds[2:5]):
+            os.dup2(fd, number)
+        _become(uid, nested=nested)
+        if cwd is not None:
+            os.chdir(cwd)
+        _restore_signals()
+        os.execvpe(argv[0], argv, env)
+    except Failed as failed:
+        os.write(failure, b"%s %d" % (failed.args[0].encode(), failed.args[1]))
+    except OSError as error:
+        what = b"chdir" if error.filename == cwd else b"exec"
+        os.write(failure, b"%s %d" % (what, error.errno or 0))
+
+
+def _become(uid: int, *, nested: bool) -> None:
+    """Be user and group ``uid``, in a namespace of one's own if there is but one id to have."""
+    if nested:
+        _check("unshare", _libc.unshare(_CLONE_NEWUSER))
+        for kind in ("uid", "gid"):
+            with open(f"/proc/self/{kind}_map", "w") as file:
+                file.write(f"{uid} 0 1")
+    elif uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def _restore_signals() -> None:
+    for number, disposition in _dispositions.items():
+        _libc.signal(number, disposition)
+    for number in (_SIGPIPE, _SIGXFSZ, _SIGCHLD):
+        _libc.signal(number, _SIG_DFL)
+
+
+if __name__ == "__main__":
+    main()

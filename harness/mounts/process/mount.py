@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine's /sys and /dev as real programs see them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from harness.mounts.process.caller import UserNamespace
+from harness.mounts.process.child import Child, start_command
+from harness.mounts.process.errors import MountError
+from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.overlay import Overlay
+from harness.mounts.process.server import Server
+from harness.mounts.process.stdio import Stdio, Streams
+
+if TYPE_CHECKING:
+    from harness.kernel.system import Kernel
+
+#: How long to wait for the mount to end once all its processes have, in seconds.
+_END_TIMEOUT = 10.0
+
+
+class Machine(Protocol):
+    """What a mount needs of a machine."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+
+
+class ProcessMount:
+    """Real programs in a machine; a context manager, and several programs may run in it.
+
+    ``uid`` is the user that programs are, 0 unless given. ``server_permissions`` lets the machine
+    check permissions instead of the host's kernel (see :mod:`harness.mounts.process.server`), which
+    an unprivileged user's mount does in any case where ``uid`` is not 0.
+    """
+
+    def __init__(
+        self, machine: Machine, *, uid: int | None = None, server_permissions: bool | None = None
+    ) -> None:
+        self._kernel = machine.kernel
+        self._uid = uid or 0
+        self._server_permissions = server_permissions
+        self._nested = False
+        self._children: list[Child] = []
+        self._launcher: Launcher | None = None
+        self._server: Server | None = None
+
+    def __enter__(self) -> ProcessMount:
+        """Make the mount; MountError says what this host lacks."""
+        try:
+            self._launcher = started = Launcher()
+            overlay = Overlay(self._kernel)  # while the launcher starts
+            self._server = self._connect(started, overlay)
+            self._server.start()
+            started.cover(overlay.covered, overlay.binds)
+            self._server.begin_traced()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill what still runs, and take the mount away."""
+        self._close()
+
+    def popen(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        stdin: Stdio = None,
+        stdout: Stdio = None,
+        stderr: Stdio = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+    ) -> Child:
+        """Start a program; arguments as :class:`subprocess.Popen` has them.
+
+        Raises CommandError if it cannot be started, MountError if the mount is gone.
+        """
+        self.flush()
+        command = [os.fsencode(word) for word in argv]
+        variables = os.environ if env is None else env
+        environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
+        directory = os.fsencode(cwd) if cwd is not None else _current_directory()
+        message = (command, environment, directory, self._uid, self._nested)
+        child = start_command(self._running()[0].spawn, message, Streams(stdin, stdout, stderr))
+        self._children = [known for known in self._children if known.poll() is None]
+        self._children.append(child)
+        return child
+
+    def flush(self) -> None:
+        """Return when programs see all that was changed in the machine so far.
+
+        Changes are passed on by themselves, but not at once unless a program's own call made them.
+        To be called after plug, unplug and the like, without the machine's lock.
+        """
+        self._running()[1].flush()
+
+    def _connect(self, started: Launcher, overlay: Overlay) -> Server:
+        single = started.map_ids()
+        self._nested = single and self._uid != 0
+        by_server = self._server_permissions
+        if by_server is None:
+            by_server = self._nested
+        options = "allow_other" if by_server else "allow_other,default_permissions"
+        namespace = UserNamespace(started.user_namespace, per_task=by_server)
+        return Server(self._kernel, overlay, started.make_mount(options), namespace)
+
+    def _running(self) -> tuple[Launcher, Server]:
+        if self._launcher is None or self._server is None:
+            raise MountError("the mount is not there: use it in a with statement")
+        return self._launcher, self._server
+
+    def _close(self) -> None:
+        for child in self._children:
+            child.destroy()
+        self._children.clear()
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
+        if self._server is not None:
+            self._server.close(_END_TIMEOUT)
+            self._server = None
+
+
+def _current_directory() -> bytes | None:
+    """Where we are; None if that has no name any more."""
+    try:
+        return os.getcwdb()
+    except OSError:
+        return None

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model's side of :mod:`harness.mounts.process.launcher`: starting it, and talking to it.
+
+Host root maps all ids into the user namespace as they are, so that a plain user of the machine is
+a different user to the kernel. Anybody else may map his own id only, to 0.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+from harness.mounts.process import launcher
+from harness.mounts.process.errors import MountError
+
+_ADVICE = "`uapi-harness doctor` says what this host lacks"
+
+
+class Launcher:
+    """A running launcher. ``user_namespace`` is the inode of the namespace it made."""
+
+    def __init__(self) -> None:
+        """Start it; it comes up while the caller does something else."""
+        if not sys.executable:
+            raise MountError("no Python interpreter is known to start the launcher with")
+        self._control, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        self.user_namespace = 0
+        with theirs:
+            self.pid = self._start(theirs.fileno())
+
+    @staticmethod
+    def _start(control: int) -> int:
+        arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, control, launcher.CONTROL_FD),
+        ]
+        return os.posix_spawn(
+            sys.executable, arguments, os.environ, file_actions=actions, setsigmask=[]
+        )
+
+    def map_ids(self) -> bool:
+        """Give the new user namespace its ids; returns whether there is but one."""
+        self._expect("unshared")
+        self.user_namespace = os.stat(f"/proc/{self.pid}/ns/user").st_ino
+        return _map_ids(self.pid)
+
+    def make_mount(self, options: str) -> int:
+        """Make the mount, as yet in nobody's way; returns the connection's fd."""
+        self._send(("mapped", options))
+        _, (fd,) = self._expect("fuse")
+        return fd
+
+    def cover(self, covered: list[str], binds: list[str]) -> None:
+        """Put the mount where it belongs; its server must be running."""
+        self._send(("cover", covered, binds))
+        self._expect("ready")
+
+    def spawn(self, message: tuple[Any, ...], fds: tuple[int, ...]) -> None:
+        """Start a command; the answer comes on the child's own socket."""
+        with self._lock:
+            self._send(("spawn", *message), fds)
+
+    def close(self) -> None:
+        """End it, and with it all that runs in its namespaces."""
+        self._control.close()
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _send(self, message: tuple[Any, ...], fds: tuple[int, ...] = ()) -> None:
+        try:
+            launcher.send(self._control, message, fds)
+        except OSError:
+            raise MountError("the mount's launcher has died") from None
+
+    def _expect(self, kind: str) -> tuple[tuple[Any, ...], list[int]]:
+        try:
+            message, fds, _ = launcher.receive(self._control)
+        except OSError:
+            message, fds = (), []
+        if message and message[0] == "failed":
+            _, what, number = message
+            raise MountError(f"{what}: {os.strerror(number)}; {_ADVICE}")
+        if not message or message[0] != kind:
+            raise MountError("the mount's launcher has died")
+        return message, fds
+
+
+def _map_ids(pid: int) -> bool:
+    """Map ids into the user namespace of process ``pid``; returns whether there is but one."""
+    if os.geteuid() == 0:
+        with suppress(PermissionError):
+            for kind in ("uid", "gid"):
+                _write(f"/proc/{pid}/{kind}_map", _own_ids(kind))
+            return False
+    try:
+        _write(f"/proc/{pid}/setgroups", "deny")
+        _write(f"/proc/{pid}/uid_map", f"0 {os.geteuid()} 1")
+        _write(f"/proc/{pid}/gid_map", f"0 {os.getegid()} 1")
+    except OSError as error:
+        raise MountError(f"map ids: {error.strerror}; {_ADVICE}") from None
+    return True
+
+
+def _own_ids(kind: str) -> str:
+    """All ids that there are here, mapped to themselves."""
+    with open(f"/proc/self/{kind}_map") as file:
+        extents = [line.split() for line in file]
+    return "".join(f"{inside} {inside} {count}\n" for inside, _, count in extents)
+
+
+def _write(path: str, text: str) -> None:
+    # In one write(2), which is what these files want.
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

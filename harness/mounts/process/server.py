@@ -1,0 +1,649 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FUSE requests become calls of the machine's kernel.
+
+Every request is answered. Every open, and every read at offset 0, reaches the machine: files are
+opened for direct I/O, so nothing of them is cached. Names and attributes are cached by the host's
+kernel until the machine changes them (see :mod:`harness.mounts.process.invalidation`).
+
+Two modes of permission checks. Normally the host's kernel checks mode bits itself
+(``default_permissions``), which makes access(2) and stat(2) as fast as on any file system. That
+needs ids that differ: an unprivileged host user can map only his own id into the mount, all files
+are then owned by that id, and a plain user of the machine, who has the same id by another name,
+would own them too. There (and on request) the kernel is told not to check, and the machine does,
+with the id that the task has in its own user namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from harness.kernel.errors import Errno, errno_name
+from harness.kernel.kernfs import KernfsDirectory, OpenText
+from harness.kernel.system import NODE_OPERATIONS
+from harness.kernel.vfs import Changes, Node, OpenFile, Stat, is_directory
+from harness.mounts.process import fuse_protocol as fuse
+from harness.mounts.process.address_space import AddressSpaces
+from harness.mounts.process.caller import ProcessCaller, UserNamespace
+from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
+from harness.mounts.process.invalidation import Sender, TreeWatcher
+from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, NodeTable, Tree
+from harness.mounts.process.overlay import HostNode, Overlay
+from harness.mounts.process.polling import NoPollTable, PollWaiter
+from harness.mounts.process.workers import Crew, Worker
+from harness.uapi.fs import O_APPEND
+
+if TYPE_CHECKING:
+    from harness.kernel.system import Kernel
+
+_log = logging.getLogger("uapi_harness")
+
+#: How long the kernel may keep what it was told, unless the machine changes it: a day, in seconds.
+LIFETIME = 86400
+#: A name below the mount's root that is never found. Whoever looks it up is answered after all
+#: requests that were made before.
+BARRIER = ".barrier"
+
+_OPENED = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
+_OPENED_STREAM = _OPENED | fuse.FOPEN_NONSEEKABLE | fuse.FOPEN_STREAM
+_INIT_FLAGS = (
+    fuse.INIT_ATOMIC_O_TRUNC
+    | fuse.INIT_BIG_WRITES
+    | fuse.INIT_DO_READDIRPLUS
+    | fuse.INIT_READDIRPLUS_AUTO
+    | fuse.INIT_PARALLEL_DIROPS
+    | fuse.INIT_MAX_PAGES
+)
+#: From protocol 7.44 on (6.17), a kernel takes a cached link's length from its text; sysfs says 0.
+_CACHED_LINKS_MINOR = 44
+_MINOR = 45
+#: RELEASE is a background request: with a low limit it would wait its turn, and an OPEN overtake it.
+_MAX_BACKGROUND = 0xFFFF
+
+#: While these are under way no lock of a directory is held, so their reply can wait until the
+#: kernel knows of the changes they made. Others are answered first.
+_HOLD_NO_DIRECTORY = {fuse.OPEN, fuse.READ, fuse.WRITE, fuse.IOCTL, fuse.POLL}
+
+Handler = Callable[[ProcessCaller, int, memoryview], "bytes | None"]
+
+
+class _OpenDirectory:
+    """A directory that a program has open, as it was when it was read from its start."""
+
+    __slots__ = ("entry", "names", "open_file")
+
+    def __init__(self, entry: Entry, open_file: OpenFile) -> None:
+        self.entry = entry
+        self.open_file = open_file
+        self.names: list[tuple[bytes, Node, Tree]] = []
+
+
+class Server:
+    """Serves the FUSE connection ``fd`` from a machine's trees.
+
+    ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
+    """
+
+    def __init__(
+        self, kernel: Kernel, overlay: Overlay, fd: int, namespace: UserNamespace
+    ) -> None:
+        self.kernel = kernel
+        self.fd = fd
+        self.user_namespace = namespace
+        self.address_spaces = AddressSpaces()
+        #: Calls that wait for an event, by the number of their request.
+        self.blocked: dict[int, ProcessCaller] = {}
+        self.ended = threading.Event()
+        self._overlay = overlay
+        self._lock = kernel.scheduler.lock
+        self._call: Callable[..., Any] = self._untraced
+        self._table = NodeTable(kernel.root)
+        self._files: dict[int, OpenFile] = {}
+        self._directories: dict[int, _OpenDirectory] = {}
+        self._waiters: dict[int, PollWaiter] = {}
+        #: Where an O_APPEND writer is: the host's kernel would give the file's size instead.
+        self._positions: dict[int, int] = {}
+        self._handles = itertools.count(1)
+        self._time = int(time.time())
+        self._complained: set[int] = set()
+        self._handlers = self._all_handlers()
+        self._crew = Crew(self)
+        self._sender = Sender(fd, self._crew.identities)
+        self._watchers = {
+            "sys": TreeWatcher(Tree.SYS, self._table, overlay, self._sender),
+            "dev": TreeWatcher(Tree.DEV, self._table, overlay, self._sender),
+        }
+
+    # --- life
+
+    def start(self) -> None:
+        """Begin to serve, for the launcher alone: what it looks up is not the program's doing."""
+        with self._lock:
+            for name, watcher in self._watchers.items():
+                self.kernel.roots[name].watchers.append(watcher)
+        self._sender.start()
+        self._crew.start()
+
+    def begin_traced(self) -> None:
+        """From now on, requests are calls of programs, which the machine's observers see."""
+        self._call = self.kernel.call
+
+    def flush(self) -> None:
+        """Return when programs see all changes made so far. Not with the machine's lock held."""
+        self._sender.flush()
+
+    def close(self, timeout: float) -> None:
+        """Stop serving; the connection's mounts must be gone. Releases what is still open."""
+        with self._lock:
+            for name, watcher in self._watchers.items():
+                self.kernel.roots[name].watchers.remove(watcher)
+        if not self._crew.join(timeout):
+            _log.warning("the mount is still in use; it ends with this process")
+            return
+        self._sender.stop()
+        os.close(self.fd)
+
+    def _end(self) -> None:
+        """The connection is gone: nobody waits for replies, and no RELEASE will come."""
+        if self.ended.is_set():
+            return
+        self.ended.set()
+        with self._lock:
+            for caller in self.blocked.values():
+                caller.interruption.interrupt()
+            for waiter in self._waiters.values():
+                waiter.detach()
+        for open_file in [*self._files.values(), *self._open_directories()]:
+            self.kernel.release(open_file)
+
+    def _open_directories(self) -> list[OpenFile]:
+        return [directory.open_file for directory in self._directories.values()]
+
+    # --- requests
+
+    def serve(self, worker: Worker) -> None:
+        """Answer requests while ``worker`` leads and the connection lasts."""
+        fd, readv, unpack, handlers = self.fd, os.readv, fuse.IN_HEADER.unpack_from, self._handlers
+        buffer, sender = worker.buffer, self._sender
+        view, buffers = memoryview(buffer), [buffer]
+        while worker.leading:
+            try:
+                readv(fd, buffers)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
+                    continue  # the request was withdrawn meanwhile
+                self._end()
+                return
+            _, opcode, unique, nodeid, uid, gid, tid, _, _ = unpack(buffer)
+            caller = ProcessCaller(worker, unique, uid, gid, tid)
+            try:
+                body = handlers[opcode](caller, nodeid, view)
+                error_number = 0
+            except Errno as error:
+                body, error_number = b"", self._wire_error(error.errno)
+            except Exception:
+                _log.exception("request %d of the process mount", opcode)
+                body, error_number = b"", errno.EIO
+            if worker.leading and not sender.busy:
+                if body is not None:
+                    self._reply(unique, error_number, body)
+            else:
+                self._finish(caller, opcode, error_number, body)
+
+    def _reply(self, unique: int, error_number: int, body: bytes) -> None:
+        try:
+            os.write(self.fd, OUT_HEADER.pack(16 + len(body), -error_number, unique) + body)
+        except OSError as error:
+            # ENOENT: whoever asked was killed. The others: so was the whole mount.
+            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPERM):
+                raise
+
+    def _finish(
+        self, caller: ProcessCaller, opcode: int, error_number: int, body: bytes | None
+    ) -> None:
+        """Reply to a request that blocked or changed what the kernel has cached."""
+        self.blocked.pop(caller.unique, None)
+        caller.worker.hand_over()
+        if opcode in _HOLD_NO_DIRECTORY:
+            self.flush()
+        if body is not None:
+            self._reply(caller.unique, error_number, body)
+        self.flush()
+
+    def _wire_error(self, number: int) -> int:
+        """The error that can be sent for ``number``: FUSE refuses kernel-internal ones, and takes
+        ENOSYS for a server that lacks the operation for good."""
+        if number <= fuse.MAX_ERRNO and number != errno.ENOSYS:
+            return number
+        if number not in self._complained:
+            self._complained.add(number)
+            _log.warning("%s cannot be sent to programs; they see EOPNOTSUPP", errno_name(number))
+        return errno.EOPNOTSUPP
+
+    def _all_handlers(self) -> list[Handler]:
+        handlers: list[Handler] = [self._unknown] * fuse.OPCODE_COUNT
+        for opcode, handler in {
+            fuse.LOOKUP: self._lookup,
+            fuse.FORGET: self._forget,
+            fuse.BATCH_FORGET: self._batch_forget,
+            fuse.GETATTR: self._getattr,
+            fuse.SETATTR: self._setattr,
+            fuse.READLINK: self._readlink,
+            fuse.SYMLINK: self._symlink,
+            fuse.MKNOD: self._mknod,
+            fuse.MKDIR: self._mkdir,
+            fuse.UNLINK: self._unlink,
+            fuse.RMDIR: self._rmdir,
+            fuse.RENAME: self._rename,
+            fuse.RENAME2: self._rename2,
+            fuse.LINK: self._link,
+            fuse.CREATE: self._create,
+            fuse.OPEN: self._open,
+            fuse.READ: self._read,
+            fuse.WRITE: self._write,
+            fuse.IOCTL: self._ioctl,
+            fuse.POLL: self._poll,
+            fuse.RELEASE: self._release,
+            fuse.FSYNC: self._fsync,
+            fuse.FSYNCDIR: self._no_method,
+            fuse.FALLOCATE: self._fallocate,
+            fuse.OPENDIR: self._opendir,
+            fuse.READDIR: self._readdir,
+            fuse.READDIRPLUS: self._readdirplus,
+            fuse.RELEASEDIR: self._releasedir,
+            fuse.STATFS: self._statfs,
+            fuse.ACCESS: self._access,
+            fuse.INTERRUPT: self._interrupt,
+            fuse.INIT: self._init,
+            fuse.DESTROY: self._nothing,
+        }.items():
+            handlers[opcode] = handler
+        return handlers
+
+    def _untraced(self, caller: ProcessCaller, operation: str, node: Node, *arguments: Any) -> Any:
+        with self._lock:
+            return NODE_OPERATIONS[operation](caller, node, *arguments)  # type: ignore[operator]
+
+    def _do(self, caller: ProcessCaller, operation: str, node: Node, *arguments: Any) -> Any:
+        """A node operation; one on the host's entries is not the machine's."""
+        call = self._untraced if isinstance(node, HostNode) else self._call
+        return call(caller, operation, node, *arguments)
+
+    def _entry(self, nodeid: int) -> Entry:
+        try:
+            return self._table.entries[nodeid]
+        except KeyError:
+            raise Errno(errno.ESTALE) from None
+
+    # --- names
+
+    def _lookup(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        name = _name(view, BODY)
+        parent = self._entry(nodeid)
+        if nodeid == fuse.ROOT_ID:
+            return self._reply_entry(caller, *self._top(caller, parent.node, name))
+        host = self._overlay.find(parent.node, name)
+        if host is not None:
+            return self._reply_entry(caller, Tree.HOST, host)
+        cached = len(parent.negatives) < NEGATIVES_LIMIT
+        if cached:
+            # Before the lookup, so that what is added during it is not missed.
+            parent.negatives.add(name)
+        try:
+            node = self._do(caller, "lookup", parent.node, name)
+        except Errno as error:
+            if error.errno == errno.ENOENT and cached:
+                return _ABSENT
+            parent.negatives.discard(name)
+            raise
+        parent.negatives.discard(name)
+        return self._reply_entry(caller, parent.tree, node)
+
+    def _top(self, caller: ProcessCaller, root: Node, name: str) -> tuple[Tree, Node]:
+        node: Node = self._untraced(caller, "lookup", root, name)
+        return (Tree.DEV if name == "dev" else Tree.SYS), node
+
+    def _reply_entry(self, caller: ProcessCaller, tree: Tree, node: Node) -> bytes:
+        found: Stat = self._do(caller, "getattr", node)
+        with self._lock:
+            return self._remember(tree, node, found)
+
+    def _remember(self, tree: Tree, node: Node, found: Stat) -> bytes:
+        """ENOENT if the node was removed meanwhile, when there was nobody to be told."""
+        if tree != Tree.HOST and node.parent is None:
+            raise Errno(errno.ENOENT)
+        entry = self._table.looked_up(tree, node)
+        return _entry_head(entry.nodeid) + entry.attributes(found, self._time)
+
+    def _forget(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
+        (lookups,) = fuse.FORGET_IN.unpack_from(view, BODY)
+        with self._lock:
+            self._table.forget(nodeid, lookups)
+
+    def _batch_forget(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
+        count, _ = fuse.BATCH_FORGET_IN.unpack_from(view, BODY)
+        start = BODY + fuse.BATCH_FORGET_IN.size
+        forgets = view[start : start + count * fuse.FORGET_ONE.size]
+        with self._lock:
+            for forgotten, lookups in fuse.FORGET_ONE.iter_unpack(forgets):
+                self._table.forget(forgotten, lookups)
+
+    def _readlink(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        text: str = self._do(caller, "readlink", self._entry(nodeid).node)
+        return text.encode(errors="surrogateescape")
+
+    def _make(
+        self, caller: ProcessCaller, nodeid: int, operation: str, name: str, *arguments: Any
+    ) -> bytes:
+        parent = self._entry(nodeid)
+        node = self._do(caller, operation, parent.node, name, *arguments)
+        return self._reply_entry(caller, parent.tree, node)
+
+    def _symlink(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        name, target = _names(view, BODY)
+        return self._make(caller, nodeid, "symlink", name, target)
+
+    def _mknod(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        mode, rdev, umask, _ = fuse.MKNOD_IN.unpack_from(view, BODY)
+        name = _name(view, BODY + fuse.MKNOD_IN.size)
+        if stat.S_ISREG(mode):
+            return self._make(caller, nodeid, "create", name, mode)
+        return self._make(caller, nodeid, "mknod", name, mode, rdev)
+
+    def _mkdir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        mode, _ = fuse.MKDIR_IN.unpack_from(view, BODY)
+        return self._make(caller, nodeid, "mkdir", _name(view, BODY + fuse.MKDIR_IN.size), mode)
+
+    def _create(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        flags, mode, _, _ = fuse.CREATE_IN.unpack_from(view, BODY)
+        name = _name(view, BODY + fuse.CREATE_IN.size)
+        made = self._make(caller, nodeid, "create", name, mode)
+        node = self._do(caller, "lookup", self._entry(nodeid).node, name)
+        return made + self._opened(caller, self._call(caller, "open", node, flags), flags)
+
+    def _link(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (target,) = fuse.LINK_IN.unpack_from(view, BODY)
+        name = _name(view, BODY + fuse.LINK_IN.size)
+        return self._make(caller, nodeid, "link", name, self._entry(target).node)
+
+    def _unlink(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        self._do(caller, "unlink", self._entry(nodeid).node, _name(view, BODY))
+        return b""
+
+    def _rmdir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        self._do(caller, "rmdir", self._entry(nodeid).node, _name(view, BODY))
+        return b""
+
+    def _rename(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (target,) = fuse.RENAME_IN.unpack_from(view, BODY)
+        return self._do_rename(caller, nodeid, target, _names(view, BODY + fuse.RENAME_IN.size))
+
+    def _rename2(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        target, flags, _ = fuse.RENAME2_IN.unpack_from(view, BODY)
+        if flags:
+            raise Errno(errno.EINVAL)
+        return self._do_rename(caller, nodeid, target, _names(view, BODY + fuse.RENAME2_IN.size))
+
+    def _do_rename(
+        self, caller: ProcessCaller, nodeid: int, target: int, names: tuple[str, str]
+    ) -> bytes:
+        source, directory = self._entry(nodeid).node, self._entry(target).node
+        self._do(caller, "rename", source, names[0], directory, names[1])
+        return b""
+
+    # --- attributes
+
+    def _getattr(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        entry = self._entry(nodeid)
+        return self._attributes(entry, self._do(caller, "getattr", entry.node))
+
+    def _attributes(self, entry: Entry, found: Stat) -> bytes:
+        return _ATTRIBUTES_HEAD + entry.attributes(found, self._time)
+
+    def _setattr(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        fields = fuse.SETATTR_IN.unpack_from(view, BODY)
+        valid, size, mode, uid, gid = fields[0], fields[3], fields[11], fields[13], fields[14]
+        changes = Changes(
+            mode=mode if valid & fuse.FATTR_MODE else None,
+            uid=uid if valid & fuse.FATTR_UID else None,
+            gid=gid if valid & fuse.FATTR_GID else None,
+            size=size if valid & fuse.FATTR_SIZE else None,
+            times=bool(valid & fuse.FATTR_TIMES),
+        )
+        entry = self._entry(nodeid)
+        self._do(caller, "setattr", entry.node, changes)
+        return self._attributes(entry, entry.node.getattr(caller))
+
+    def _access(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (mask,) = fuse.ACCESS_IN.unpack_from(view, BODY)
+        self._do(caller, "permission", self._entry(nodeid).node, mask)
+        return b""
+
+    def _statfs(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        return fuse.STATFS_OUT.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
+
+    # --- open files
+
+    def _open(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (flags,) = fuse.OPEN_IN.unpack_from(view, BODY)
+        open_file = self._call(caller, "open", self._entry(nodeid).node, flags)
+        return self._opened(caller, open_file, flags)
+
+    def _opened(self, caller: ProcessCaller, open_file: OpenFile, flags: int) -> bytes:
+        if type(open_file) is not OpenText:
+            # Drivers may ask later who opened the file; a text attribute never does.
+            caller.settle()
+        handle = next(self._handles)
+        self._files[handle] = open_file
+        if flags & O_APPEND:
+            self._positions[handle] = 0
+        return fuse.OPEN_OUT.pack(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
+
+    def _read(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
+        data: bytes = self._call(caller, "read", self._files[handle], offset, size)
+        return data
+
+    def _write(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        handle, offset, size, _, _, flags = fuse.WRITE_IN.unpack_from(view, BODY)
+        data = bytes(view[fuse.WRITE_DATA : fuse.WRITE_DATA + size])
+        if flags & O_APPEND:
+            offset = self._positions.get(handle, 0)
+        written = self._call(caller, "write", self._files[handle], offset, data)
+        if flags & O_APPEND:
+            self._positions[handle] = offset + written
+        return fuse.WRITE_OUT.pack(written, 0)
+
+    def _ioctl(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        handle, _, command, argument = fuse.IOCTL_IN.unpack_from(view, BODY)
+        open_file = self._files.get(handle)
+        if open_file is None:
+            raise Errno(errno.ENOTTY)  # a directory
+        try:
+            result = self._call(caller, "ioctl", open_file, command, argument)
+        except Errno as error:
+            result = -error.errno  # unlike a reply's error, this may be any
+        return fuse.IOCTL_OUT.pack(result, 0, 0, 0)
+
+    def _poll(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        handle, kernel_handle, flags, _ = fuse.POLL_IN.unpack_from(view, BODY)
+        self._stop_waiting(handle)
+        if not flags & fuse.POLL_SCHEDULE_NOTIFY:
+            ready = self._call(caller, "poll", self._files[handle], NoPollTable())
+            return fuse.POLL_OUT.pack(ready, 0)
+        waiter = self._waiters[handle] = PollWaiter(self.fd, kernel_handle)
+        return fuse.POLL_OUT.pack(self._call(caller, "poll", self._files[handle], waiter), 0)
+
+    def _stop_waiting(self, handle: int) -> None:
+        waiter = self._waiters.pop(handle, None)
+        if waiter is not None:
+            with self._lock:
+                waiter.detach()
+
+    def _release(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (handle,) = fuse.RELEASE_IN.unpack_from(view, BODY)
+        self._positions.pop(handle, None)
+        if self._waiters:
+            self._stop_waiting(handle)
+        self.kernel.release(self._files.pop(handle))
+        return b""
+
+    def _fsync(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        """kernfs has noop_fsync, devices have none (vfs_fsync_range)."""
+        if stat.S_ISREG(self._entry(nodeid).node.mode):
+            return b""
+        raise Errno(errno.EINVAL)
+
+    def _fallocate(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        """vfs_fallocate: only for files, and kernfs has none."""
+        regular = stat.S_ISREG(self._entry(nodeid).node.mode)
+        raise Errno(errno.EOPNOTSUPP if regular else errno.ENODEV)
+
+    # --- directories
+
+    def _opendir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (flags,) = fuse.OPEN_IN.unpack_from(view, BODY)
+        entry = self._entry(nodeid)
+        open_file = self._do(caller, "open", entry.node, flags)
+        handle = next(self._handles)
+        self._directories[handle] = _OpenDirectory(entry, open_file)
+        return fuse.OPEN_OUT.pack(handle, 0, 0)
+
+    def _releasedir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        (handle,) = fuse.RELEASE_IN.unpack_from(view, BODY)
+        self.kernel.release(self._directories.pop(handle).open_file)
+        return b""
+
+    def _readdir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        directory, offset, size = self._position(caller, view)
+        reply = bytearray()
+        for index in range(offset, len(directory.names)):
+            record = _dirent(directory.names[index], index + 1)
+            if len(reply) + len(record) > size:
+                break
+            reply += record
+        return bytes(reply)
+
+    def _readdirplus(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        """A listing that also tells the kernel what LOOKUP of each entry would."""
+        directory, offset, size = self._position(caller, view)
+        reply = bytearray()
+        with self._lock:
+            for index in range(offset, len(directory.names)):
+                record = _dirent(directory.names[index], index + 1)
+                if len(reply) + _ENTRY_SIZE + len(record) > size:
+                    break
+                _, node, tree = directory.names[index]
+                reply += self._looked_up_by_the_way(caller, index, tree, node) + record
+        return bytes(reply)
+
+    def _looked_up_by_the_way(
+        self, caller: ProcessCaller, index: int, tree: Tree, node: Node
+    ) -> bytes:
+        """What READDIRPLUS says of an entry: nothing of ``.`` and ``..`` and of what has gone."""
+        if index < 2 or (tree != Tree.HOST and node.parent is None):
+            return bytes(_ENTRY_SIZE)
+        return self._remember(tree, node, node.getattr(caller))
+
+    def _position(
+        self, caller: ProcessCaller, view: memoryview
+    ) -> tuple[_OpenDirectory, int, int]:
+        handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
+        directory = self._directories[handle]
+        if offset == 0:
+            directory.names = self._list(caller, directory.entry)
+        return directory, offset, size
+
+    def _list(self, caller: ProcessCaller, entry: Entry) -> list[tuple[bytes, Node, Tree]]:
+        node = entry.node
+        found: list[Node] = self._do(caller, "readdir", node)
+        mine = {child.name for child in found}
+        host = self._overlay.entries(node)
+        return [
+            (b".", node, entry.tree),
+            (b"..", node.parent or node, entry.tree),
+            *((_bytes(child.name), child, entry.tree) for child in found),
+            *((_bytes(name), child, Tree.HOST) for name, child in host.items() if name not in mine),
+        ]
+
+    # --- the connection
+
+    def _init(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        _, minor, _, offered = fuse.INIT_IN.unpack_from(view, BODY)
+        wanted = _INIT_FLAGS
+        if minor >= _CACHED_LINKS_MINOR:
+            wanted |= fuse.INIT_CACHE_SYMLINKS
+        return fuse.INIT_OUT.pack(
+            7,
+            min(minor, _MINOR),
+            0,  # no read-ahead
+            wanted & offered,
+            _MAX_BACKGROUND,
+            _MAX_BACKGROUND,  # congestion threshold
+            fuse.MAX_WRITE,
+            1,  # granularity of times, ns
+            fuse.MAX_PAGES,
+            *(0,) * 9,
+        )
+
+    def _interrupt(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
+        (unique,) = fuse.INTERRUPT_IN.unpack_from(view, BODY)
+        with self._lock:
+            blocked = self.blocked.get(unique)
+            if blocked is not None:
+                blocked.interruption.interrupt()
+
+    def _nothing(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        return b""
+
+    def _no_method(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
+        raise Errno(errno.EINVAL)
+
+    def _unknown(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes | None:
+        """The kernel's client then does what it does for file systems without the operation:
+        no extended attributes, generic lseek, locks of its own."""
+        self._reply(caller.unique, errno.ENOSYS, b"")
+        return None
+
+
+_ENTRY_SIZE = fuse.ENTRY.size + fuse.ATTR.size
+_ABSENT = fuse.ENTRY.pack(0, 0, LIFETIME, 0, 0, 0) + bytes(fuse.ATTR.size)
+_ATTRIBUTES_HEAD = fuse.ATTR_OUT.pack(LIFETIME, 0, 0)
+
+
+def _entry_head(nodeid: int) -> bytes:
+    return fuse.ENTRY.pack(nodeid, 0, LIFETIME, LIFETIME, 0, 0)
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
+
+
+def _dirent(named: tuple[bytes, Node, Tree], next_offset: int) -> bytes:
+    name, node, tree = named
+    ino = (tree - 1) << 30 | node.ino
+    file_type = stat.S_IFMT(node.mode) >> 12
+    if file_type in (2, 6):  # character and block devices show as files
+        file_type = 8
+    record = fuse.DIRENT.pack(ino, next_offset, len(name), file_type) + name
+    return record + bytes(-len(record) % 8)
+
+
+def _name(view: memoryview, start: int) -> str:
+    """The NUL-terminated string at ``start``."""
+    text = bytes(view[start : start + 4096])
+    return text[: text.index(b"\0")].decode(errors="surrogateescape")
+
+
+def _names(view: memoryview, start: int) -> tuple[str, str]:
+    """Two NUL-terminated strings, one after the other."""
+    text = bytes(view[start : start + 2 * 4096])
+    first, second, _ = text.split(b"\0", 2)
+    return first.decode(errors="surrogateescape"), second.decode(errors="surrogateescape")

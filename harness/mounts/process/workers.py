@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The threads that serve a mount: one leads, the others stand by.
+
+The leader reads a request and carries it out itself, so that requests take effect in the order in
+which they arrived and no request costs a switch of threads. Before it blocks it hands the lead to
+another thread, finishes its own request when it can, and stands by again.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from harness.mounts.process.fuse_protocol import BUFFER_SIZE
+
+if TYPE_CHECKING:
+    from harness.mounts.process.caller import ProcessCaller
+    from harness.mounts.process.server import Server
+
+#: Threads that may stand by; a further one ends.
+STANDBY_LIMIT = 2
+
+
+class Worker:
+    """One thread of a :class:`Crew`."""
+
+    __slots__ = ("_crew", "buffer", "leading", "server")
+
+    def __init__(self, crew: Crew, server: Server) -> None:
+        self._crew = crew
+        self.server = server
+        self.leading = False
+        #: Where requests are read to.
+        self.buffer = bytearray(BUFFER_SIZE)
+
+    def run(self) -> None:
+        """Serve until the mount has ended or there are threads enough."""
+        # Signals are for the program's main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self._crew.identities.add(threading.get_ident())
+        try:
+            while self._crew.take_lead(self):
+                try:
+                    self.server.serve(self)
+                finally:
+                    if self.leading:
+                        self._crew.give_lead(self)
+        finally:
+            self._crew.identities.discard(threading.get_ident())
+
+    def hand_over(self) -> None:
+        """Let another thread lead from here on; no effect after the first time in a request."""
+        if self.leading:
+            self._crew.ensure_standby()
+            self._crew.give_lead(self)
+
+    def block(self, caller: ProcessCaller) -> None:
+        """``caller`` is about to wait for an event: until its reply it can be interrupted."""
+        self.server.blocked[caller.unique] = caller
+        self.hand_over()
+
+
+class Crew:
+    """The workers of one server. ``identities`` are those of their threads."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lead = threading.Lock()
+        self._count = threading.Lock()
+        self._standby = 0
+        self._threads: list[threading.Thread] = []
+        self.identities: set[int] = set()
+
+    def start(self) -> None:
+        """Start the first worker."""
+        worker = Worker(self, self._server)
+        thread = threading.Thread(target=worker.run, name="uapi-mount", daemon=True)
+        self._threads = [known for known in self._threads if known.is_alive()]
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Whether all workers ended within ``timeout`` seconds each."""
+        for thread in self._threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def take_lead(self, worker: Worker) -> bool:
+        """Wait to lead; False if this worker is not needed or all is over."""
+        with self._count:
+            if self._standby >= STANDBY_LIMIT:
+                return False
+            self._standby += 1
+        self._lead.acquire()
+        with self._count:
+            self._standby -= 1
+        worker.leading = True
+        if self._server.ended.is_set():
+            self.give_lead(worker)
+            return False
+        return True
+
+    def give_lead(self, worker: Worker) -> None:
+        """The next thread may lead."""
+        worker.leading = False
+        self._lead.release()
+
+    def ensure_standby(self) -> None:
+        """There is a thread that will lead as soon as it may."""
+        with self._count:
+            needed = self._standby == 0
+        if needed:
+            self.start()

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of conformance runs, as text and as JSON, and the command that makes them."""
+
+from harness.conformance.runner import ConformError
+from harness.report.conform import conform
+
+__all__ = ["ConformError", "conform"]

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report as text, at most 100 columns wide: counts, evidence, then each finding in full."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO, get_args
+
+from harness.conformance.cases import Evidence
+from harness.conformance.records import NOT_RUN, Record, Run, State
+
+WIDTH = 100
+_LABEL = 10
+
+
+def write_text(run: Run, output: TextIO) -> None:
+    """The whole report."""
+    for line in _lines(run):
+        output.write(f"{line}\n")
+
+
+def _lines(run: Run) -> Iterator[str]:
+    yield f"target {run.target}, profile {run.profile}: {len(run.records)} cases"
+    if not run.records:
+        yield "no case was chosen, which is a failure"
+        return
+    yield ""
+    yield from _table(run.records)
+    yield ""
+    yield from _evidence(run.records)
+    shown = {id(record) for record in run.findings}
+    for record in run.records:
+        if id(record) in shown:
+            yield ""
+            yield from _finding(run, record)
+    yield from _reasons(run, State.KNOWN_DIFFERENCE)
+    if not run.strict:
+        yield from _reasons(run, State.NOT_RUNNABLE)
+
+
+def _table(records: Sequence[Record]) -> Iterator[str]:
+    """Suites by state. States that nothing is in have no column."""
+    counts = Counter((record.suite, record.state) for record in records)
+    states = [state for state in State if any(record.state is state for record in records)]
+    suites = sorted({record.suite for record in records})
+    yield _row("suite", {state: state.value for state in states})
+    for suite in suites:
+        yield _row(suite, {state: counts[suite, state] for state in states})
+    if len(suites) > 1:
+        totals = Counter(record.state for record in records)
+        yield _row("all", {state: totals[state] for state in states})
+
+
+def _row(name: str, cells: Mapping[State, object]) -> str:
+    """Each column is as wide as its state's name."""
+    return f"{name:<16}" + "".join(f"{cell:>{len(state) + 3}}" for state, cell in cells.items())
+
+
+def _evidence(records: Sequence[Record]) -> Iterator[str]:
+    """What the passes are worth: only agreement with a real kernel's answers is fidelity."""
+    judged = [record for record in records if record.state not in NOT_RUN]
+    for evidence in get_args(Evidence):
+        those = [record for record in judged if record.evidence == evidence]
+        passed = sum(record.state is State.PASS for record in those)
+        worth = "a real kernel gave this answer" if evidence == "kernel-run" else "unjudged"
+        if those:
+            yield f"{evidence:<12}{passed} of {len(those)} agree ({worth})"
+
+
+def _finding(run: Run, record: Record) -> Iterator[str]:
+    yield from textwrap.wrap(f"{record.state.value.upper()} {record.id}", WIDTH)
+    if record.failure is not None:
+        yield from _entry("call", record.failure.call)
+        yield from _entry("expected", record.failure.expected)
+        yield from _entry("got", record.failure.got)
+    if record.reason is not None:
+        yield from _entry("reason", record.reason)
+    yield from _entry("source", f"{record.source} ({record.evidence})")
+    yield from _entry("again", reproduce(run, record))
+
+
+def _entry(label: str, text: str) -> Iterator[str]:
+    """A label and its text, broken where the line ends; a command is never broken by a hyphen."""
+    lines = textwrap.wrap(text, WIDTH - _LABEL - 2, break_on_hyphens=False) or [""]
+    yield f"  {label:<{_LABEL}}{lines[0]}"
+    for line in lines[1:]:
+        yield " " * (_LABEL + 2) + line
+
+
+def reproduce(run: Run, record: Record) -> str:
+    """The command that runs this one case again."""
+    words = ["uapi-harness", "conform", "--target", run.target, "--profile", run.profile]
+    return shlex.join([*words, "-k", record.id])
+
+
+def _reasons(run: Run, state: State) -> Iterator[str]:
+    """Why cases are in a state that is no finding: each reason once, with the number of cases."""
+    reasons = Counter(record.reason for record in run.records if record.state is state)
+    if reasons:
+        yield ""
+    for reason, count in reasons.items():
+        yield from textwrap.wrap(
+            f"{state.value} ({count}): {reason}", WIDTH, subsequent_indent="  "
+        )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report as text and as JSON."""
+
+import io
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import harness.report
+from harness.conformance.records import Record, Run, State
+from harness.conformance.results import Failure
+from harness.report.json_report import write_json
+from harness.report.text import write_text
+
+SCHEMA = json.loads((Path(harness.report.__file__).parent / "report.schema.json").read_text())
+LONG = Failure(
+    "write(/sys/bus/dsa/devices/wq0.0/name, b'" + "a" * 200 + "')",
+    "EINVAL",
+    "some words " * 30,
+)
+
+
+def record(id, state, evidence="source", **options):
+    return Record(id, state, "model", "6.1", evidence, "f: dir/file.c, 6.1", 0.25, **options)
+
+
+EVERYTHING = [
+    record("idxd/size::a", State.PASS, "kernel-run"),
+    record("idxd/size::b[x y]", State.FAIL, "kernel-run", failure=LONG),
+    record("kernfs/poll::c", State.CRASHED, reason="the agent died"),
+    record("kernfs/poll::d", State.TIMEOUT, reason="no end after 20 s"),
+    record("kernfs/poll::e", State.SKIP, reason="is about 6.12, not 6.1"),
+    record("kernfs/poll::f", State.NOT_RUNNABLE, reason="target model has no exec"),
+    record("kernfs/poll::g", State.NOT_RUNNABLE, reason="target model has no exec"),
+    record(
+        "kernfs/poll::h",
+        State.KNOWN_DIFFERENCE,
+        reason="the VFS answers first",
+        failure=Failure("c", "1", "2"),
+    ),
+    record("kernfs/poll::i", State.PASS, "document"),
+]
+
+
+def text(records, strict=False):
+    output = io.StringIO()
+    write_text(Run("model", "6.1", records, strict), output)
+    return output.getvalue()
+
+
+def json_of(records, strict=False):
+    output = io.StringIO()
+    write_json(Run("model", "6.1", records, strict), output)
+    return json.loads(output.getvalue())
+
+
+def test_text():
+    lines = text(EVERYTHING).splitlines()
+    assert lines[0] == "target model, profile 6.1: 9 cases"
+    table = [line.split() for line in lines[2:6]]
+    assert table == [
+        ["suite", *(state.value for state in State)],
+        ["idxd", "1", "1", "0", "0", "0", "0", "0"],
+        ["kernfs", "1", "0", "1", "1", "1", "2", "1"],
+        ["all", "2", "1", "1", "1", "1", "2", "1"],
+    ]
+    assert "kernel-run  1 of 2 agree (a real kernel gave this answer)" in lines
+    assert "source      0 of 3 agree (unjudged)" in lines
+    assert "FAIL idxd/size::b[x y]" in lines
+    assert "  expected  EINVAL" in lines
+    assert "  source    f: dir/file.c, 6.1 (kernel-run)" in lines
+    assert "  reason    the agent died" in lines
+    assert "not-runnable (2): target model has no exec" in lines
+    assert "known-difference (1): the VFS answers first" in lines
+    assert not any(line.startswith(("PASS", "SKIP", "KNOWN")) for line in lines)
+
+
+def test_text_is_no_wider_than_a_page():
+    assert max(len(line) for line in text(EVERYTHING).splitlines()) <= 100
+
+
+def test_the_command_to_run_a_case_again():
+    lines = text(EVERYTHING).splitlines()
+    command = "uapi-harness conform --target model --profile 6.1 -k 'idxd/size::b[x y]'"
+    assert f"  again     {command}" in lines
+
+
+def test_what_could_not_run_is_a_finding_in_strict_mode():
+    lines = text(EVERYTHING, strict=True).splitlines()
+    assert "NOT-RUNNABLE kernfs/poll::f" in lines
+    assert not any(line.startswith("not-runnable (") for line in lines)
+
+
+def test_no_cases():
+    assert text([]).splitlines()[1] == "no case was chosen, which is a failure"
+
+
+@pytest.mark.parametrize("records", [EVERYTHING, EVERYTHING[:1], []])
+@pytest.mark.parametrize("strict", [True, False])
+def test_json_is_as_the_schema_says(records, strict):
+    report = json_of(records, strict)
+    jsonschema.validate(report, SCHEMA)
+    assert report["exit_status"] == Run("model", "6.1", records, strict).exit_status
+    assert sum(report["counts"].values()) == len(report["cases"]) == len(records)
+
+
+def test_json_has_the_failure():
+    cases = {case["id"]: case for case in json_of(EVERYTHING)["cases"]}
+    assert cases["idxd/size::b[x y]"]["failure"] == {
+        "call": LONG.call,
+        "expected": LONG.expected,
+        "got": LONG.got,
+    }
+    assert cases["idxd/size::a"]["failure"] is None
+    assert cases["kernfs/poll::d"]["reason"] == "no end after 20 s"
+
+
+def test_the_schema_is_strict():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    report = json_of(EVERYTHING)
+    report["cases"][0]["state"] = "maybe"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(report, SCHEMA)
