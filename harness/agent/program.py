@@ -207,6 +207,7 @@ _libc.syscall.restype = ctypes.c_long
 
 _GETDENTS64 = {"x86_64": 217, "aarch64": 61}
 _CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _INTERRUPT = signal.SIGUSR1
 
@@ -751,6 +752,8 @@ def _kill(pid: int, number: int) -> None:
 
 def _run_task(channel: socket.socket) -> None:
     """The life of the first task's process, and of all that are forked from it."""
+    # Blocked in a call, it would not notice that the router died.
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     # A program that a task executes must not read or write the client's stream.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

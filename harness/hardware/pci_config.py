@@ -29,7 +29,7 @@ BAR_IO, BAR_64BIT, BAR_PREFETCHABLE = 0x1, 0x4, 0x8
 CAP_PM, CAP_MSI, CAP_PCIE, CAP_MSIX = 0x01, 0x05, 0x10, 0x11
 MSIX_CONTROL, MSIX_ENABLE, MSIX_MASK_ALL, MSIX_SIZE = 2, 0x8000, 0x4000, 0x07FF
 PM_CONTROL, PM_STATE, PM_NO_SOFT_RESET = 4, 0x3, 0x8
-PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x04, 0x0C, 0x12
+PCIE_FLAGS, PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x02, 0x04, 0x0C, 0x12
 PCIE_DEVICE_FLR = 1 << 28
 EXT_CAP_AER, EXT_CAP_ATS, EXT_CAP_PRI, EXT_CAP_PASID = 0x01, 0x0F, 0x13, 0x1B
 
@@ -115,7 +115,7 @@ CAPABILITIES = {
     "pcie": _Layout(
         CAP_PCIE,
         {
-            "flags": _Value(2, 2, 2),
+            "flags": _Value(PCIE_FLAGS, 2, 2),
             "device": _Value(PCIE_DEVICE, 4),
             "device_control": _Value(8, 2),
             "link": _Value(PCIE_LINK, 4),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Character devices: majors, minors and the nodes in /dev (fs/char_dev.c, drivers/base/devtmpfs.c)."""
+"""Character devices and their nodes in /dev (fs/char_dev.c, drivers/base/devtmpfs.c, 6.1)."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Device:
 
     @property
     def devname(self) -> str:
-        """The node's path below /dev: ``!`` in a device's name stands for ``/`` (device_get_devnode)."""
+        """The node's path below /dev: ``!`` in a name stands for ``/`` (device_get_devnode)."""
         return self.name.replace("!", "/")
 
     @property

@@ -11,7 +11,7 @@ _INTERNAL = {EPROBE_DEFER: "EPROBE_DEFER", ENOTSUPP: "ENOTSUPP"}
 
 
 def errno_name(number: int) -> str:
-    """``13`` -> ``"EACCES"``; kernel-internal numbers have their kernel name, others are decimal."""
+    """``13`` -> ``"EACCES"``; kernel-internal numbers have the kernel's name for them."""
     return _errno.errorcode.get(number) or _INTERNAL.get(number) or str(number)
 
 

@@ -254,7 +254,7 @@ def ancestors(node: Node) -> Iterator[Node]:
 
 
 def vfs_permission(caller: Caller, node: Node, mask: int) -> None:
-    """Raise EACCES unless ``mask`` (MAY_*) is granted (generic_permission, acl_permission_check)."""
+    """EACCES unless ``mask`` (MAY_*) is granted (generic_permission, acl_permission_check)."""
     mode = node.mode
     credentials = caller.credentials
     if credentials.uid == node.uid:

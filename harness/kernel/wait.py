@@ -95,7 +95,7 @@ class Scheduler:
         interruption = caller.interruption
         deadline = None if timeout is None else time.monotonic() + timeout
         queue.add(wakeup.notify)
-        interruption._wake = wakeup.notify  # noqa: SLF001 - the two halves of one mechanism
+        interruption._wake = wakeup.notify
         try:
             while not condition():
                 if interruption.pending:
@@ -107,7 +107,7 @@ class Scheduler:
             return True
         finally:
             queue.remove(wakeup.notify)
-            interruption._wake = None  # noqa: SLF001
+            interruption._wake = None
 
 
 class RealClock:

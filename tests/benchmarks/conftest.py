@@ -63,7 +63,7 @@ def build(tmp_path_factory):
 @pytest.fixture
 def uapi_run():
     """The command line that runs what follows it in the machine spr-2s."""
-    return [sys.executable, "-m", "harness.cli", "run", "--machine", "spr-2s", "--"]
+    return [sys.executable, "-m", "harness", "run", "--machine", "spr-2s", "--"]
 
 
 @pytest.fixture

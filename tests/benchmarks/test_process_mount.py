@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CPU, Loop, compare
 
+from conftest import CPU, Loop, compare
 from harness.machine import load_machine
 
 BULK = 3000
@@ -159,15 +159,18 @@ compare("open, read, close of an attribute against tmpfs", "ocr: machine", "ocr:
 compare("the same against minimal C libfuse", "ocr: machine", "ocr: C libfuse", 1.4)
 compare("cached stat against tmpfs", "stat: machine", "stat: tmpfs", 1.3)
 compare("cached access against tmpfs", "access: machine", "access: tmpfs", 1.3)
-compare(
-    "accel-config list -i against tmpfs", "accel-config: machine", "accel-config: tmpfs", 6
-)
+compare("accel-config list -i against tmpfs", "accel-config: machine", "accel-config: tmpfs", 6)
 compare(
     "run -- true against umockdev-run",
     "machine start: uapi-harness run",
     "machine start: umockdev-run",
     1,
 )
-compare("run -- true against python -c ''", "machine start: uapi-harness run", "machine start: python", 99)
+compare(
+    "run -- true against python -c ''",
+    "machine start: uapi-harness run",
+    "machine start: python",
+    99,
+)
 for _mode, _limit in (("read", 1.1), ("ioctl", 1.1), ("mmap", 1.1), ("start", 1.3)):
     compare(f"{_mode} of what is not ours", f"{_mode}: machine", f"{_mode}: native", _limit)

@@ -179,6 +179,28 @@ class TestDecoding:
         assert machine.read(f"{DEVICES}/{SECOND}/local_cpulist") == "0-3\n"
 
 
+class TestLink:
+    """max_link_* and current_link_* of an endpoint, and of one inside the root complex."""
+
+    @pytest.mark.parametrize(
+        ("flags", "shown"),
+        [
+            (0x0002, ["8.0 GT/s PCIe", "16", "2.5 GT/s PCIe", "4"]),
+            (0x0092, ["Unknown", "255", "Unknown", "0"]),
+        ],
+    )
+    def test_link(self, tmp_path, flags, shown):
+        path = tmp_path / "toys.yaml"
+        values = f"flags: {flags}, link: 0x103, link_status: 0x41"
+        path.write_text(
+            'schema: 1\nprofile: "6.1"\npci:\n'
+            f'  - {{slot: "{FIRST}", capabilities: [{{kind: pcie, at: 0x40, {values}}}]}}\n'
+        )
+        machine = load_machine(path)
+        names = ("max_link_speed", "max_link_width", "current_link_speed", "current_link_width")
+        assert [machine.read(f"{DEVICES}/{FIRST}/{name}").strip() for name in names] == shown
+
+
 class TestBridge:
     def test_what_is_behind_it_is_in_its_directory(self, machine):
         tree = machine.tree(DEVICES)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from harness.doctor import missing_for_process_mount
+
 from harness.machine import load_machine
 
 
@@ -80,7 +80,7 @@ def command_line():
 
     def run(*arguments, **options):
         return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *arguments],
+            [sys.executable, "-m", "harness", *arguments],
             capture_output=True,
             text=True,
             timeout=100,

@@ -253,14 +253,28 @@ def test_half_a_message_is_the_end():
     assert raw(encode(Message(Op.HELLO, 1, 0))[:-1]) == ([], 0)
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def assert_ends(pidfd):
+    ended, _, _ = select.select([pidfd], [], [], SECONDS)
+    os.close(pidfd)
+    assert ended == [pidfd]
+
+
 def test_the_death_of_the_agent_is_told():
     agent = Agent()
     fd = agent(Op.EVENTFD, 0, 0).result
     blocked = agent.begin(Op.READ, fd, 8)
+    (task,) = children(agent.process.pid)
+    pidfd = os.pidfd_open(task)
     agent.process.kill()
     with pytest.raises(AgentError, match="died"):
         blocked.result(SECONDS)
     agent.process.wait(SECONDS)
+    assert_ends(pidfd)
     with pytest.raises(AgentError, match="died"):
         agent(Op.CLOSE, 0)
     agent.client.close()
@@ -274,6 +288,4 @@ def test_tasks_do_not_outlive_the_client():
     pidfd = os.pidfd_open(fork.fields[0])
     agent.client.close()
     assert agent.process.wait(SECONDS) == 0
-    ended, _, _ = select.select([pidfd], [], [], SECONDS)
-    os.close(pidfd)
-    assert ended == [pidfd]
+    assert_ends(pidfd)

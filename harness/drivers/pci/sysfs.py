@@ -40,6 +40,8 @@ _LINK_SPEEDS = (
     "64.0 GT/s PCIe",
 )
 _WIDTH_UNKNOWN = 0xFF
+#: Root complex integrated endpoint, and root complex event collector.
+_TYPES_WITHOUT_LINK = (9, 10)
 
 
 def kstrtoul_or_einval(data: bytes) -> int:
@@ -242,8 +244,13 @@ def reset_method_store(device: PciDevice, caller: Caller, data: bytes) -> None:
 # --- PCI Express
 
 
-def _pcie(device: PciDevice, offset: int, size: int) -> int:
-    return device.pci_read_config(device.pci_find_capability(cfg.CAP_PCIE) + offset, size)
+def pcie_capability_read(device: PciDevice, offset: int, size: int) -> int:
+    """A link register; 0 for a function inside the root complex, which has no link."""
+    capability = device.pci_find_capability(cfg.CAP_PCIE)
+    port_type = device.pci_read_config(capability + cfg.PCIE_FLAGS, 2) >> 4 & 0xF
+    if port_type in _TYPES_WITHOUT_LINK:
+        return 0
+    return device.pci_read_config(capability + offset, size)
 
 
 def _speed(code: int) -> str:
@@ -251,21 +258,21 @@ def _speed(code: int) -> str:
 
 
 def max_link_speed_show(device: PciDevice, caller: Caller) -> str:
-    return f"{_speed(_pcie(device, cfg.PCIE_LINK, 4) & 0xF)}\n"
+    return f"{_speed(pcie_capability_read(device, cfg.PCIE_LINK, 4) & 0xF)}\n"
 
 
 def max_link_width_show(device: PciDevice, caller: Caller) -> str:
     """255 for a function without a link (pcie_get_width_cap)."""
-    capabilities = _pcie(device, cfg.PCIE_LINK, 4)
+    capabilities = pcie_capability_read(device, cfg.PCIE_LINK, 4)
     return f"{capabilities >> 4 & 0x3F if capabilities else _WIDTH_UNKNOWN}\n"
 
 
 def current_link_speed_show(device: PciDevice, caller: Caller) -> str:
-    return f"{_speed(_pcie(device, cfg.PCIE_LINK_STATUS, 2) & 0xF)}\n"
+    return f"{_speed(pcie_capability_read(device, cfg.PCIE_LINK_STATUS, 2) & 0xF)}\n"
 
 
 def current_link_width_show(device: PciDevice, caller: Caller) -> str:
-    return f"{_pcie(device, cfg.PCIE_LINK_STATUS, 2) >> 4 & 0x3F}\n"
+    return f"{pcie_capability_read(device, cfg.PCIE_LINK_STATUS, 2) >> 4 & 0x3F}\n"
 
 
 def _aer_show(names: Sequence[str], total: str) -> str:

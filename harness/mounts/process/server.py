@@ -26,9 +26,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.kernel.errors import Errno, errno_name
-from harness.kernel.kernfs import KernfsDirectory, OpenText
+from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
-from harness.kernel.vfs import Changes, Node, OpenFile, Stat, is_directory
+from harness.kernel.vfs import Changes, Node, OpenFile, Stat
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.address_space import AddressSpaces
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
