@@ -9,6 +9,7 @@ good, 1 findings, 2 bad input, 3 nothing could run here.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -112,7 +113,10 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="text", choices=("text", "json"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
     parser.add_argument(
-        "--strict", action="store_true", help="a case that could not run here is a finding"
+        "--strict",
+        action="store_true",
+        default=os.environ.get("UAPI_STRICT") == "1",
+        help="a case that could not run here is a finding (default: on if UAPI_STRICT=1)",
     )
 
 
@@ -142,8 +146,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _conform(options: argparse.Namespace) -> int:
-    from harness.conformance import ConformError, conform
     from harness.machine import MachineError
+    from harness.report import ConformError, conform
 
     try:
         return conform(

@@ -83,7 +83,6 @@ def idxd_wq_enable(wq: IdxdWq) -> None:
     if status not in (u.IDXD_CMDSTS_SUCCESS, u.IDXD_CMDSTS_ERR_WQ_ENABLED):
         raise Errno(errno.ENXIO)
     wq.state = "enabled"
-    wq.idxd.wq_enable_map.add(wq.id)
 
 
 def idxd_wq_disable(wq: IdxdWq) -> None:
@@ -93,7 +92,6 @@ def idxd_wq_disable(wq: IdxdWq) -> None:
     status = idxd_cmd_exec(wq.idxd, u.IDXD_CMD_DISABLE_WQ, _wq_mask(wq))
     if status != u.IDXD_CMDSTS_SUCCESS:
         raise Errno(errno.ENXIO)
-    wq.idxd.wq_enable_map.discard(wq.id)
     wq.state = "disabled"
 
 
@@ -203,9 +201,7 @@ def idxd_device_clear_state(idxd: IdxdDevice) -> None:
 
 
 def idxd_device_request_int_handle(idxd: IdxdDevice, index: int) -> int:
-    """The handle of an MSI-X vector. EOPNOTSUPP without the command, ENXIO if refused."""
-    if not idxd.request_int_handles:
-        raise Errno(errno.EOPNOTSUPP)
+    """The handle of an MSI-X vector, from a device that gives them out. ENXIO if refused."""
     status = idxd_cmd_exec(idxd, u.IDXD_CMD_REQUEST_INT_HANDLE, index & 0xFFFF)
     if status & u.IDXD_CMDSTS_ERR_MASK != u.IDXD_CMDSTS_SUCCESS:
         raise Errno(errno.ENXIO)

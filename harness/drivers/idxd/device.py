@@ -19,7 +19,6 @@ from harness.drivers.idxd.mmio import Mmio, from_number
 from harness.drivers.idxd.profile import IdxdDriverData
 from harness.drivers.idxd.wq import IdxdWq
 from harness.kernel.driver_core import Device
-from harness.kernel.wait import WaitQueue
 from harness.uapi import idxd as u
 
 if TYPE_CHECKING:
@@ -79,8 +78,6 @@ class IdxdDevice(Device):
         self.irq_cnt = 0
         self.sw_err = u.SwErr()
         self.idxd_dma: DmaDevice | None = None
-        #: The queues to enable again after a reset.
-        self.wq_enable_map: set[int] = set()
         self.reg_base = Mmio(pdev.function, u.IDXD_MMIO_BAR)
         self.hw = idxd_read_caps(self.reg_base.ioread32(u.IDXD_VER_OFFSET), self.reg_base)
         self._idxd_read_table_offsets()
@@ -147,8 +144,3 @@ class IdxdDevice(Device):
     def wqcfg_register(self, wq: IdxdWq, word: int) -> int:
         """The offset of a queue's configuration register (WQCFG_OFFSET)."""
         return self.wqcfg_offset + wq.id * self.wqcfg_size + 4 * word
-
-    @property
-    def error_queues(self) -> list[WaitQueue]:
-        """Of the queues that programs use."""
-        return [wq.err_queue for wq in self.wqs if wq.type == "user"]
