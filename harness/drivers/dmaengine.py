@@ -44,6 +44,7 @@ class DmaChannel(Device):
         kernel = device.parent.kernel
         super().__init__(kernel, f"dma{device.dev_id}chan{chan_id}", None, device.parent)
         self.device_class = device.engine.device_class
+        self.dma_device = device
         self.chan_id = chan_id
         self.memcpy_count = self.bytes_transferred = self.client_count = 0
 
@@ -63,7 +64,7 @@ class DmaEngine:
 
     def __init__(self, kernel: Kernel) -> None:
         self.device_class = DeviceClass(kernel, "dma")
-        self.kernel_directory = self.device_class.sysfs
+        self.directory = self.device_class.sysfs  # made when it is first asked for
         self._dma_ida = Ida()
 
     def dma_async_device_register(self, parent: Device) -> DmaDevice:
@@ -82,7 +83,7 @@ def dma_async_device_channel_register(device: DmaDevice) -> DmaChannel:
     return channel
 
 
-def dma_async_device_channel_unregister(device: DmaDevice, channel: DmaChannel) -> None:
+def dma_async_device_channel_unregister(channel: DmaChannel) -> None:
     """Take a channel away."""
-    device.chan_ida.free(channel.chan_id)
+    channel.dma_device.chan_ida.free(channel.chan_id)
     device_del(channel)

@@ -185,9 +185,11 @@ def test_names(call):
         call.rename(VALUE, "/sys/top/x"),
         call.symlink("x", "/sys/top/x"),
         call.link(VALUE, "/sys/top/x"),
-        call.mknod("/sys/top/x", 0o100600),
+        call.mknod("/sys/top/x", 0o10600),
     ):
         expect(refused, EPERM)
+    expect(call.mknod("/sys/top/x", 0o100600), EACCES)
+    expect(call.mknod(VALUE, 0o100600), EEXIST)
     with pytest.raises(NotRunnableError, match=r"no path that ends in '\.\.' here"):
         call.rmdir("/sys/top/..")
 

@@ -409,8 +409,12 @@ class ModelTask:
         return 0
 
     def mknod(self, path: bytes, mode: int, rdev: int) -> Answer:
-        """do_mknodat."""
-        self._call("mknod", *self._last(path), mode, rdev)
+        """do_mknodat: a regular file is made as open makes it, but must not be there."""
+        directory, name = self._last(path)
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            self._call("mknod", directory, name, mode, rdev)
+            return 0
+        self._node_to_open(path, O_CREAT | O_EXCL, mode)
         return 0
 
     def truncate(self, path: bytes, length: int) -> Answer:

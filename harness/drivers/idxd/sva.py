@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PASID_MIN = 1
 #: How many page requests of one function may be open (PRQ_DEPTH of intel-iommu).
 _PAGE_REQUESTS = 32
+_SVA_CAPABILITIES = (cfg.EXT_CAP_PASID, cfg.EXT_CAP_PRI, cfg.EXT_CAP_ATS)
 _ENABLE = 1
+_PASID_FEATURES = 0x6
 _ATS_ENABLE = 0x8000
 
 
@@ -56,23 +58,24 @@ class Pasids:
 
 
 def iommu_dev_enable_feature_sva(pdev: PciDevice) -> None:
-    """Let the function use PASIDs and page requests; ENODEV where the IOMMU cannot.
+    """ENODEV where the IOMMU cannot share memory, EINVAL for a function without what it takes.
 
-    intel-iommu turns the capabilities on before any driver sees the function; nobody else looks.
+    What a machine file leaves off of PASID, page requests and ATS is turned on here, which
+    intel-iommu does before any driver sees the function.
     """
     if not pdev.iommu.sva:
         raise Errno(errno.ENODEV)
-    pasid = pdev.pci_find_ext_capability(cfg.EXT_CAP_PASID)
-    pri = pdev.pci_find_ext_capability(cfg.EXT_CAP_PRI)
-    ats = pdev.pci_find_ext_capability(cfg.EXT_CAP_ATS)
-    if pasid:
-        supported = pdev.pci_read_config(pasid + 4, 2) & 0x6
+    pasid, pri, ats = (pdev.pci_find_ext_capability(number) for number in _SVA_CAPABILITIES)
+    if not pasid or not pri or not ats:
+        raise Errno(errno.EINVAL)
+    if not pdev.pci_read_config(pasid + 6, 2) & _ENABLE:
+        supported = pdev.pci_read_config(pasid + 4, 2) & _PASID_FEATURES
         pdev.pci_write_config(pasid + 6, 2, supported | _ENABLE)
-    if pri:
+    if not pdev.pci_read_config(pri + 4, 2) & _ENABLE:
         capacity = pdev.pci_read_config(pri + 8, 4)
         pdev.pci_write_config(pri + 12, 4, min(capacity, _PAGE_REQUESTS))
         pdev.pci_write_config(pri + 4, 2, _ENABLE)
-    if ats:
+    if not pdev.pci_read_config(ats + 6, 2) & _ATS_ENABLE:
         pdev.pci_write_config(ats + 6, 2, _ATS_ENABLE)
 
 

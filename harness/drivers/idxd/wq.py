@@ -39,12 +39,17 @@ class IdxdWq(Device):
         self.type = "none"
         self.group: IdxdGroup | None = None
         self.client_count = self.size = 0
-        #: Who waits for errors of the device, and who holds the memory that a PASID stands for.
+        #: Programs that wait for errors of the device.
         self.err_queue = WaitQueue()
         self.idxd_cdev: IdxdCdev | None = None
         self.idxd_chan: DmaChannel | None = None
         self.int_handle: int | None = None
         self.disable_cleanup()
+
+    @property
+    def vector(self) -> int:
+        """Its MSI-X vector; the device itself has the first."""
+        return self.id + 1
 
     def disable_cleanup(self) -> None:
         """The configuration as new, but for size, group and type (idxd_wq_disable_cleanup)."""

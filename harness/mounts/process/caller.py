@@ -8,6 +8,7 @@ the common calls never do.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, NoReturn
 
@@ -90,26 +91,33 @@ def _inner_id(tid: int, kind: str, outer: int) -> int:
 class TaskCredentials(Credentials):
     """Credentials whose groups and capabilities are looked up when first asked for."""
 
-    __slots__ = ("_namespace", "_status")
+    __slots__ = ("_namespace", "_status", "_tid")
+    # Not frozen as its base is: this is made for every open.
+    __setattr__ = object.__setattr__
 
-    def __init__(self, uid: int, gid: int, status: TaskStatus, namespace: UserNamespace) -> None:
-        write = object.__setattr__  # frozen
-        write(self, "uid", uid)
-        write(self, "gid", gid)
-        write(self, "_status", status)
-        write(self, "_namespace", namespace)
+    def __init__(self, uid: int, gid: int, tid: int, namespace: UserNamespace) -> None:
+        self.uid = uid  # type: ignore[misc]
+        self.gid = gid  # type: ignore[misc]
+        self._tid = tid
+        self._namespace = namespace
+        self._status: TaskStatus | None = None
+
+    def _field(self, name: str) -> str:
+        if self._status is None:
+            self._status = TaskStatus(self._tid)
+        return self._status.field(name)
 
     @property
     def groups(self) -> frozenset[int]:  # type: ignore[override]
         """Supplementary groups, as the host numbers them."""
-        return frozenset(map(int, self._status.field("Groups").split()))
+        return frozenset(map(int, self._field("Groups").split()))
 
     @property
     def capabilities(self) -> int:  # type: ignore[override]
         """The effective set; none for a task in another user namespace than the mount's."""
-        if not self._namespace.owns(self._status.tid):
+        if not self._namespace.owns(self._tid):
             return 0
-        return int(self._status.field("CapEff") or "0", 16)
+        return int(self._field("CapEff") or "0", 16)
 
 
 class ProcessCaller:
@@ -153,7 +161,7 @@ class ProcessCaller:
             if namespace.per_task:
                 uid = _inner_id(self.tid, "uid", self.status.number("Uid", 65534))
                 gid = _inner_id(self.tid, "gid", self.status.number("Gid", 65534))
-            self._credentials = TaskCredentials(uid, gid, self.status, namespace)
+            self._credentials = TaskCredentials(uid, gid, self.tid, namespace)
         return self._credentials
 
     @property
@@ -194,7 +202,7 @@ class ProcessCaller:
         try:
             soft, _ = prlimit(self.tid, resource)
         except OSError as error:
-            raise Errno(error.errno or 0) from None
+            raise Errno(error.errno or errno.ESRCH) from None
         return soft & 0xFFFF_FFFF_FFFF_FFFF
 
     def file(self, fd: int) -> OpenFile | HostFile:

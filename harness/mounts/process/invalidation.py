@@ -121,7 +121,6 @@ class Sender:
         """Mode, owner or link count are to be asked for again."""
         self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
 
-    @property
     def busy(self) -> bool:
         """Whether anything is still to be sent or being sent."""
         return bool(self._pending) or self._sending.locked()

@@ -10,11 +10,13 @@ machine hides then stays hidden; one that the machine takes later is hidden from
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from typing import TYPE_CHECKING
 
+from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.vfs import Node
 
@@ -56,7 +58,10 @@ class HostNode(Node):
 
     def readlink(self, caller: Caller) -> str:
         """What the host's link says now."""
-        return os.readlink(self.path_on_host)
+        try:
+            return os.readlink(self.path_on_host)
+        except OSError as error:
+            raise Errno(error.errno or errno.ENOENT) from None
 
 
 def prepare(kernel: Kernel) -> None:

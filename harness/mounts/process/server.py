@@ -16,6 +16,7 @@ with the id that the task has in its own user namespace.
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import logging
 import os
@@ -96,6 +97,7 @@ class Server:
     ) -> None:
         self.kernel = kernel
         self.fd = fd
+        self._connection = io.FileIO(fd, "r+", closefd=True)
         self.user_namespace = namespace
         self.address_spaces = AddressSpaces()
         #: Calls that wait for an event, by the number of their request.
@@ -148,7 +150,7 @@ class Server:
             _log.warning("the mount is still in use; it ends with this process")
             return
         self._sender.stop()
-        os.close(self.fd)
+        self._connection.close()
 
     def _end(self) -> None:
         """The connection is gone: nobody waits for replies, and no RELEASE will come."""
@@ -170,12 +172,12 @@ class Server:
 
     def serve(self, worker: Worker) -> None:
         """Answer requests while ``worker`` leads and the connection lasts."""
-        fd, readv, unpack, handlers = self.fd, os.readv, fuse.IN_HEADER.unpack_from, self._handlers
-        buffer, sender = worker.buffer, self._sender
-        view, buffers = memoryview(buffer), [buffer]
+        fd, write, pack, handlers = self.fd, os.write, OUT_HEADER.pack, self._handlers
+        buffer, view, unpack = worker.buffer, worker.view, fuse.IN_HEADER.unpack_from
+        read, busy = self._connection.readinto, self._sender.busy
         while worker.leading:
             try:
-                readv(fd, buffers)
+                read(buffer)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
                     continue  # the request was withdrawn meanwhile
@@ -185,28 +187,33 @@ class Server:
             caller = ProcessCaller(worker, unique, uid, gid, tid)
             try:
                 body = handlers[opcode](caller, nodeid, view)
-                error_number = 0
+                number = 0
             except Errno as error:
-                body, error_number = b"", self._wire_error(error.errno)
+                body, number = b"", self._wire_error(error.errno)
             except Exception:
                 _log.exception("request %d of the process mount", opcode)
-                body, error_number = b"", errno.EIO
-            if worker.leading and not sender.busy:
-                if body is not None:
-                    self._reply(unique, error_number, body)
-            else:
-                self._finish(caller, opcode, error_number, body)
+                body, number = b"", errno.EIO
+            if busy() or not worker.leading:
+                self._finish(caller, opcode, number, body)
+            elif body is not None:
+                try:
+                    write(fd, pack(16 + len(body), -number, unique) + body)
+                except OSError as error:
+                    self._not_wanted(error)
 
-    def _reply(self, unique: int, error_number: int, body: bytes) -> None:
+    def _not_wanted(self, error: OSError) -> None:
+        """A reply could not be sent. ENOENT: whoever asked was killed; the others: so was all."""
+        if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPERM):
+            raise error
+
+    def _reply(self, unique: int, number: int, body: bytes) -> None:
         try:
-            os.write(self.fd, OUT_HEADER.pack(16 + len(body), -error_number, unique) + body)
+            os.write(self.fd, OUT_HEADER.pack(16 + len(body), -number, unique) + body)
         except OSError as error:
-            # ENOENT: whoever asked was killed. The others: so was the whole mount.
-            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPERM):
-                raise
+            self._not_wanted(error)
 
     def _finish(
-        self, caller: ProcessCaller, opcode: int, error_number: int, body: bytes | None
+        self, caller: ProcessCaller, opcode: int, number: int, body: bytes | None
     ) -> None:
         """Reply to a request that blocked or changed what the kernel has cached."""
         self.blocked.pop(caller.unique, None)
@@ -214,7 +221,7 @@ class Server:
         if opcode in _HOLD_NO_DIRECTORY:
             self.flush()
         if body is not None:
-            self._reply(caller.unique, error_number, body)
+            self._reply(caller.unique, number, body)
         self.flush()
 
     def _wire_error(self, number: int) -> int:

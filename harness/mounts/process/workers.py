@@ -25,7 +25,7 @@ STANDBY_LIMIT = 2
 class Worker:
     """One thread of a :class:`Crew`."""
 
-    __slots__ = ("_crew", "buffer", "leading", "server")
+    __slots__ = ("_crew", "buffer", "leading", "server", "view")
 
     def __init__(self, crew: Crew, server: Server) -> None:
         self._crew = crew
@@ -33,6 +33,7 @@ class Worker:
         self.leading = False
         #: Where requests are read to.
         self.buffer = bytearray(BUFFER_SIZE)
+        self.view = memoryview(self.buffer)
 
     def run(self) -> None:
         """Serve until the mount has ended or there are threads enough."""

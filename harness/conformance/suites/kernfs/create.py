@@ -33,8 +33,14 @@ def directory(call: Call) -> None:
 def links_and_nodes(call: Call) -> None:
     expect(call.symlink("vendor", _NEW), EPERM)
     expect(call.link(_FILE, _NEW), EPERM)
-    expect(call.mknod(_NEW, _S_IFREG | 0o600), EPERM)
     expect(call.mknod(_NEW, _S_IFIFO | 0o600), EPERM)
+
+
+@case(source=f"vfs_create in do_mknodat: {_NAMEI}")
+@param("mode", [0o600, _S_IFREG | 0o600])
+def file_by_mknod(call: Call, mode: int) -> None:
+    """A regular file is refused as open refuses it."""
+    expect(call.mknod(_NEW, mode), EACCES)
 
 
 @case(source=f"filename_create: {_NAMEI}")

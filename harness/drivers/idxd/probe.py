@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PCI driver ``idxd``: finding accelerators and letting them go (init.c, sysfs.c, 6.1)."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+
+from harness.drivers.idxd.command import (
+    idxd_device_disable,
+    idxd_device_init_reset,
+    idxd_mask_error_interrupts,
+    idxd_unmask_error_interrupts,
+)
+from harness.drivers.idxd.config import idxd_device_load_config
+from harness.drivers.idxd.device import IdxdDevice
+from harness.drivers.idxd.irq import idxd_misc_thread
+from harness.drivers.idxd.profile import IdxdDriverData
+from harness.drivers.idxd.state import IdxdModule
+from harness.drivers.idxd.sva import iommu_dev_enable_feature_sva
+from harness.drivers.pci import PciDevice, PciDriver, PciId
+from harness.kernel.driver_core import Bus, device_add, device_del
+from harness.kernel.errors import Errno
+
+#: Driver data is a kernel address, which no program knows: a new_id that names one is refused.
+_DRIVER_DATA = 0xFFFFFFFF_C0000000
+
+
+class IdxdPciDriver(PciDriver):
+    """Takes DSA and IAX functions."""
+
+    name = "idxd"
+
+    def __init__(self, module: IdxdModule, bus: Bus) -> None:
+        super().__init__(module.kernel, bus, "idxd")
+        self.idxd_module = module
+        self._driver_data: dict[int, IdxdDriverData] = {}
+        ids = []
+        for address, data in enumerate(module.section.devices, _DRIVER_DATA):
+            vendor, device = (int(number, 16) for number in data.id.split(":"))
+            ids.append(PciId(vendor, device, driver_data=address))
+            self._driver_data[address] = data
+        self.id_table = tuple(ids)
+
+    def probe(self, device: PciDevice) -> None:  # type: ignore[override]
+        """idxd_pci_probe: make the device and register all its objects."""
+        assert device.id is not None
+        device.pci_enable_device()
+        idxd_ida = self.idxd_module.idxd_ida
+        number = idxd_ida.alloc()
+        try:
+            device.dma_set_mask_and_coherent(64)
+            device.pci_set_master()
+            data = self._driver_data[device.id.driver_data]
+            idxd = IdxdDevice(self.idxd_module, device, data, number)
+            _idxd_probe(idxd)
+        except Errno:
+            idxd_ida.free(number)
+            device.pci_disable_device()
+            raise
+        device.driver_data = idxd
+        _idxd_register_devices(idxd)
+
+    def remove(self, device: PciDevice) -> None:  # type: ignore[override]
+        """idxd_remove."""
+        idxd: IdxdDevice = device.driver_data
+        for child in (*idxd.wqs, *idxd.engines, *idxd.idxd_groups, idxd):
+            device_del(child)
+        _idxd_shutdown(idxd)
+        device.free_irq(0)
+        device.pci_free_irq_vectors()
+        device.pci_disable_device()
+        self.idxd_module.idxd_ida.free(idxd.id)
+
+
+def _idxd_probe(idxd: IdxdDevice) -> None:
+    """ENXIO for a halted device, EOPNOTSUPP for a fixed configuration it cannot use, ENOSPC."""
+    idxd_device_init_reset(idxd)
+    _enable_sva(idxd)
+    idxd.idxd_setup_internals()
+    if not idxd.configurable:
+        idxd_device_load_config(idxd)
+    _idxd_setup_interrupts(idxd)
+
+
+def _enable_sva(idxd: IdxdDevice) -> None:
+    """Without it the device works, but for queues of programs and shared ones."""
+    if not idxd.module.sva:
+        return
+    with suppress(Errno):
+        iommu_dev_enable_feature_sva(idxd.pdev)
+        idxd.user_pasid_enabled = True
+        if idxd.module.section.system_pasid:  # idxd_enable_system_pasid
+            idxd.pasid = idxd.module.pasids.ida.alloc()
+            idxd.pasid_enabled = True
+
+
+def _idxd_setup_interrupts(idxd: IdxdDevice) -> None:
+    """All vectors, and the handler of the first. ENOSPC if they cannot be had."""
+    try:
+        idxd.irq_cnt = idxd.pdev.pci_msix_vec_count()
+        idxd.pdev.pci_alloc_irq_vectors(idxd.irq_cnt, idxd.irq_cnt)
+    except Errno:
+        raise Errno(errno.ENOSPC) from None
+    idxd.pdev.request_irq(0, lambda vector: idxd_misc_thread(idxd))
+    idxd_unmask_error_interrupts(idxd)
+
+
+def _idxd_register_devices(idxd: IdxdDevice) -> None:
+    """The device first; each is tried by the drivers of the bus as it appears."""
+    for device in (idxd, *idxd.wqs, *idxd.engines, *idxd.idxd_groups):
+        device_add(device)
+
+
+def _idxd_shutdown(idxd: IdxdDevice) -> None:
+    with suppress(Errno):
+        idxd_device_disable(idxd)
+    idxd_mask_error_interrupts(idxd)
+    if idxd.pasid_enabled:  # idxd_disable_system_pasid
+        idxd.module.pasids.ida.free(idxd.pasid)
