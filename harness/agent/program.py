@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import resource
 import select
 import signal
@@ -282,9 +281,9 @@ def _stat_fields(status: os.stat_result) -> Answer:
 
 def _getdents(fd: int, count: int) -> Answer:
     """``count`` bytes of directory entries at most; each as inode, type and name."""
-    number = _GETDENTS64.get(platform.machine())
+    number = _GETDENTS64.get(os.uname().machine)
     if number is None:
-        raise UnableError(f"getdents64 has no known number on {platform.machine()}")
+        raise UnableError(f"getdents64 has no known number on {os.uname().machine}")
     buffer = ctypes.create_string_buffer(max(0, min(count, MAX_MESSAGE // 8)))
     length = _check(_libc.syscall(number, fd, buffer, len(buffer)))
     fields: list[Field] = []

@@ -150,12 +150,15 @@ def _where(error: Exception) -> str:
 # --- workers
 
 
-def _work(connection: Connection, make: Callable[[], Target], profile: str) -> None:
-    """The life of a worker: cases in, records out, until the other end closes."""
+def _work(
+    connection: Connection, make: Callable[[], Target], load: Callable[[], list[Case]], profile: str
+) -> None:
+    """The life of a worker: ids of cases in, records out, until the other end closes."""
     target = make()
+    cases = {case.id: case for case in load()}
     while True:
         try:
-            case: Case = connection.recv()
+            case = cases[connection.recv()]
         except EOFError:
             return
         connection.send(run_case(case, target, profile))
@@ -173,7 +176,7 @@ class _Worker:
     def give(self, case: Case) -> None:
         self.case = case
         self.deadline = time.monotonic() + case.limit + GRACE
-        self.connection.send(case)
+        self.connection.send(case.id)
 
     def stop(self) -> None:
         """Let it end by itself: it is between two cases."""
@@ -213,9 +216,8 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(
-            target=_work, args=(theirs, TARGETS[self.target], self.profile), daemon=True
-        )
+        arguments = (theirs, TARGETS[self.target], discover, self.profile)
+        process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
         worker = _Worker(process, ours, self.waiting[0])

@@ -13,7 +13,6 @@ Descriptors are not executed: what is stored to a portal goes nowhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from harness.hardware import dsa_commands
 from harness.hardware.pci import PciFunction
@@ -115,8 +114,10 @@ class DsaFunction(PciFunction):
         r = self.registers
         wq_cap = r.max_work_queues_size | r.max_work_queues << 16
         wq_cap |= (r.wqcfg_size.bit_length() - 1 - u.IDXD_WQCFG_MIN) << 24
-        wq_flags = (r.shared_mode, r.dedicated_mode, r.ats, r.priority, r.occupancy)
-        wq_flags += (r.occupancy_interrupt, r.op_config)
+        wq_flags = (
+            *(r.shared_mode, r.dedicated_mode, r.ats, r.priority),
+            *(r.occupancy, r.occupancy_interrupt, r.op_config),
+        )
         group_cap = r.max_groups | r.max_read_buffers << 8
         group_flags = (r.read_buffer_control, r.read_buffer_limit, r.progress_limit)
         offsets = (r.grpcfg_offset, r.wqcfg_offset, r.msix_perm_offset)
@@ -267,6 +268,6 @@ class IaaFunction(DsaFunction):
     registers_kind = IaaRegisters
 
 
-def _bits(flags: tuple[Any, ...]) -> int:
+def _bits(flags: tuple[bool, ...]) -> int:
     """The first flag is bit 0."""
-    return sum(bool(flag) << position for position, flag in enumerate(flags))
+    return sum(flag << position for position, flag in enumerate(flags))

@@ -68,7 +68,9 @@ class PciFunction:
             return
         before = self._power_state()
         self._mask.write(self.config, offset, value.to_bytes(size, "little"))
-        if self._initiates_flr(offset, size, value) or (before == cfg.PM_STATE and self._power_state() == 0 and self._loses_state()):
+        if self._initiates_flr(offset, size, value) or (
+            before == cfg.PM_STATE and self._power_state() == 0 and self._loses_state()
+        ):
             self.reset()
         self._deliver_pending()
 

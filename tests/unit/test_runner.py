@@ -86,6 +86,11 @@ def a_case(function, **options):
     return Case(f"toy/file::{function.__name__}", function, "toy.c", "source", **options)
 
 
+def toy_cases(suites=None):
+    functions = (good, dies, wrong, hangs, unseen)
+    return [a_case(function, limit=0.1 if function is hangs else 5.0) for function in functions]
+
+
 def run(function, **options):
     return run_case(a_case(function, **options), ToyTarget(), "6.1")
 
@@ -150,16 +155,13 @@ def test_time_is_limited():
 def toys(monkeypatch):
     """The runner with a toy target and these cases only."""
 
-    def use(*cases):
-        monkeypatch.setitem(TARGETS, "toy", make_toy)
-        monkeypatch.setattr(runner, "select", lambda suites, pattern: list(cases))
-        monkeypatch.setattr(runner, "GRACE", 5.0)
-
-    return use
+    monkeypatch.setitem(TARGETS, "toy", make_toy)
+    monkeypatch.setattr(runner, "discover", toy_cases)
+    monkeypatch.setattr(runner, "GRACE", 5.0)
 
 
-def test_workers_that_die_or_hang_cost_one_case(toys):
-    toys(a_case(good), a_case(dies), a_case(wrong), a_case(hangs, limit=0.1), a_case(unseen))
+@pytest.mark.usefixtures("toys")
+def test_workers_that_die_or_hang_cost_one_case():
     seen = []
     result = runner.run(target="toy", profile="6.1", jobs=2, progress=seen.append)
     assert [record.state for record in result.records] == [
@@ -176,9 +178,9 @@ def test_workers_that_die_or_hang_cost_one_case(toys):
     assert result.exit_status == 1
 
 
-def test_no_case_at_all_is_a_failure(toys):
-    toys()
-    result = runner.run(target="toy", profile="6.1")
+@pytest.mark.usefixtures("toys")
+def test_no_case_at_all_is_a_failure():
+    result = runner.run(target="toy", profile="6.1", pattern="nonesuch")
     assert (result.records, result.exit_status) == ([], 1)
 
 

@@ -47,9 +47,7 @@ def idxd_device_init_reset(idxd: IdxdDevice) -> None:
     """The first command, without interrupts. ENXIO if the device is halted."""
     if idxd_device_is_halted(idxd):
         raise Errno(errno.ENXIO)
-    idxd.reg_base.iowrite32(
-        to_number(u.Command(cmd=u.IDXD_CMD_RESET_DEVICE)), u.IDXD_CMD_OFFSET
-    )
+    idxd.reg_base.iowrite32(to_number(u.Command(cmd=u.IDXD_CMD_RESET_DEVICE)), u.IDXD_CMD_OFFSET)
 
 
 def idxd_cmd_exec(idxd: IdxdDevice, code: int, operand: int = 0) -> int:
@@ -110,16 +108,12 @@ def idxd_wq_reset(wq: IdxdWq) -> None:
 
 def idxd_wq_set_priv(wq: IdxdWq, privileged: bool) -> None:
     """__idxd_wq_set_priv_locked."""
-    wq.wqcfg.bits[u.WQCFG_PRIVL_IDX] = _update_wqcfg(
-        wq, u.WQCFG_PRIVL_IDX, priv=int(privileged)
-    )
+    wq.wqcfg.bits[u.WQCFG_PRIVL_IDX] = _update_wqcfg(wq, u.WQCFG_PRIVL_IDX, priv=int(privileged))
 
 
 def idxd_wq_write_pasid(wq: IdxdWq, pasid: int) -> None:
     """__idxd_wq_set_pasid_locked."""
-    wq.wqcfg.bits[u.WQCFG_PASID_IDX] = _update_wqcfg(
-        wq, u.WQCFG_PASID_IDX, pasid_en=1, pasid=pasid
-    )
+    wq.wqcfg.bits[u.WQCFG_PASID_IDX] = _update_wqcfg(wq, u.WQCFG_PASID_IDX, pasid_en=1, pasid=pasid)
 
 
 def idxd_wq_set_pasid(wq: IdxdWq, pasid: int) -> None:
@@ -143,9 +137,9 @@ def _update_wqcfg(wq: IdxdWq, word: int, **fields: int) -> int:
     wqcfg.bits[word] = reg_base.ioread32(offset)
     for name, value in fields.items():
         setattr(wqcfg, name, value)
-    value: int = wqcfg.bits[word]
-    reg_base.iowrite32(value, offset)
-    return value
+    changed: int = wqcfg.bits[word]
+    reg_base.iowrite32(changed, offset)
+    return changed
 
 
 # --- the device

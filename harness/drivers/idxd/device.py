@@ -96,9 +96,9 @@ class IdxdDevice(Device):
         low = self.reg_base.ioread64(u.IDXD_TABLE_OFFSET)
         high = self.reg_base.ioread64(u.IDXD_TABLE_OFFSET + 8)
         offsets = from_number(u.Offsets, high << 64 | low, 16)
-        self.grpcfg_offset = offsets.grpcfg * u.IDXD_TABLE_MULT
-        self.wqcfg_offset = offsets.wqcfg * u.IDXD_TABLE_MULT
-        self.msix_perm_offset = offsets.msix_perm * u.IDXD_TABLE_MULT
+        self.grpcfg_offset = int(offsets.grpcfg) * u.IDXD_TABLE_MULT
+        self.wqcfg_offset = int(offsets.wqcfg) * u.IDXD_TABLE_MULT
+        self.msix_perm_offset = int(offsets.msix_perm) * u.IDXD_TABLE_MULT
 
     @property
     def configurable(self) -> bool:
@@ -139,7 +139,7 @@ class IdxdDevice(Device):
     @property
     def wqcfg_size(self) -> int:
         """Bytes of one queue's configuration registers."""
-        return 1 << self.hw.wq_cap.wqcfg_size + u.IDXD_WQCFG_MIN
+        return 1 << int(self.hw.wq_cap.wqcfg_size) + u.IDXD_WQCFG_MIN
 
     def wqcfg_register(self, wq: IdxdWq, word: int) -> int:
         """The offset of a queue's configuration register (WQCFG_OFFSET)."""

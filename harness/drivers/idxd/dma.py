@@ -23,7 +23,7 @@ class IdxdDmaengineDrv(IdxdDeviceDriver):
     types = ("wq",)
 
     def probe(self, device: Device) -> None:
-        """idxd_dmaengine_drv_probe: ENXIO for everything; cmd_status stays for a disabled device."""
+        """idxd_dmaengine_drv_probe: every failure is ENXIO."""
         assert isinstance(device, IdxdWq)
         idxd = device.idxd
         if idxd.state != "enabled":

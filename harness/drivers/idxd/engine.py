@@ -42,7 +42,9 @@ class IdxdEngine(Device):
 
     devtype = "engine"
     groups = (
-        AttributeGroup((Attribute("group_id", 0o644, engine_group_id_show, engine_group_id_store),)),
+        AttributeGroup(
+            (Attribute("group_id", 0o644, engine_group_id_show, engine_group_id_store),)
+        ),
     )
 
     def __init__(self, idxd: IdxdDevice, number: int) -> None:

@@ -184,12 +184,8 @@ _READ_BUFFERS = (
     ),
 )
 _TRAFFIC_CLASSES = (
-    Attribute(
-        "traffic_class_a", 0o644, group_traffic_class_a_show, group_traffic_class_a_store
-    ),
-    Attribute(
-        "traffic_class_b", 0o644, group_traffic_class_b_show, group_traffic_class_b_store
-    ),
+    Attribute("traffic_class_a", 0o644, group_traffic_class_a_show, group_traffic_class_a_store),
+    Attribute("traffic_class_b", 0o644, group_traffic_class_b_show, group_traffic_class_b_store),
 )
 _PROGRESS_LIMITS = (
     Attribute(

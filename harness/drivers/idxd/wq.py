@@ -11,9 +11,8 @@ from harness.kernel.wait import WaitQueue
 from harness.uapi.idxd import WqCfg
 
 if TYPE_CHECKING:
-    from harness.drivers.idxd.cdev import IdxdCdev
-
     from harness.drivers.dmaengine import DmaChannel
+    from harness.drivers.idxd.cdev import IdxdCdev
     from harness.drivers.idxd.device import IdxdDevice
     from harness.drivers.idxd.group import IdxdGroup
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, expect
-from harness.conformance.errnos import ErrorNumber
+from harness.conformance.errnos import ENXIO, EOPNOTSUPP, ErrorNumber
 from harness.conformance.results import Result
 
 BUS = "/sys/bus/dsa"
@@ -14,6 +14,27 @@ DSA = f"{DEVICES}/dsa0"
 WQ = f"{DEVICES}/wq0.0"
 GROUP = f"{DEVICES}/group0.0"
 ENGINE = f"{DEVICES}/engine0.0"
+
+#: What a work queue's attributes show before anything was stored, and after a device was unbound.
+WQ_DEFAULTS: tuple[tuple[str, str | ErrorNumber], ...] = (
+    ("ats_disable", "0\n"),
+    ("block_on_fault", "0\n"),
+    ("cdev_minor", ENXIO),
+    ("clients", "0\n"),
+    ("enqcmds_retries", "32\n"),
+    ("group_id", "-1\n"),
+    ("max_batch_size", "32\n"),
+    ("max_transfer_size", "2097152\n"),
+    ("mode", "shared\n"),
+    ("name", "\n"),
+    ("occupancy", EOPNOTSUPP),
+    ("priority", "0\n"),
+    ("size", "0\n"),
+    ("state", "disabled\n"),
+    ("threshold", "0\n"),
+    ("type", "none\n"),
+    ("uevent", "DEVTYPE=wq\n"),
+)
 
 #: What a store must lead to: an error, or the text that is read back.
 Wanted = ErrorNumber | str

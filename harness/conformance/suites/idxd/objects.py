@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import ENOENT, ENXIO, EOPNOTSUPP, ErrorNumber
-from harness.conformance.suites.idxd._dsa import BUS, DEVICES, DRIVERS
+from harness.conformance.errnos import ENOENT, ErrorNumber
+from harness.conformance.suites.idxd._dsa import BUS, DEVICES, DRIVERS, WQ_DEFAULTS
 from harness.uapi.fs import MAY_EXEC
 
 _SYSFS = "drivers/dma/idxd/sysfs.c, 6.1"
@@ -177,40 +177,23 @@ _GROUP_VALUES = (
     ("use_token_limit", "0\n"),
     ("work_queues", ""),
 )
-_WQ_VALUES: tuple[tuple[str, str | ErrorNumber], ...] = (
-    ("ats_disable", "0\n"),
-    ("block_on_fault", "0\n"),
-    ("cdev_minor", ENXIO),
-    ("clients", "0\n"),
-    ("enqcmds_retries", "32\n"),
-    ("group_id", "-1\n"),
-    ("max_batch_size", "32\n"),
-    ("max_transfer_size", "2097152\n"),
-    ("mode", "shared\n"),
-    ("name", "\n"),
-    ("occupancy", EOPNOTSUPP),
-    ("priority", "0\n"),
-    ("size", "0\n"),
-    ("state", "disabled\n"),
-    ("threshold", "0\n"),
-    ("type", "none\n"),
-    ("uevent", "DEVTYPE=wq\n"),
-)
 
 
 @case(source=f"*_show: {_SYSFS}", golden="idxd-6.1:idxd/{kind}_attrs")
 @param(
-    "kind name attribute value",
+    "kind name values",
     [
-        *(("dsa0", "dsa0", *row) for row in _DSA_VALUES),
-        *(("engine", "engine0.0", *row) for row in _ENGINE_VALUES),
-        *(("group", "group0.0", *row) for row in _GROUP_VALUES),
-        *(("wq", "wq0.0", *row) for row in _WQ_VALUES),
+        ("dsa0", "dsa0", _DSA_VALUES),
+        ("engine", "engine0.0", _ENGINE_VALUES),
+        ("group", "group0.0", _GROUP_VALUES),
+        ("wq", "wq0.0", WQ_DEFAULTS),
     ],
-    id="{name}/{attribute}",
 )
-def first_value(call: Call, kind: str, name: str, attribute: str, value: str | ErrorNumber) -> None:
-    expect(call.read_text(f"{DEVICES}/{name}/{attribute}"), value)
+def first_values(
+    call: Call, kind: str, name: str, values: tuple[tuple[str, str | ErrorNumber], ...]
+) -> None:
+    for attribute, value in values:
+        expect(call.read_text(f"{DEVICES}/{name}/{attribute}"), value)
 
 
 @case(

@@ -1,0 +1,1 @@
+def missing_for_process_mount(): return None
