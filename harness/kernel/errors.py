@@ -7,12 +7,20 @@ import errno as _errno
 
 from harness.uapi.fs import ENOTSUPP, EPROBE_DEFER
 
-_INTERNAL = {EPROBE_DEFER: "EPROBE_DEFER", ENOTSUPP: "ENOTSUPP"}
+_NAMES = {
+    **_errno.errorcode,
+    # Of two names for one number, the kernel's.
+    _errno.EAGAIN: "EAGAIN",
+    _errno.EDEADLK: "EDEADLK",
+    _errno.EOPNOTSUPP: "EOPNOTSUPP",
+    EPROBE_DEFER: "EPROBE_DEFER",
+    ENOTSUPP: "ENOTSUPP",
+}
 
 
 def errno_name(number: int) -> str:
     """``13`` -> ``"EACCES"``; kernel-internal numbers have the kernel's name for them."""
-    return _errno.errorcode.get(number) or _INTERNAL.get(number) or str(number)
+    return _NAMES.get(number) or str(number)
 
 
 class Errno(Exception):

@@ -140,10 +140,11 @@ def _make_mount(control: _socket.socket) -> int:
         fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise Failed("open /dev/fuse", error.errno) from None
-    send(control, ("fuse",), (fuse,))
     stage = next(path for path in STAGES if os.path.isdir(path))
     options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,{options}"
     _mount("uapi-harness", stage, "fuse.uapi-harness", _MS_NOSUID_NODEV_NOEXEC, options)
+    # Not before: until it is mounted, who reads it is told EPERM, as after its end.
+    send(control, ("fuse",), (fuse,))
     # Another copy of it would keep the connection alive when the model is killed.
     os.close(fuse)
     return os.open(stage, os.O_PATH | os.O_CLOEXEC)
@@ -213,6 +214,13 @@ def _spawn(
 
 def main() -> None:
     """Run the launcher. Its arguments: the model's process id."""
+    try:
+        _launch()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the model is gone, and nobody is left to be told
+
+
+def _launch() -> None:
     os.closerange(CONTROL_FD + 1, 1 << 20)
     os.set_inheritable(CONTROL_FD, False)
     control = _socket.socket(fileno=CONTROL_FD)
@@ -225,11 +233,10 @@ def main() -> None:
         root = _make_mount(control)
         _, covered, binds = _next(control)
         _cover(root, covered, binds)
+        send(control, ("ready",))
+        _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
-        return
-    send(control, ("ready",))
-    _watch(control, model, root)
 
 
 #: What the launcher's parent did with the signals that the launcher ignores.
