@@ -9,10 +9,16 @@ import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 CONFIGS = Path("/etc/accel-config/contrib/configs")
 PROFILES = [CONFIGS / f"{name}_profile.conf" for name in ("app", "net", "os", "storage")]
 DSA = "/sys/bus/dsa/devices"
+
+
+def parsed(path):
+    """A configuration; as YAML, because one that the package ships has a comma too many."""
+    return YAML(typ="safe").load(path)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +104,7 @@ def test_profiles_that_the_package_ships(spr, profile):
     loaded = spr("accel-config", "load-config", "-c", str(profile), "-e", status=int(refused))
     wanted = {
         queue["dev"]
-        for device in json.loads(profile.read_text())
+        for device in parsed(profile)
         for group in device["groups"]
         for queue in group.get("grouped_workqueues", [])
     }
@@ -127,14 +133,15 @@ def contained(wanted, saved):
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_save_config_gives_back_what_was_loaded(spr, profile, tmp_path):
+    """What is saved is what is enabled; accel-config takes all back where a queue is refused."""
     saved = tmp_path / "saved.conf"
-    spr("accel-config", "load-config", "-c", str(profile))
-    # Only enabled devices are saved; a queue that 6.1 refuses is left out of enabling.
-    enabled = spr("accel-config", "enable-device", "dsa0", status=None).status == 0
-    spr("accel-config", "save-config", "-s", str(saved), status=None)
-    assert enabled == (profile.stem != "os_profile")
-    if enabled:
-        assert contained(json.loads(profile.read_text()), json.loads(saved.read_text()))
+    refused = profile.stem == "os_profile"
+    spr("accel-config", "load-config", "-c", str(profile), "-e", status=int(refused))
+    spr("accel-config", "save-config", "-s", str(saved))
+    if refused:
+        assert parsed(saved) == []
+    else:
+        assert contained(parsed(profile), parsed(saved))
 
 
 def test_what_was_saved_can_be_loaded_again(spr, inside, tmp_path):

@@ -6,11 +6,13 @@ from __future__ import annotations
 import logging
 import os
 import select
+import selectors
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from attrs import define, field
@@ -75,12 +77,37 @@ class Child:
         except TimeoutError:
             return None
 
+    def communicate(self, timeout: float | None = None) -> tuple[bytes, bytes]:
+        """What the command writes to stdout and stderr, until both are closed; then wait for it.
+
+        Nothing for a stream that is no pipe. Closes stdin first, and all pipes at the end.
+        Raises TimeoutError after ``timeout`` seconds, with what was read lost.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self.stdin is not None:
+            self.stdin.close()
+        read: dict[int, bytearray] = {}
+        with ExitStack() as stack, selectors.DefaultSelector() as selector:
+            for number, pipe in enumerate((self.stdout, self.stderr)):
+                read[number] = bytearray()
+                if pipe is not None:
+                    selector.register(stack.enter_context(pipe), selectors.EVENT_READ, read[number])
+            while selector.get_map():
+                ready = selector.select(_left(deadline))
+                if not ready:
+                    raise TimeoutError(f"{self.argv[0]} still runs")
+                for key, _ in ready:
+                    data = os.read(key.fd, 1 << 16)
+                    key.data.extend(data)
+                    if not data:
+                        selector.unregister(key.fileobj)
+        self.wait(_left(deadline))
+        return bytes(read[0]), bytes(read[1])
+
     def send_signal(self, number: int) -> None:
         """Send a signal to the command; nothing happens if it has ended."""
-        try:
+        with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._command, number)
-        except ProcessLookupError:
-            return
 
     def kill(self) -> None:
         """Send SIGKILL to the command."""
@@ -88,16 +115,14 @@ class Child:
 
     def destroy(self) -> None:
         """Kill the command with all its processes, and wait until they are gone."""
-        try:
+        with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._init, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.wait()
 
     def _await(self, fd: int, deadline: float | None) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        left = None if deadline is None else max(0, deadline - time.monotonic())
+        left = _left(deadline)
         if not poll.poll(None if left is None else left * 1000):
             raise TimeoutError(f"{self.argv[0]} still runs")
 
@@ -115,6 +140,11 @@ class Child:
         if self.leftovers:
             _log.warning("%s left behind, now killed: %s", self.argv[0], ", ".join(self.leftovers))
         return int(status)
+
+
+def _left(deadline: float | None) -> float | None:
+    """Seconds until then."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def start_command(
