@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run", help="run a program in a machine", epilog=RUN_EPILOG, formatter_class=raw
     )
-    run.exit_code = RUN_ERROR  # type: ignore[attr-defined]
+    run.exit_code = RUN_ERROR
     _machine_options(run)
     run.add_argument("--uid", type=_uid, metavar="N", help="be user N in the machine, not root")
     run.add_argument(

@@ -118,7 +118,7 @@ def _fuse() -> Check:
         remedy = "chmod 0666 /dev/fuse"
         if error.errno == errno.EPERM or _in_container():
             remedy = _CONTAINER_FLAGS  # a cgroup denies the device
-        return Check(name, False, error.strerror, remedy)
+        return Check(name, False, os.strerror(error.errno or 0), remedy)
     return Check(name, True, "can be opened")
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from harness.doctor import missing_for_process_mount
 
+from harness.doctor import missing_for_process_mount
 from harness.machine import load_machine
 
 

@@ -33,7 +33,8 @@ def spr(inside):
 
 def listing(machine):
     """What ``accel-config list -i`` says, by device name."""
-    return {device["dev"]: device for device in json.loads(machine("accel-config", "list", "-i").out)}
+    devices = json.loads(machine("accel-config", "list", "-i").out)
+    return {device["dev"]: device for device in devices}
 
 
 def configured(spr, queue="wq0.0", **options):

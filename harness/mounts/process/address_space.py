@@ -15,6 +15,7 @@ import itertools
 import os
 import threading
 from collections.abc import Hashable
+from typing import Any
 
 from harness.kernel.errors import Errno
 
@@ -27,7 +28,7 @@ class _Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
-_transfer_arguments = [
+_transfer_arguments: list[type[Any]] = [
     ctypes.c_int,
     ctypes.POINTER(_Iovec),
     ctypes.c_ulong,

@@ -108,12 +108,12 @@ class TaskCredentials(Credentials):
         return self._status.field(name)
 
     @property
-    def groups(self) -> frozenset[int]:  # type: ignore[override]
+    def groups(self) -> frozenset[int]:
         """Supplementary groups, as the host numbers them."""
         return frozenset(map(int, self._field("Groups").split()))
 
     @property
-    def capabilities(self) -> int:  # type: ignore[override]
+    def capabilities(self) -> int:
         """The effective set; none for a task in another user namespace than the mount's."""
         if not self._namespace.owns(self._tid):
             return 0

@@ -194,8 +194,8 @@ def _executed(
             if fd >= 0:
                 os.close(fd)
         raise
-    pipes = streams.pipes
-    return Child(argv, pid, *pipes, socket=control, command=command, init=init[1])
+    stdin, stdout, stderr = streams.pipes
+    return Child(argv, pid, stdin, stdout, stderr, socket=control, command=command, init=init[1])
 
 
 def _sender(control: socket.socket, kind: str) -> tuple[int, int]:

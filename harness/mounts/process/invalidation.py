@@ -92,7 +92,7 @@ class TreeWatcher:
 
 
 class Sender:
-    """The notifications to be sent. ``workers`` holds the identities of threads that send theirs."""
+    """The notifications to be sent. Threads whose identity is in ``workers`` send their own."""
 
     def __init__(self, fd: int, workers: set[int]) -> None:
         self._fd = fd

@@ -2,7 +2,8 @@
 """The mount's other half: makes the namespaces, holds them, and starts programs in them.
 
 Run as a script of its own, because a process with threads cannot enter a user namespace. It imports
-little (``_socket`` for ``socket``), because nothing else is slow about starting a program.
+little (``_socket`` for ``socket``, neither ``typing`` nor ``contextlib``), because nothing else is
+slow about starting a program.
 
 Processes. The *launcher* lives in the new user and mount namespaces and in the model's pid
 namespace, so that FUSE requests carry host process ids. For each command it clones an *init* into
@@ -38,7 +39,10 @@ import marshal
 import os
 import select
 import sys
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 CONTROL_FD = 3
 #: A name that the server never finds, and answers only after all requests before it.
@@ -53,8 +57,8 @@ _SYS_CLONE = 56  # x86-64
 _PR_SET_PDEATHSIG = 1
 _SIG_DFL, _SIG_IGN = 0, 1
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
-#: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT, QUIT,
-#: USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
+#: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT,
+#: QUIT, USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
 _FOR_COMMAND = (1, 2, 3, 10, 12, 15, 20, 21, 22)
 
 # PyDLL keeps the interpreter's lock, so that its state is whole in a process made by clone().
@@ -159,7 +163,7 @@ def _next(control: _socket.socket) -> tuple[Any, ...]:
 
 
 def _cover(root: int, covered: list[str], binds: list[str]) -> None:
-    """Put parts of the staged mount over the host's directories, and the host's entries into them."""
+    """Put parts of the staged mount over the host's directories, and host entries into them."""
     stage = os.readlink(f"/proc/self/fd/{root}")
     real = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in covered}
     for path in covered:
@@ -170,7 +174,7 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
         os.listdir(directory)
     for path in binds:
         top = next(top for top in covered if path.startswith(f"{top}/"))
-        _bind_real(f"/proc/self/fd/{real[top]}{path[len(top):]}", path)
+        _bind_real(f"/proc/self/fd/{real[top]}{path[len(top) :]}", path)
     for fd in real.values():
         os.close(fd)
 
@@ -197,9 +201,7 @@ def _watch(control: _socket.socket, model: int, root: int) -> None:
             os.close(fd)
 
 
-def _spawn(
-    control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]
-) -> None:
+def _spawn(control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]) -> None:
     flags = _CLONE_NEWPID | _CLONE_NEWNS | _SIGCHLD
     pid = _libc.syscall(_SYS_CLONE, flags, 0, 0, 0, 0)
     if pid == 0:

@@ -18,7 +18,7 @@ NEGATIVES_LIMIT = 1000
 
 
 class Tree(IntEnum):
-    """The trees below a mount's root. Inode numbers are told apart by the two highest bits of 32."""
+    """The trees below a mount's root, told apart by the two highest bits of inode numbers."""
 
     SYS = 1
     DEV = 2

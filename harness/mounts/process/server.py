@@ -65,7 +65,7 @@ _INIT_FLAGS = (
 #: From protocol 7.44 on (6.17), a kernel takes a cached link's length from its text; sysfs says 0.
 _CACHED_LINKS_MINOR = 44
 _MINOR = 45
-#: RELEASE is a background request: with a low limit it would wait its turn, and an OPEN overtake it.
+#: RELEASE is a background request: with a low limit an OPEN would overtake it.
 _MAX_BACKGROUND = 0xFFFF
 
 #: While these are under way no lock of a directory is held, so their reply can wait until the
@@ -92,9 +92,7 @@ class Server:
     ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
     """
 
-    def __init__(
-        self, kernel: Kernel, overlay: Overlay, fd: int, namespace: UserNamespace
-    ) -> None:
+    def __init__(self, kernel: Kernel, overlay: Overlay, fd: int, namespace: UserNamespace) -> None:
         self.kernel = kernel
         self.fd = fd
         self._connection = io.FileIO(fd, "r+", closefd=True)
@@ -212,9 +210,7 @@ class Server:
         except OSError as error:
             self._not_wanted(error)
 
-    def _finish(
-        self, caller: ProcessCaller, opcode: int, number: int, body: bytes | None
-    ) -> None:
+    def _finish(self, caller: ProcessCaller, opcode: int, number: int, body: bytes | None) -> None:
         """Reply to a request that blocked or changed what the kernel has cached."""
         self.blocked.pop(caller.unique, None)
         caller.worker.hand_over()
@@ -358,7 +354,7 @@ class Server:
         return self._make(caller, nodeid, "symlink", name, target)
 
     def _mknod(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        mode, rdev, umask, _ = fuse.MKNOD_IN.unpack_from(view, BODY)
+        mode, rdev, _umask, _ = fuse.MKNOD_IN.unpack_from(view, BODY)
         name = _name(view, BODY + fuse.MKNOD_IN.size)
         if stat.S_ISREG(mode):
             return self._make(caller, nodeid, "create", name, mode)
@@ -559,9 +555,7 @@ class Server:
             return bytes(_ENTRY_SIZE)
         return self._remember(tree, node, node.getattr(caller))
 
-    def _position(
-        self, caller: ProcessCaller, view: memoryview
-    ) -> tuple[_OpenDirectory, int, int]:
+    def _position(self, caller: ProcessCaller, view: memoryview) -> tuple[_OpenDirectory, int, int]:
         handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
         directory = self._directories[handle]
         if offset == 0:

@@ -39,7 +39,7 @@ class Streams:
         if stream == PIPE:
             reading, writing = os.pipe()
             theirs, kept = (reading, writing) if number == 0 else (writing, reading)
-            ours = os.fdopen(kept, "wb" if number == 0 else "rb", buffering=0 if number == 0 else -1)
+            ours = os.fdopen(kept, "wb", 0) if number == 0 else os.fdopen(kept, "rb")
             self._to_close.append(theirs)
         elif stream == STDOUT and number == 2:
             theirs = self.fds[1]
