@@ -120,7 +120,7 @@ class Machine:
     @property
     def interrupts(self) -> list[Interrupt]:
         """The latest interrupt messages of all functions, oldest first."""
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             return list(self._pci.interrupts)
 
     def read(self, path: str) -> str:
@@ -174,7 +174,7 @@ class Machine:
             top = self.kernel.walk(caller, path, follow=False)
         except Errno as error:
             raise OSError(error.errno, os.strerror(error.errno), path) from None
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             leaves = _leaves(caller, top)
         return {path: self._shown(caller, leaves[path]) for path in sorted(leaves)}
 
@@ -199,7 +199,7 @@ class Machine:
     def plug(self, address: str) -> None:
         """Put a function of the machine file, now unplugged, into its slot. ValueError."""
         site = self._site(address)
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             if address in self._pci.sites:
                 raise ValueError(f"{address} is plugged in")
             if site.bus_name not in self._pci.segments:
@@ -210,7 +210,7 @@ class Machine:
     def unplug(self, address: str) -> None:
         """Take a function away; its driver loses it as it would by surprise. ValueError."""
         self._site(address)
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             if address not in self._pci.sites:
                 raise ValueError(f"{address} is not plugged in")
             del self._pci.sites[address]

@@ -20,11 +20,9 @@ from harness.kernel.vfs import (
     OpenFile,
     PollTable,
     ancestors,
-    readable,
-    writable,
 )
 from harness.kernel.wait import WaitQueue
-from harness.uapi.fs import DEFAULT_POLLMASK, INT_MAX, PAGE_SIZE, POLLERR, POLLPRI
+from harness.uapi.fs import DEFAULT_POLLMASK, INT_MAX, O_ACCMODE, O_RDONLY, O_WRONLY, PAGE_SIZE, POLLERR, POLLPRI
 
 _GOLDEN_RATIO_64 = 0x61C8864680B583EB
 _MASK_64 = (1 << 64) - 1
@@ -205,9 +203,10 @@ class KernfsFile(KernfsNode):
         """ENODEV if removed; the mode bits bind root too (kernfs_fop_open, 6.1)."""
         if not self.active:
             raise Errno(errno.ENODEV)
-        if writable(flags) and not self.mode & 0o222:
+        access = flags & O_ACCMODE
+        if access != O_RDONLY and not self.mode & 0o222:
             raise Errno(errno.EACCES)
-        if readable(flags) and not self.mode & 0o444:
+        if access != O_WRONLY and not self.mode & 0o444:
             raise Errno(errno.EACCES)
         if self.open_count == 0:
             self.event = 1  # a new kernfs_open_node (kernfs_get_open_node)
@@ -279,7 +278,10 @@ class OpenText(_OpenKernfsFile):
     node: TextFile
 
     def __init__(self, node: TextFile, opener: Caller) -> None:
-        super().__init__(node, opener)
+        # Not by the base's: files are opened more often than anything else happens.
+        self.node = node
+        self.opener = opener
+        self.event = 0
         self._snapshot = b""
         self._position = 0
 

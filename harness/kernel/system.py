@@ -66,6 +66,9 @@ class Kernel:
         self.clock: Clock = clock if clock is not None else VirtualClock()
         self.seed = seed
         self.trace = Trace()
+        # At hand, because every call asks for them.
+        self.lock = self.scheduler.lock
+        self._observers = self.trace.observers
         self.uevents = Uevents()
         self.uevents.subscribers.append(
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
@@ -96,8 +99,8 @@ class Kernel:
         ``target`` is a Node for the operations of NODE_OPERATIONS and an OpenFile for those of
         FILE_OPERATIONS. Raises Errno.
         """
-        with self.scheduler.lock:
-            if self.trace.observers:
+        with self.lock:
+            if self._observers:
                 return self._observed(caller, operation, target, arguments)
             function = NODE_OPERATIONS.get(operation)
             if function is not None:
@@ -121,8 +124,8 @@ class Kernel:
 
     def release(self, open_file: vfs.OpenFile) -> None:
         """The last reference to an open file is gone."""
-        with self.scheduler.lock:
-            if self.trace.observers:
+        with self.lock:
+            if self._observers:
                 event = Event("release", open_file.node.path(), ())
                 self.trace.observe(event, open_file.release)
             else:

@@ -28,13 +28,16 @@ def looping(arguments, count=BULK):
 @pytest.fixture(scope="session")
 def device():
     """The path of dsa0 in the machine that is measured."""
-    machine = load_machine("spr-2s")
-    return os.path.normpath(f"/sys/bus/dsa/devices/{machine.readlink('/sys/bus/dsa/devices/dsa0')}")
+    link = load_machine("spr-2s").tree("/sys/bus/dsa/devices")["/sys/bus/dsa/devices/dsa0"]["link"]
+    return os.path.normpath(f"/sys/bus/dsa/devices/{link}")
 
 
 @pytest.fixture(scope="session")
-def tmpfs_copy(tmp_path_factory):
-    """The machine's /sys as plain files in a tmpfs."""
+def on_tmpfs():
+    """The command line that runs what follows it with the machine's /sys as plain files.
+
+    They are bound where the machine's own mount is, so that paths are walked alike.
+    """
     root = f"/dev/shm/uapi-harness-bench-{os.getpid()}"
     for path, node in load_machine("spr-2s").tree("/sys").items():
         copy = root + path
@@ -46,7 +49,8 @@ def tmpfs_copy(tmp_path_factory):
         else:
             with open(copy, "w") as file:
                 file.write(node.get("text", ""))
-    yield root
+    over = f"for part in bus dev devices class module; do mount --rbind {root}/sys/$part /sys/$part || exit; done; "
+    yield ["unshare", "-Urm", "sh", "-c", over + 'exec "$@"', "sh"]
     shutil.rmtree(root)
 
 
@@ -54,8 +58,8 @@ ATTRIBUTE_MODES = ("ocr", "stat", "access")
 
 
 @pytest.mark.parametrize("mode", ATTRIBUTE_MODES)
-def test_attribute_on_tmpfs(measure, build, tmpfs_copy, device, mode):
-    with looping([build("loop"), mode, f"{tmpfs_copy}{device}/state"]) as loop:
+def test_attribute_on_tmpfs(measure, build, on_tmpfs, device, mode):
+    with looping([*on_tmpfs, build("loop"), mode, f"{device}/state"]) as loop:
         measure(f"{mode}: tmpfs", loop, BULK)
 
 
@@ -127,9 +131,8 @@ def test_accel_config_in_a_machine(measure, uapi_run):
     _accel_config(measure, "machine", uapi_run)
 
 
-def test_accel_config_on_tmpfs(measure, tmpfs_copy):
-    over = f'mount --rbind {tmpfs_copy}/sys /sys && exec "$@"'
-    _accel_config(measure, "tmpfs", ["unshare", "-Urm", "sh", "-c", over, "sh"])
+def test_accel_config_on_tmpfs(measure, on_tmpfs):
+    _accel_config(measure, "tmpfs", on_tmpfs)
 
 
 def _start(prefix):

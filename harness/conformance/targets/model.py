@@ -437,7 +437,7 @@ class ModelTask:
         node = description.open_file.node
         if not stat.S_ISREG(node.mode) or description.flags & O_ACCMODE not in (O_WRONLY, O_RDWR):
             raise Errno(errno.EINVAL)
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             # Permission was checked at open; vfs_setattr would check it once more.
             node.setattr(self.caller, Changes(size=length))
         return 0
@@ -491,7 +491,7 @@ class ModelTask:
 
     def interrupt(self) -> Answer:
         """A signal with a handler arrives: the call that was started answers EINTR."""
-        with self.kernel.scheduler.lock:
+        with self.kernel.lock:
             if self.busy:
                 self.caller.interruption.interrupt()
         return 0
@@ -572,7 +572,7 @@ class ModelEndpoint:
 
         def run() -> None:
             message = self.perform(task, op, fields, 0)
-            with self.kernel.scheduler.lock:
+            with self.kernel.lock:
                 maker.busy = False
                 maker.caller.interruption.pending = False
             future.set_result(message)

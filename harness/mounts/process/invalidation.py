@@ -97,7 +97,8 @@ class Sender:
     def __init__(self, fd: int, workers: set[int]) -> None:
         self._fd = fd
         self._workers = workers
-        self._pending: deque[tuple[int, bytes]] = deque()
+        #: What the kernel does not know yet; empty when all has been sent.
+        self.unsent: deque[tuple[int, bytes]] = deque()
         self._sending = threading.Lock()
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="uapi-invalidate", daemon=True)
@@ -121,19 +122,16 @@ class Sender:
         """Mode, owner or link count are to be asked for again."""
         self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
 
-    def busy(self) -> bool:
-        """Whether anything is still to be sent or being sent."""
-        return bool(self._pending) or self._sending.locked()
-
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""
         with self._sending:
-            while self._pending:
-                code, payload = self._pending.popleft()
+            while self.unsent:
+                code, payload = self.unsent[0]
                 notify(self._fd, code, payload)
+                self.unsent.popleft()
 
     def _add(self, code: int, payload: bytes) -> None:
-        self._pending.append((code, payload))
+        self.unsent.append((code, payload))
         if threading.get_ident() not in self._workers:
             self._wake.put(True)
 

@@ -67,6 +67,10 @@ _libc.signal.restype = ctypes.c_void_p
 _libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
 
 
+#: What a message to a model that is gone ends in.
+_MODEL_GONE = (BrokenPipeError, ConnectionResetError)
+
+
 class Failed(Exception):
     """A step failed: what was tried, and the errno."""
 
@@ -209,17 +213,25 @@ def _spawn(control: _socket.socket, root: int, message: tuple[Any, ...], fds: li
             control.close()
             _init(root, message, fds)
         finally:
-            os._exit(125)
+            _die()
     if pid < 0:
         os.write(fds[1], b"clone %d" % ctypes.get_errno())
+
+
+def _die() -> NoReturn:
+    """The end of a process that did not become what it should: not quietly, if anybody cares."""
+    error = sys.exc_info()[1]
+    if error is not None and not isinstance(error, _MODEL_GONE):
+        sys.excepthook(*sys.exc_info())
+    os._exit(125)
 
 
 def main() -> None:
     """Run the launcher. Its arguments: the model's process id."""
     try:
         _launch()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the model is gone, and nobody is left to be told
+    except _MODEL_GONE:
+        pass  # nobody is left to be told
 
 
 def _launch() -> None:
@@ -260,7 +272,7 @@ def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
         try:
             _command(sock, message, fds)
         finally:
-            os._exit(125)
+            _die()
     for fd in fds[1:]:
         os.close(fd)
     status = _reap(command)
@@ -332,12 +344,27 @@ def _command(sock: _socket.socket, message: tuple[Any, ...], fds: list[int]) -> 
         if cwd is not None:
             os.chdir(cwd)
         _restore_signals()
-        os.execvpe(argv[0], argv, env)
+        _execute(argv, env)
     except Failed as failed:
         os.write(failure, b"%s %d" % (failed.args[0].encode(), failed.args[1]))
     except OSError as error:
         what = b"chdir" if error.filename == cwd else b"exec"
         os.write(failure, b"%s %d" % (what, error.errno or 0))
+
+
+def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
+    """As os.execvpe, which imports something, maybe from where this user may not read."""
+    directories = env.get(b"PATH", os.defpath.encode()).split(b":")
+    candidates = [directory + b"/" + argv[0] for directory in directories]
+    denied = None
+    for path in [argv[0]] if b"/" in argv[0] else candidates:
+        try:
+            os.execve(path, argv, env)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except PermissionError as error:
+            denied = error
+    raise denied or missing
 
 
 def _become(uid: int, *, nested: bool) -> None:

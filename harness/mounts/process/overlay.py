@@ -66,7 +66,7 @@ class HostNode(Node):
 
 def prepare(kernel: Kernel) -> None:
     """Make the directories of sysfs that every kernel has."""
-    with kernel.scheduler.lock:
+    with kernel.lock:
         for path in _SYSFS_DIRECTORIES:
             directory = kernel.sysfs
             for name in path.split("/"):
@@ -85,7 +85,7 @@ class Overlay:
         self._ino = 0
         self.binds: list[str] = []
         prepare(kernel)
-        with kernel.scheduler.lock:
+        with kernel.lock:
             top = kernel.sysfs.children
             if all(os.path.isdir(f"/sys/{name}") for name in top):
                 self.covered = [*(f"/sys/{name}" for name in top), "/dev"]
