@@ -22,7 +22,16 @@ from harness.kernel.vfs import (
     ancestors,
 )
 from harness.kernel.wait import WaitQueue
-from harness.uapi.fs import DEFAULT_POLLMASK, INT_MAX, O_ACCMODE, O_RDONLY, O_WRONLY, PAGE_SIZE, POLLERR, POLLPRI
+from harness.uapi.fs import (
+    DEFAULT_POLLMASK,
+    INT_MAX,
+    O_ACCMODE,
+    O_RDONLY,
+    O_WRONLY,
+    PAGE_SIZE,
+    POLLERR,
+    POLLPRI,
+)
 
 _GOLDEN_RATIO_64 = 0x61C8864680B583EB
 _MASK_64 = (1 << 64) - 1

@@ -49,7 +49,7 @@ def on_tmpfs():
         else:
             with open(copy, "w") as file:
                 file.write(node.get("text", ""))
-    over = f"for part in bus dev devices class module; do mount --rbind {root}/sys/$part /sys/$part || exit; done; "
+    over = f"for part in bus class devices module; do mount --rbind {root}/sys/$part /sys/$part || exit; done; "
     yield ["unshare", "-Urm", "sh", "-c", over + 'exec "$@"', "sh"]
     shutil.rmtree(root)
 

@@ -35,7 +35,7 @@ from harness.mounts.process.address_space import AddressSpaces
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
-from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, NodeTable, Tree
+from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, NodeTable, Tree, node_id
 from harness.mounts.process.overlay import HostNode, Overlay
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.workers import Crew, Worker
@@ -502,7 +502,8 @@ class Server:
 
     def _release(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         (handle,) = fuse.RELEASE_IN.unpack_from(view, BODY)
-        self._positions.pop(handle, None)
+        if self._positions:
+            self._positions.pop(handle, None)
         if self._waiters:
             self._stop_waiting(handle)
         self.kernel.release(self._files.pop(handle))
@@ -560,9 +561,14 @@ class Server:
     def _looked_up_by_the_way(
         self, caller: ProcessCaller, index: int, tree: Tree, node: Node
     ) -> bytes:
-        """What READDIRPLUS says of an entry: nothing of ``.`` and ``..`` and of what has gone."""
-        if index < 2 or (tree != Tree.HOST and node.parent is None):
-            return bytes(_ENTRY_SIZE)
+        """What READDIRPLUS says of an entry: nothing of ``.`` and ``..``, of what the kernel knows
+        already, and of what has gone."""
+        if (
+            index < 2
+            or node_id(tree, node) in self._table.entries
+            or (tree != Tree.HOST and node.parent is None)
+        ):
+            return _NO_ENTRY
         return self._remember(tree, node, node.getattr(caller))
 
     def _position(self, caller: ProcessCaller, view: memoryview) -> tuple[_OpenDirectory, int, int]:
@@ -575,8 +581,8 @@ class Server:
     def _list(self, caller: ProcessCaller, entry: Entry) -> list[tuple[bytes, Node, Tree]]:
         node = entry.node
         found: list[Node] = self._do(caller, "readdir", node)
-        mine = {child.name for child in found}
         host = self._overlay.entries(node)
+        mine = {child.name for child in found} if host else set()
         return [
             (b".", node, entry.tree),
             (b"..", node.parent or node, entry.tree),
@@ -625,6 +631,7 @@ class Server:
 
 
 _ENTRY_SIZE = fuse.ENTRY.size + fuse.ATTR.size
+_NO_ENTRY = bytes(_ENTRY_SIZE)
 _ABSENT = fuse.ENTRY.pack(0, 0, LIFETIME, 0, 0, 0) + bytes(fuse.ATTR.size)
 _ATTRIBUTES_HEAD = fuse.ATTR_OUT.pack(LIFETIME, 0, 0)
 
