@@ -49,8 +49,9 @@ def on_tmpfs():
         else:
             with open(copy, "w") as file:
                 file.write(node.get("text", ""))
-    over = f"for part in bus class devices module; do mount --rbind {root}/sys/$part /sys/$part || exit; done; "
-    yield ["unshare", "-Urm", "sh", "-c", over + 'exec "$@"', "sh"]
+    parts = ("bus", "class", "devices", "module")
+    over = " && ".join(f"mount --rbind {root}/sys/{part} /sys/{part}" for part in parts)
+    yield ["unshare", "-Urm", "sh", "-c", f'{over} && exec "$@"', "sh"]
     shutil.rmtree(root)
 
 

@@ -122,3 +122,16 @@ def test_every_floor_that_is_drawn_exists():
     drawn = re.findall(r"`(.*?)`", first_cells)
     assert drawn
     assert [name for name in drawn if not (ROOT / "harness" / name).exists()] == []
+
+
+def quoted():
+    document = ROOT / "docs" / "add-an-attribute.md"
+    for block in re.findall(
+        r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        yield pytest.param(block, id=block.splitlines()[0].strip())
+
+
+@pytest.mark.parametrize("block", list(quoted()))
+def test_what_the_guide_quotes_is_in_the_repository(block):
+    assert any(block in path.read_text() for path in (ROOT / "harness").rglob("*.py"))

@@ -340,9 +340,9 @@ def _command(sock: _socket.socket, message: tuple[Any, ...], fds: list[int]) -> 
             return  # the model is gone
         for number, fd in enumerate(fds[2:5]):
             os.dup2(fd, number)
-        _become(uid, nested=nested)
         if cwd is not None:
-            os.chdir(cwd)
+            os.chdir(cwd)  # where its caller is, whether or not the user could go there
+        _become(uid, nested=nested)
         _restore_signals()
         _execute(argv, env)
     except Failed as failed:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs in a mount of a machine that also has toy devices."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from harness.doctor import missing_for_process_mount
+from harness.kernel.wait import RealClock
+from harness.machine import load_machine
+from harness.mounts.process import ProcessMount
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _process_mount():
+    reason = missing_for_process_mount()
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def machine():
+    return load_machine("qemu-q35-dsa", clock=RealClock())
+
+
+@pytest.fixture
+def mounted(machine):
+    """``mounted()`` mounts the machine for the rest of the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(ProcessMount(machine, **options))
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Compile ``programs.c``; ``program("-static")`` is one that no library can be put under."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here; fixtures/packages.yaml names its Debian package")
+
+    def compile_it(*flags):
+        path = tmp_path_factory.getbasetemp() / f"programs{''.join(flags)}"
+        if not path.exists():
+            source = Path(__file__).with_name("programs.c")
+            subprocess.run(["gcc", "-O2", "-pthread", *flags, "-o", path, source], check=True)
+        return str(path)
+
+    return compile_it
+
+
+@pytest.fixture
+def command_line():
+    """Start ``uapi-harness run`` with these words."""
+
+    def start(*words, **options):
+        command = [sys.executable, "-m", "harness", "run", "--machine", "qemu-q35-dsa", *words]
+        settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+        return subprocess.Popen(
+            command, **settings | {"stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options
+        )
+
+    return start
+
+
+@pytest.fixture
+def as_plain_user():
+    """Words before a command that make it another user's, who can reach this interpreter."""
+    if os.geteuid() != 0:
+        return []
+    return [sys.executable, str(Path(__file__).with_name("plain_user.py"))]
