@@ -76,18 +76,18 @@ def _parser() -> argparse.ArgumentParser:
         "to stderr or FILE (write --trace=FILE)",
     )
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
-    run.set_defaults(function=_run)
+    run.set_defaults(function=_run, parser=run)
 
     conform = commands.add_parser(
         "conform", help="run conformance suites on a target and report", formatter_class=raw
     )
     _conform_options(conform)
-    conform.set_defaults(function=_conform)
+    conform.set_defaults(function=_conform, parser=conform)
 
     machines = commands.add_parser("machines", help="list the machines that come along")
-    machines.set_defaults(function=_machines)
+    machines.set_defaults(function=_machines, parser=machines)
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
-    doctor.set_defaults(function=_doctor)
+    doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
 
 
@@ -186,7 +186,9 @@ def _fail(command: str, message: str, code: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     function: Callable[[argparse.Namespace], int] = options.function
     try:
         return function(options)

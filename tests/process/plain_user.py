@@ -35,13 +35,13 @@ def _closed(path):
 def main():
     """Open the way to what the command needs, and become the command."""
     needed = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parents[2]}
+    _check(_libc.unshare(_CLONE_NEWNS))
+    _mount("", "/", None, _MS_REC | _MS_PRIVATE)
     closed = {}
     for path in needed:
         folder = _closed(path)
         if folder is not None:
             closed.setdefault(folder, []).append((path, os.open(path, os.O_PATH)))
-    _check(_libc.unshare(_CLONE_NEWNS))
-    _mount("", "/", None, _MS_REC | _MS_PRIVATE)
     for folder, ways in closed.items():
         _mount("tmpfs", folder, b"tmpfs", 0, b"mode=755")
         for path, fd in sorted(ways):

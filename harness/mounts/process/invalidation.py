@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import threading
 from collections import deque
@@ -136,5 +137,7 @@ class Sender:
             self._wake.put(True)
 
     def _run(self) -> None:
+        # Signals are for the program's main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._wake.get():
             self.flush()

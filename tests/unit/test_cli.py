@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input: one line that says what is wrong, and the command's exit code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOOD = (ROOT / "sysfs_models" / "spr-2s.yaml").read_text()
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+    )
+
+
+BAD_FILES = {
+    "a tab where YAML has none": ("schema: 1\n\tprofile: x\n", ":2: "),
+    "a key that is misspelt": (GOOD.replace("profile:", "profil:", 1), "profil"),
+    "a type that is wrong": (GOOD.replace("schema: 1", "schema: one", 1), "schema"),
+    "an address twice": (GOOD.replace("0000:6f:01.0", "0000:6a:01.0", 1), "0000:6a:01.0"),
+    "a kind that nobody knows": (GOOD.replace("kind: dsa", "kind: dsaa", 1), "dsaa"),
+    "a profile that nobody has": (GOOD.replace('"6.1"', '"6.0"', 1), "6.0"),
+    "nothing": ("", "mapping"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_machine_file(tmp_path, name):
+    text, named = BAD_FILES[name]
+    assert text != GOOD
+    path = tmp_path / "machine.yaml"
+    path.write_text(text)
+    answer = run("run", "--machine", str(path), "--", "true")
+    assert (answer.returncode, answer.stdout) == (125, "")
+    assert re.fullmatch(r"uapi-harness run: [^\n]+\n", answer.stderr)
+    assert str(path) in answer.stderr
+    assert named in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--machine", "nonesuch", "--", "true"), "spr-2s"),
+        (("--machine", "/nonexistent.yaml", "--", "true"), "/nonexistent.yaml"),
+        (("--profile", "5.0", "--", "true"), "6.1"),
+        (("--uid", "me", "--", "true"), "'me'"),
+        (("--nonesuch", "--", "true"), "--nonesuch"),
+        ((), "no command"),
+    ],
+)
+def test_run(words, named):
+    answer = run("run", *words)
+    assert (answer.returncode, answer.stdout) == (125, "")
+    assert re.fullmatch(r"uapi-harness run: [^\n]+\n", answer.stderr)
+    assert named in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("conform", "--target", "nonesuch"), "model"),
+        (("conform", "--profile", "5.0"), "6.1"),
+        (("conform", "--suite", "nonesuch"), "idxd"),
+        (("conform", "--format", "nonesuch"), "json"),
+        (("nonesuch",), "run"),
+        ((), "COMMAND"),
+    ],
+)
+def test_everything_else(words, named):
+    answer = run(*words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert re.fullmatch(r"uapi-harness[^\n]+\n", answer.stderr)
+    assert named in answer.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m harness machines | true; exit ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert answer.returncode in (0, 141)
+    assert answer.stderr == ""
