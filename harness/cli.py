@@ -191,10 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     function: Callable[[argparse.Namespace], int] = options.function
     try:
-        return function(options)
+        status = function(options)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; python must not complain about it once more at exit.
-        sys.stderr.close()
+        # Whoever read our output has gone; what is left of it must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

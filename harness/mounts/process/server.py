@@ -647,7 +647,7 @@ def _bytes(name: str) -> bytes:
 def _dirent(named: tuple[bytes, Node, Tree], next_offset: int) -> bytes:
     name, node, tree = named
     ino = (tree - 1) << 30 | node.ino
-    file_type = stat.S_IFMT(node.mode) >> 12
+    file_type = node.mode >> 12
     if file_type in (2, 6):  # character and block devices show as files
         file_type = 8
     record = fuse.DIRENT.pack(ino, next_offset, len(name), file_type) + name
