@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs in a mount of a machine that also has toy devices."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -70,6 +69,4 @@ def command_line():
 @pytest.fixture
 def as_plain_user():
     """Words before a command that make it another user's, who can reach this interpreter."""
-    if os.geteuid() != 0:
-        return []
     return [sys.executable, str(Path(__file__).with_name("plain_user.py"))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""plain_user.py COMMAND...: run a command as user 65534 of the host. For root only.
+"""plain_user.py COMMAND...: run a command as user 65534 of the host, if this is root.
 
 Where a folder on the way to the interpreter or to this project is closed to others, as root's home
 is, a private mount namespace shows that folder with nothing in it but the way.
@@ -34,6 +34,13 @@ def _closed(path):
 
 def main():
     """Open the way to what the command needs, and become the command."""
+    if os.geteuid() == 0:
+        become_plain()
+    os.execvp(sys.argv[1], sys.argv[1:])
+
+
+def become_plain():
+    """Be that user, in a mount namespace that has the way."""
     needed = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parents[2]}
     _check(_libc.unshare(_CLONE_NEWNS))
     _mount("", "/", None, _MS_REC | _MS_PRIVATE)
@@ -52,7 +59,6 @@ def main():
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
     os.environ["HOME"] = "/nonexistent"
-    os.execvp(sys.argv[1], sys.argv[1:])
 
 
 if __name__ == "__main__":
