@@ -54,16 +54,20 @@ def program(tmp_path_factory):
 
 @pytest.fixture
 def command_line():
-    """Start ``uapi-harness run`` with these words."""
+    """Start ``uapi-harness run`` with these words; what still runs after the test is killed."""
+    started = []
 
     def start(*words, **options):
         command = [sys.executable, "-m", "harness", "run", "--machine", "qemu-q35-dsa", *words]
         settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
-        return subprocess.Popen(
-            command, **settings | {"stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options
-        )
+        settings |= {"stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+        started.append(subprocess.Popen(command, **settings | options))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        with process:
+            process.kill()
 
 
 @pytest.fixture
