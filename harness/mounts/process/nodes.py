@@ -30,10 +30,14 @@ def node_id(tree: Tree, node: Node) -> int:
     return tree << 32 | node.ino
 
 
+#: An entry of a directory: its packed record, the node, and the tree of it.
+Listed = tuple[bytes, Node, Tree]
+
+
 class Entry:
     """A node that the kernel may hold, and what the kernel may have cached about it."""
 
-    __slots__ = ("lookups", "negatives", "node", "nodeid", "tree")
+    __slots__ = ("listed_from", "listing", "lookups", "negatives", "node", "nodeid", "tree")
 
     def __init__(self, nodeid: int, tree: Tree, node: Node) -> None:
         self.nodeid = nodeid
@@ -43,6 +47,9 @@ class Entry:
         self.lookups = 0
         #: Names that the kernel may hold to be absent from this directory.
         self.negatives: set[str] = set()
+        #: A directory's entries as READDIR gives them, and the machine's list they were made from.
+        self.listing: list[Listed] = []
+        self.listed_from: list[Node] | None = None
 
     def attributes(self, found: Stat, time: int) -> bytes:
         """The wire form of a node's attributes. A device shows as a file, which FUSE would not

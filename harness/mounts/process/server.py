@@ -35,7 +35,7 @@ from harness.mounts.process.address_space import AddressSpaces
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
-from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, NodeTable, Tree, node_id
+from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
 from harness.mounts.process.overlay import HostNode, Overlay
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.workers import Crew, Worker
@@ -78,12 +78,12 @@ Handler = Callable[[ProcessCaller, int, memoryview], "bytes | None"]
 class _OpenDirectory:
     """A directory that a program has open, as it was when it was read from its start."""
 
-    __slots__ = ("entry", "names", "open_file")
+    __slots__ = ("entry", "listing", "open_file")
 
     def __init__(self, entry: Entry, open_file: OpenFile) -> None:
         self.entry = entry
         self.open_file = open_file
-        self.names: list[tuple[bytes, Node, Tree]] = []
+        self.listing: list[Listed] = []
 
 
 class Server:
@@ -538,8 +538,7 @@ class Server:
     def _readdir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         directory, offset, size = self._position(caller, view)
         reply = bytearray()
-        for index in range(offset, len(directory.names)):
-            record = _dirent(directory.names[index], index + 1)
+        for record, _, _ in directory.listing[offset:]:
             if len(reply) + len(record) > size:
                 break
             reply += record
@@ -550,12 +549,11 @@ class Server:
         directory, offset, size = self._position(caller, view)
         reply = bytearray()
         with self._lock:
-            for index in range(offset, len(directory.names)):
-                record = _dirent(directory.names[index], index + 1)
+            for index, (record, node, tree) in enumerate(directory.listing[offset:], offset):
                 if len(reply) + _ENTRY_SIZE + len(record) > size:
                     break
-                _, node, tree = directory.names[index]
-                reply += self._looked_up_by_the_way(caller, index, tree, node) + record
+                reply += self._looked_up_by_the_way(caller, index, tree, node)
+                reply += record
         return bytes(reply)
 
     def _looked_up_by_the_way(
@@ -575,19 +573,31 @@ class Server:
         handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
         directory = self._directories[handle]
         if offset == 0:
-            directory.names = self._list(caller, directory.entry)
+            directory.listing = self._list(caller, directory.entry)
         return directory, offset, size
 
-    def _list(self, caller: ProcessCaller, entry: Entry) -> list[tuple[bytes, Node, Tree]]:
+    def _list(self, caller: ProcessCaller, entry: Entry) -> list[Listed]:
+        """As packed before if the machine gives the very list that it gave then."""
         node = entry.node
         found: list[Node] = self._do(caller, "readdir", node)
+        if entry.listed_from is not found:
+            entry.listing = self._pack(entry, found)
+            entry.listed_from = found
+        return entry.listing
+
+    def _pack(self, entry: Entry, found: list[Node]) -> list[Listed]:
+        node = entry.node
         host = self._overlay.entries(node)
         mine = {child.name for child in found} if host else set()
-        return [
+        named = [
             (b".", node, entry.tree),
             (b"..", node.parent or node, entry.tree),
             *((_bytes(child.name), child, entry.tree) for child in found),
             *((_bytes(name), child, Tree.HOST) for name, child in host.items() if name not in mine),
+        ]
+        return [
+            (_dirent(name, node, tree, offset), node, tree)
+            for offset, (name, node, tree) in enumerate(named, 1)
         ]
 
     # --- the connection
@@ -644,8 +654,7 @@ def _bytes(name: str) -> bytes:
     return name.encode(errors="surrogateescape")
 
 
-def _dirent(named: tuple[bytes, Node, Tree], next_offset: int) -> bytes:
-    name, node, tree = named
+def _dirent(name: bytes, node: Node, tree: Tree, next_offset: int) -> bytes:
     ino = (tree - 1) << 30 | node.ino
     file_type = node.mode >> 12
     if file_type in (2, 6):  # character and block devices show as files
