@@ -30,8 +30,8 @@ def node_id(tree: Tree, node: Node) -> int:
     return tree << 32 | node.ino
 
 
-#: An entry of a directory: its packed record, the node, and the tree of it.
-Listed = tuple[bytes, Node, Tree]
+#: An entry of a directory: its packed record, the node, the tree of it, and its id.
+Listed = tuple[bytes, Node, Tree, int]
 
 
 class Entry:

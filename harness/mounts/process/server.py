@@ -72,6 +72,12 @@ _MAX_BACKGROUND = 0xFFFF
 #: kernel knows of the changes they made. Others are answered first.
 _HOLD_NO_DIRECTORY = {fuse.OPEN, fuse.READ, fuse.WRITE, fuse.IOCTL, fuse.POLL}
 
+# Bound here, for the requests that make up nearly all of a program's.
+_unpack_open = fuse.OPEN_IN.unpack_from
+_pack_opened = fuse.OPEN_OUT.pack
+_unpack_read = fuse.READ_IN.unpack_from
+_unpack_release = fuse.RELEASE_IN.unpack_from
+
 Handler = Callable[[ProcessCaller, int, memoryview], "bytes | None"]
 
 
@@ -436,7 +442,7 @@ class Server:
     # --- open files
 
     def _open(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        (flags,) = fuse.OPEN_IN.unpack_from(view, BODY)
+        (flags,) = _unpack_open(view, BODY)
         node = self._entry(nodeid).node
         if self._observers:
             return self._opened(caller, self._call(caller, "open", node, flags), flags)
@@ -453,10 +459,10 @@ class Server:
         self._files[handle] = open_file
         if flags & O_APPEND:
             self._positions[handle] = 0
-        return fuse.OPEN_OUT.pack(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
+        return _pack_opened(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
 
     def _read(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
+        handle, offset, size = _unpack_read(view, BODY)
         open_file = self._files[handle]
         if self._observers:
             data: bytes = self._call(caller, "read", open_file, offset, size)
@@ -501,7 +507,7 @@ class Server:
                 waiter.detach()
 
     def _release(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        (handle,) = fuse.RELEASE_IN.unpack_from(view, BODY)
+        (handle,) = _unpack_release(view, BODY)
         if self._positions:
             self._positions.pop(handle, None)
         if self._waiters:
@@ -538,36 +544,27 @@ class Server:
     def _readdir(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         directory, offset, size = self._position(caller, view)
         reply = bytearray()
-        for record, _, _ in directory.listing[offset:]:
+        for record, _, _, _ in directory.listing[offset:]:
             if len(reply) + len(record) > size:
                 break
             reply += record
         return bytes(reply)
 
     def _readdirplus(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        """A listing that also tells the kernel what LOOKUP of each entry would."""
+        """A listing that also tells the kernel what LOOKUP of each entry would, but nothing of
+        what it knows already, which ``.`` and ``..`` are too, and of what has gone."""
         directory, offset, size = self._position(caller, view)
-        reply = bytearray()
+        reply, known = bytearray(), self._table.entries
         with self._lock:
-            for index, (record, node, tree) in enumerate(directory.listing[offset:], offset):
+            for record, node, tree, nodeid in directory.listing[offset:]:
                 if len(reply) + _ENTRY_SIZE + len(record) > size:
                     break
-                reply += self._looked_up_by_the_way(caller, index, tree, node)
+                if nodeid in known or (tree != Tree.HOST and node.parent is None):
+                    reply += _NO_ENTRY
+                else:
+                    reply += self._remember(tree, node, node.getattr(caller))
                 reply += record
         return bytes(reply)
-
-    def _looked_up_by_the_way(
-        self, caller: ProcessCaller, index: int, tree: Tree, node: Node
-    ) -> bytes:
-        """What READDIRPLUS says of an entry: nothing of ``.`` and ``..``, of what the kernel knows
-        already, and of what has gone."""
-        if (
-            index < 2
-            or node_id(tree, node) in self._table.entries
-            or (tree != Tree.HOST and node.parent is None)
-        ):
-            return _NO_ENTRY
-        return self._remember(tree, node, node.getattr(caller))
 
     def _position(self, caller: ProcessCaller, view: memoryview) -> tuple[_OpenDirectory, int, int]:
         handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
@@ -586,18 +583,23 @@ class Server:
         return entry.listing
 
     def _pack(self, entry: Entry, found: list[Node]) -> list[Listed]:
-        node = entry.node
+        node, tree = entry.node, entry.tree
         host = self._overlay.entries(node)
         mine = {child.name for child in found} if host else set()
         named = [
-            (b".", node, entry.tree),
-            (b"..", node.parent or node, entry.tree),
-            *((_bytes(child.name), child, entry.tree) for child in found),
-            *((_bytes(name), child, Tree.HOST) for name, child in host.items() if name not in mine),
+            # Of ".." too the id of a directory that the kernel knows: it looks up neither.
+            (b".", node, tree, entry.nodeid),
+            (b"..", node.parent or node, tree, entry.nodeid),
+            *((_bytes(child.name), child, tree, node_id(tree, child)) for child in found),
+            *(
+                (_bytes(name), child, Tree.HOST, node_id(Tree.HOST, child))
+                for name, child in host.items()
+                if name not in mine
+            ),
         ]
         return [
-            (_dirent(name, node, tree, offset), node, tree)
-            for offset, (name, node, tree) in enumerate(named, 1)
+            (_dirent(name, node, tree, offset), node, tree, nodeid)
+            for offset, (name, node, tree, nodeid) in enumerate(named, 1)
         ]
 
     # --- the connection
