@@ -25,11 +25,16 @@ _CONFIG_EN = 1 << 31
 #: What software may write to the words of WQCFG; the first one is locked with the device, the
 #: next three with the work queue.
 _WQCFG_WORDS = {0: 0xFFFF, 1: 0xFFFF, 2: 0x3FFFFFF7, 3: 0x1FF}
+#: Of words 2 and 3, on a device with these capabilities.
+_WQ_PRS_DISABLE, _MAX_SGL_SHIFT = 1 << 3, 0xF << 9
 #: Of word 2 on a device whose configuration is fixed: PASID, its enable bit, and privilege.
 _WQCFG_ALWAYS = {2: 0x3FFFFF00}
 _WQCFG_OCCUPANCY = {4: 0x1FFFF, 5: 0x1FFFF}
 _WQCFG_OP_CONFIG = range(8, 16)
 _GENCFG_BITS, _GENCTRL_BITS, _MSIX_PERM_BITS = 0x10FF, 0x3, 0xFFFFF00C
+#: More of the two registers on a device with an event log, and the log's own.
+_EVL_EN, _EVL_INT_EN = 1 << 13, 1 << 2
+_EVLCFG_BITS = {0: 0xFFFFF003, 4: _ALL_ONES, 8: 0xFFFFFFFF, 12: 0xF}
 
 
 class DsaFunction(PciFunction):
@@ -101,6 +106,7 @@ class DsaFunction(PciFunction):
         for offset in (u.IDXD_GENCFG_OFFSET, u.IDXD_GENCTRL_OFFSET, u.IDXD_GENSTATS_OFFSET):
             self.set_register(offset, 0)
         self.set_register(u.IDXD_SWERR_OFFSET, 0, 32)
+        self.set_register(u.IDXD_EVLCFG_OFFSET, 0, 16)
         registers = self.registers
         self.set_register(registers.msix_perm_offset, 0, u.MSIX_PERM_SIZE * (self.vectors or 1))
         for index in range(registers.max_groups):
@@ -116,7 +122,7 @@ class DsaFunction(PciFunction):
         wq_cap |= (r.wqcfg_size.bit_length() - 1 - u.IDXD_WQCFG_MIN) << 24
         wq_flags = (
             *(r.shared_mode, r.dedicated_mode, r.ats, r.priority),
-            *(r.occupancy, r.occupancy_interrupt, r.op_config),
+            *(r.occupancy, r.occupancy_interrupt, r.op_config, r.page_request),
         )
         group_cap = r.max_groups | r.max_read_buffers << 8
         group_flags = (r.read_buffer_control, r.read_buffer_limit, r.progress_limit)
@@ -134,6 +140,11 @@ class DsaFunction(PciFunction):
                 sum(offset // u.IDXD_TABLE_MULT << 16 * n for n, offset in enumerate(offsets)),
             ),
             (u.IDXD_CMDCAP_OFFSET, 4, r.cmd_cap),
+            (
+                u.IDXD_IAACAP_OFFSET,
+                24,
+                sum(word << 64 * n for n, word in enumerate(r.dsa_caps)) or r.iaa_cap,
+            ),
         )
 
     def _set_words(
@@ -189,10 +200,14 @@ class DsaFunction(PciFunction):
     def _writable(self, offset: int) -> int:
         """The bits of a register that a store changes now."""
         registers = self.registers
+        event_log = bool(self.gencap.evl_support)
         if offset == u.IDXD_GENCTRL_OFFSET:
-            return _GENCTRL_BITS
+            return _GENCTRL_BITS | (_EVL_INT_EN if event_log else 0)
         if offset == u.IDXD_GENCFG_OFFSET:
-            return 0 if self._device_locked() else _GENCFG_BITS
+            bits = _GENCFG_BITS | (_EVL_EN if event_log else 0)
+            return 0 if self._device_locked() else bits
+        if offset - u.IDXD_EVLCFG_OFFSET in _EVLCFG_BITS and event_log:
+            return 0 if self._device_locked() else _EVLCFG_BITS[offset - u.IDXD_EVLCFG_OFFSET]
         position = offset - registers.msix_perm_offset
         if 0 <= position < u.MSIX_PERM_SIZE * self.vectors:
             return 0 if position % u.MSIX_PERM_SIZE else _MSIX_PERM_BITS
@@ -222,7 +237,12 @@ class DsaFunction(PciFunction):
             return _WQCFG_ALWAYS.get(word, 0)
         if word in _WQCFG_OP_CONFIG:
             return _ALL_ONES if registers.op_config else 0
-        return _WQCFG_WORDS.get(word, 0)
+        bits = _WQCFG_WORDS.get(word, 0)
+        if word == 2 and registers.page_request:
+            bits |= _WQ_PRS_DISABLE
+        if word == 3 and registers.dsa_caps:
+            bits |= _MAX_SGL_SHIFT
+        return bits
 
     # --- commands and events
 

@@ -24,7 +24,8 @@ class DsaRegisters:
 
     ``gen_cap``, ``op_cap`` (256 bits) and ``cmd_cap`` are the registers as they are. The counts
     have the names that sysfs gives them; the flags are those of WQCAP and GRPCAP. Offsets are in
-    bytes and multiples of 0x100. ``grpcfg`` (64-bit words) and ``wqcfg`` (32-bit words) by index
+    bytes and multiples of 0x100. ``iaa_cap`` and ``dsa_caps`` are IAACAP (IAA from version 0x200
+    on) and DSACAP0 to 2 (DSA from version 0x300 on), at the same place. ``grpcfg`` (64-bit words) and ``wqcfg`` (32-bit words) by index
     are what firmware configured, for a device whose gen_cap lacks bit 31. Without
     ``configuration_checks`` commands refuse next to nothing and locked registers can be written.
     """
@@ -46,6 +47,7 @@ class DsaRegisters:
     occupancy: bool = True
     occupancy_interrupt: bool = True
     op_config: bool = False
+    page_request: bool = False
     read_buffer_control: bool = True
     read_buffer_limit: bool = True
     progress_limit: bool = False
@@ -53,6 +55,8 @@ class DsaRegisters:
     wqcfg_offset: int = 0x400
     msix_perm_offset: int = 0x200
     interrupt_handles: int = 2048
+    iaa_cap: int = 0
+    dsa_caps: tuple[int, ...] = ()
     grpcfg: Mapping[int, tuple[int, ...]] = field(factory=dict)
     wqcfg: Mapping[int, tuple[int, ...]] = field(factory=dict)
     configuration_checks: bool = True
@@ -88,4 +92,8 @@ def structure_registers(values: Mapping[str, Any], kind: type[Registers]) -> Reg
         raise ValueError(f"wqcfg_size is 32 or 64, not {registers.wqcfg_size}")
     if registers.op_config and registers.wqcfg_size != 64:
         raise ValueError("op_config needs a wqcfg_size of 64")
+    if registers.iaa_cap and registers.dsa_caps:
+        raise ValueError("a device has iaa_cap or dsa_caps, not both")
+    if len(registers.dsa_caps) > 3:
+        raise ValueError(f"dsa_caps are at most 3 numbers, not {len(registers.dsa_caps)}")
     return registers

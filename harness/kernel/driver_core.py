@@ -61,6 +61,7 @@ class Device:
         self.driver_data: Any = None
         self.directory: KernfsDirectory | None = None
         self.power = PowerState()
+        self._devpath: str | None = None
 
     @property
     def sysfs(self) -> KernfsDirectory:
@@ -80,8 +81,10 @@ class Device:
         return self.bus if self.bus is not None else self.device_class
 
     def devpath(self) -> str:
-        """The path below /sys, as uevents and udev name it."""
-        return self.sysfs.path().removeprefix("/sys")
+        """The path below /sys, as uevents and udev name it; also when the parent went before."""
+        if self._devpath is None:
+            self._devpath = self.sysfs.path().removeprefix("/sys")
+        return self._devpath
 
     def uevent_variables(self) -> dict[str, str]:
         """What the ``uevent`` attribute shows and every uevent carries (dev_uevent)."""
@@ -498,8 +501,9 @@ def device_del(device: Device) -> None:
         bus.devices.pop(device.name, None)
         device_release_driver(device)
     device.uevent("remove")
-    _remove_directory(node, glue=device.device_class is not None)
-    device.directory = None
+    if node.parent is not None:  # else its directory went with its parent's
+        _remove_directory(node, glue=device.device_class is not None)
+    device.directory = device._devpath = None
 
 
 def _remove_directory(node: KernfsDirectory, *, glue: bool) -> None:

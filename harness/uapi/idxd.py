@@ -12,6 +12,7 @@ from ctypes import LittleEndianStructure, LittleEndianUnion, c_uint8, c_uint32, 
 
 DEVICE_VERSION_1 = 0x100
 DEVICE_VERSION_2 = 0x200
+DEVICE_VERSION_3 = 0x300
 
 #: The BARs: registers, and the portals of the work queues.
 IDXD_MMIO_BAR = 0
@@ -38,6 +39,9 @@ IDXD_CMD_OFFSET = 0xA0
 IDXD_CMDSTS_OFFSET = 0xA8
 IDXD_CMDCAP_OFFSET = 0xB0
 IDXD_SWERR_OFFSET = 0xC0
+IDXD_EVLCFG_OFFSET = 0xE0
+#: Of IAA from version 2 on; DSA has three words of capabilities there from version 3 on.
+IDXD_IAACAP_OFFSET = IDXD_DSACAP0_OFFSET = 0x180
 #: The unit of the table offsets.
 IDXD_TABLE_MULT = 0x100
 
@@ -158,6 +162,10 @@ IDXD_SCMD_WQ_NO_SIZE = 0x800E0000
 IDXD_SCMD_WQ_NO_PRIV = 0x800F0000
 IDXD_SCMD_WQ_IRQ_ERR = 0x80100000
 IDXD_SCMD_WQ_USER_NO_IOMMU = 0x80110000
+IDXD_SCMD_DEV_EVL_ERR = 0x80120000
+IDXD_SCMD_WQ_NO_DRV_NAME = 0x80200000
+#: Entries of the event log.
+IDXD_EVL_SIZE_MIN, IDXD_EVL_SIZE_MAX = 0x40, 0xFFFF
 
 # Operations of DSA descriptors
 DSA_OPCODE_NOOP = 0x00
@@ -198,7 +206,9 @@ class GenCap(LittleEndianStructure):
         ("rsvd", c_uint64, 3),
         ("dest_readback", c_uint64, 1),
         ("drain_readback", c_uint64, 1),
-        ("rsvd2", c_uint64, 6),
+        ("rsvd2", c_uint64, 3),
+        ("evl_support", c_uint64, 2),
+        ("batch_continuation", c_uint64, 1),
         ("max_xfer_shift", c_uint64, 5),
         ("max_batch_shift", c_uint64, 4),
         ("max_ims_mult", c_uint64, 6),
@@ -222,7 +232,8 @@ class WqCap(LittleEndianStructure):
         ("occupancy", c_uint64, 1),
         ("occupancy_int", c_uint64, 1),
         ("op_config", c_uint64, 1),
-        ("rsvd3", c_uint64, 9),
+        ("wq_prs_support", c_uint64, 1),
+        ("rsvd4", c_uint64, 8),
     ]
 
 
@@ -259,7 +270,8 @@ class GenCfg(LittleEndianStructure):
         ("rdbuf_limit", c_uint32, 8),
         ("rsvd", c_uint32, 4),
         ("user_int_en", c_uint32, 1),
-        ("rsvd2", c_uint32, 19),
+        ("evl_en", c_uint32, 1),
+        ("rsvd2", c_uint32, 18),
     ]
 
 
@@ -269,7 +281,36 @@ class GenCtrl(LittleEndianStructure):
     _fields_ = [
         ("softerr_int_en", c_uint32, 1),
         ("halt_int_en", c_uint32, 1),
-        ("rsvd", c_uint32, 30),
+        ("evl_int_en", c_uint32, 1),
+        ("rsvd", c_uint32, 29),
+    ]
+
+
+class EvlCfg(LittleEndianStructure):
+    """EVLCFG (union evlcfg_reg). ``base_addr`` counts pages, ``size`` entries."""
+
+    _fields_ = [
+        ("pasid_en", c_uint64, 1),
+        ("priv", c_uint64, 1),
+        ("rsvd", c_uint64, 10),
+        ("base_addr", c_uint64, 52),
+        ("size", c_uint64, 16),
+        ("pasid", c_uint64, 20),
+        ("rsvd2", c_uint64, 28),
+    ]
+
+
+class DsaCap0(LittleEndianStructure):
+    """DSACAP0 (union dsacap0_reg, 7.2)."""
+
+    _fields_ = [
+        ("max_sgl_shift", c_uint64, 4),
+        ("max_gr_block_shift", c_uint64, 4),
+        ("ops_inter_domain", c_uint64, 7),
+        ("rsvd1", c_uint64, 17),
+        ("sgl_formats", c_uint64, 16),
+        ("max_sg_process", c_uint64, 8),
+        ("rsvd2", c_uint64, 8),
     ]
 
 
@@ -366,7 +407,7 @@ class _WqCfgFields(LittleEndianStructure):
         ("mode", c_uint32, 1),
         ("bof", c_uint32, 1),
         ("wq_ats_disable", c_uint32, 1),
-        ("rsvd2", c_uint32, 1),
+        ("wq_prs_disable", c_uint32, 1),
         ("priority", c_uint32, 4),
         ("pasid", c_uint32, 20),
         ("pasid_en", c_uint32, 1),
@@ -374,7 +415,8 @@ class _WqCfgFields(LittleEndianStructure):
         ("rsvd3", c_uint32, 2),
         ("max_xfer_shift", c_uint32, 5),
         ("max_batch_shift", c_uint32, 4),
-        ("rsvd4", c_uint32, 23),
+        ("max_sgl_shift", c_uint32, 4),
+        ("rsvd4", c_uint32, 19),
         ("occupancy_inth", c_uint32, 16),
         ("occupancy_table_sel", c_uint32, 1),
         ("rsvd5", c_uint32, 15),

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from harness.kernel.driver_core import Bus, Device, DeviceDriver
 
 if TYPE_CHECKING:
+    from harness.drivers.idxd.profile import IdxdSection
     from harness.drivers.idxd.state import IdxdModule
+    from harness.kernel.system import Kernel
 
 
 class IdxdDeviceDriver(DeviceDriver):
@@ -22,6 +24,14 @@ class IdxdDeviceDriver(DeviceDriver):
 
 class DsaBus(Bus):
     """All objects of all accelerators are on it."""
+
+    def __init__(self, kernel: Kernel, name: str, section: IdxdSection) -> None:
+        super().__init__(kernel, name)
+        self._section = section
+
+    def uevent(self, device: Device) -> dict[str, str]:
+        """idxd_bus_uevent: the same for all objects."""
+        return {"MODALIAS": "idxd:t0"} if self._section.bus_uevent else {}
 
     def match(self, device: Device, driver: DeviceDriver) -> bool:
         """idxd_config_bus_match."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver ``user``: queues as character devices (drivers/dma/idxd/cdev.c, 6.1).
+"""The driver ``user``: queues as character devices (drivers/dma/idxd/cdev.c, 6.1, 6.12).
 
 The plan: binding a queue makes the device ``dsa!wqD.N`` below it and the node ``/dev/dsa/wqD.N``
 (``iax`` for IAX). An open file belongs to the memory of its opener: others get EPERM, or POLLNVAL
-from poll. It has mmap (one page, the queue's limited portal), write (whole descriptors of 64
+from poll. From 6.12 on it is a device, ``fileK``, below the queue's. It has mmap (one page, the queue's limited portal), write (whole descriptors of 64
 bytes) and poll (readable while the device has an error); read, ioctl and lseek have no method.
 """
 
@@ -24,6 +24,7 @@ from harness.drivers.idxd.wq import IdxdWq
 from harness.kernel.chardev import CharDevice
 from harness.kernel.driver_core import Device, device_add, device_del
 from harness.kernel.errors import Errno
+from harness.kernel.sysfs import Attribute, AttributeGroup, BinaryAttribute
 from harness.kernel.task import Caller
 from harness.kernel.vfs import OpenFile, Pages, PollTable
 from harness.uapi import idxd as u
@@ -54,7 +55,7 @@ class IdxdCdev(Device):
         idxd = wq.idxd
         if wq.client_count > 0 and wq.dedicated:
             raise Errno(errno.EBUSY)
-        pasid = iommu_sva_bind_device(idxd.module, caller.address_space)
+        pasid = iommu_sva_bind_device(idxd, caller.address_space)
         if wq.dedicated:
             try:
                 idxd_wq_set_pasid(wq, pasid)
@@ -63,13 +64,60 @@ class IdxdCdev(Device):
                 raise
         wq.client_count += 1
         wq.kernel.modules["idxd"].references += 1
-        return IdxdUserContext(node, caller, wq, pasid)
+        context = IdxdUserContext(node, caller, wq, pasid)
+        if idxd.module.section.cdev_files:
+            context.file = IdxdFile(self, idxd.module.file_ida.alloc(), caller.task.pid)
+            device_add(context.file)
+        return context
+
+
+def cr_faults_show(file: IdxdFile, caller: Caller) -> str:
+    return f"{file.cr_faults}\n"
+
+
+def cr_fault_failures_show(file: IdxdFile, caller: Caller) -> str:
+    return f"{file.cr_fault_failures}\n"
+
+
+def pid_show(file: IdxdFile, caller: Caller) -> str:
+    return f"{file.pid}\n"
+
+
+def cdev_file_attr_visible(file: IdxdFile, attribute: Attribute | BinaryAttribute) -> int:
+    """Only for queues with a PASID."""
+    return attribute.mode if file.wq.pasid_enabled else 0
+
+
+class IdxdFile(Device):
+    """The open file of a queue as a device, ``fileK`` below the queue's (6.12).
+
+    It counts faults of completion records; ``pid`` is the opener's.
+    """
+
+    devtype = "idxd_file"
+    groups = (
+        AttributeGroup(
+            (
+                Attribute("cr_faults", 0o444, cr_faults_show),
+                Attribute("cr_fault_failures", 0o444, cr_fault_failures_show),
+                Attribute("pid", 0o444, pid_show),
+            ),
+            is_visible=cdev_file_attr_visible,
+        ),
+    )
+
+    def __init__(self, cdev: IdxdCdev, number: int, pid: int) -> None:
+        super().__init__(cdev.kernel, f"file{number}", cdev.bus, cdev)
+        self.wq = cdev.wq
+        self.id = number
+        self.pid = pid
+        self.cr_faults = self.cr_fault_failures = 0
 
 
 class IdxdUserContext(OpenFile):
-    """An open queue (struct idxd_user_context)."""
+    """An open queue (struct idxd_user_context). ``file`` is None where it is no device."""
 
-    __slots__ = ("pasid", "wq")
+    __slots__ = ("file", "pasid", "wq")
 
     seekable = False
 
@@ -77,6 +125,7 @@ class IdxdUserContext(OpenFile):
         super().__init__(node, opener)
         self.wq = wq
         self.pasid = pasid
+        self.file: IdxdFile | None = None
 
     @property
     def _memory(self) -> object:
@@ -107,7 +156,7 @@ class IdxdUserContext(OpenFile):
         idxd = wq.idxd
         descriptor = u.DsaHwDesc.from_buffer_copy(data)
         batch = not idxd.data.is_iax and descriptor.opcode == u.DSA_OPCODE_BATCH
-        if batch and not idxd.data.user_submission_safe:
+        if batch and idxd.batch_unsafe:
             raise Errno(errno.EINVAL)
         if descriptor.completion_addr % idxd.data.align:
             raise Errno(errno.EINVAL)
@@ -147,6 +196,9 @@ class IdxdUserContext(OpenFile):
     def release(self) -> None:
         """idxd_cdev_release: the queue may have been taken out of service meanwhile."""
         wq = self.wq
+        if self.file is not None:
+            device_del(self.file)
+            wq.idxd.module.file_ida.free(self.file.id)
         if wq.dedicated:
             _disable_pasid(wq)
         else:
@@ -192,11 +244,15 @@ class IdxdUserDrv(IdxdDeviceDriver):
     types = ("wq",)
 
     def probe(self, device: Device) -> None:
-        """idxd_user_drv_probe: ENXIO for a disabled device (cmd_status stays), EOPNOTSUPP."""
+        """idxd_user_drv_probe: ENXIO for a disabled device (cmd_status stays), ENODEV for a queue
+        that is not its, EOPNOTSUPP."""
         assert isinstance(device, IdxdWq)
         idxd = device.idxd
         if idxd.state != "enabled":
             raise Errno(errno.ENXIO)
+        if not device.driver_name_match(self.name):
+            idxd.cmd_status = u.IDXD_SCMD_WQ_NO_DRV_NAME
+            raise Errno(errno.ENODEV)
         if not idxd.user_pasid_enabled:
             idxd.cmd_status = u.IDXD_SCMD_WQ_USER_NO_IOMMU
             raise Errno(errno.EOPNOTSUPP)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from harness.drivers.idxd.config import idxd_wq_config_write
 from harness.drivers.idxd.mmio import to_number
 from harness.kernel.errors import Errno
 from harness.uapi import idxd as u
@@ -84,12 +86,29 @@ def idxd_wq_enable(wq: IdxdWq) -> None:
 
 
 def idxd_wq_disable(wq: IdxdWq) -> None:
-    """The configuration stays. ENXIO if the hardware refuses."""
+    """The configuration stays. ENXIO if the hardware refuses.
+
+    In 7.2 the queue is drained and reset, and its configuration written again, so that no address
+    translation outlives it.
+    """
     if wq.state != "enabled":
+        return
+    if wq.idxd.module.section.wq_disable_drains:
+        _drain_reset_restore(wq)
         return
     status = idxd_cmd_exec(wq.idxd, u.IDXD_CMD_DISABLE_WQ, _wq_mask(wq))
     if status != u.IDXD_CMDSTS_SUCCESS:
         raise Errno(errno.ENXIO)
+    wq.state = "disabled"
+
+
+def _drain_reset_restore(wq: IdxdWq) -> None:
+    idxd_wq_drain(wq)
+    status = idxd_cmd_exec(wq.idxd, u.IDXD_CMD_RESET_WQ, _wq_mask(wq))
+    if status != u.IDXD_CMDSTS_SUCCESS:
+        raise Errno(errno.ENXIO)
+    with suppress(Errno):  # nobody asks what came of it
+        idxd_wq_config_write(wq)
     wq.state = "disabled"
 
 
@@ -104,6 +123,13 @@ def idxd_wq_reset(wq: IdxdWq) -> None:
     if wq.state == "enabled":
         idxd_cmd_exec(wq.idxd, u.IDXD_CMD_RESET_WQ, _wq_mask(wq))
         wq.disable_cleanup()
+
+
+def idxd_set_user_intr(idxd: IdxdDevice, enable: bool) -> None:
+    """Whether descriptors of user privilege may ask for interrupts (6.12)."""
+    gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
+    gencfg.user_int_en = enable
+    idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
 
 
 def idxd_wq_set_priv(wq: IdxdWq, privileged: bool) -> None:

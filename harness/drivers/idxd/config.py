@@ -27,7 +27,7 @@ def idxd_device_config(idxd: IdxdDevice) -> None:
     _idxd_engines_setup(idxd)
     _idxd_group_flags_setup(idxd)
     for wq in idxd.wqs:
-        _idxd_wq_config_write(wq)
+        idxd_wq_config_write(wq)
     _idxd_groups_config_write(idxd)
 
 
@@ -74,12 +74,14 @@ def _idxd_group_flags_setup(idxd: IdxdDevice) -> None:
         flags.tc_a, flags.tc_b = group.tc_a, group.tc_b
         flags.use_rdbuf_limit = group.use_rdbuf_limit
         flags.rdbufs_reserved = group.rdbufs_reserved
-        flags.rdbufs_allowed = group.rdbufs_allowed or idxd.max_rdbufs
+        flags.rdbufs_allowed = group.rdbufs_allowed
+        if not idxd.module.section.rdbufs_allowed_all and not group.rdbufs_allowed:
+            flags.rdbufs_allowed = idxd.max_rdbufs
         flags.desc_progress_limit = group.desc_progress_limit
         flags.batch_progress_limit = group.batch_progress_limit
 
 
-def _idxd_wq_config_write(wq: IdxdWq) -> None:
+def idxd_wq_config_write(wq: IdxdWq) -> None:
     """Write one queue that is in a group. What the hardware has set already stays set."""
     idxd, wqcfg = wq.idxd, wq.wqcfg
     if wq.group is None:
@@ -95,12 +97,16 @@ def _idxd_wq_config_write(wq: IdxdWq) -> None:
         wqcfg.mode = 1
     _check_privilege(wq)
     wqcfg.priority = wq.priority
-    if idxd.hw.gen_cap.block_on_fault and wq.block_on_fault:
+    if idxd.hw.gen_cap.block_on_fault and wq.block_on_fault and not wq.prs_disable:
         wqcfg.bof = 1
     if idxd.hw.wq_cap.wq_ats_support:
         wqcfg.wq_ats_disable = wq.ats_disable
+    if idxd.module.section.wq_prs_disable and idxd.hw.wq_cap.wq_prs_support:
+        wqcfg.wq_prs_disable = wq.prs_disable
     wqcfg.max_xfer_shift = _ilog2(wq.max_xfer_bytes)
     wqcfg.max_batch_shift = 0 if idxd.data.is_iax else _ilog2(wq.max_batch_size)
+    if idxd.sgl_supported:
+        wqcfg.max_sgl_shift = wq.max_sgl_shift
     if idxd.hw.wq_cap.op_config:
         for word in range(4):
             wqcfg.op_config[word] = wq.opcap_bmap >> 64 * word & 0xFFFFFFFFFFFFFFFF
@@ -182,3 +188,5 @@ def _idxd_wq_load_config(wq: IdxdWq) -> None:
     wq.priority = wqcfg.priority
     wq.max_xfer_bytes = 1 << wqcfg.max_xfer_shift
     wq.set_max_batch_size(1 << wqcfg.max_batch_shift)
+    if idxd.sgl_supported:
+        wq.max_sgl_shift = int(wqcfg.max_sgl_shift)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define, frozen
 
 from harness.drivers.idxd.device_sysfs import IDXD_DEVICE_GROUPS
 from harness.drivers.idxd.engine import IdxdEngine
@@ -38,9 +38,11 @@ class IdxdHw:
     num_engines: int
     opcap: int
     cmd_cap: int
+    iaa_cap: int = 0
+    dsacaps: tuple[int, int, int] = (0, 0, 0)
 
 
-def idxd_read_caps(version: int, reg_base: Mmio) -> IdxdHw:
+def idxd_read_caps(version: int, reg_base: Mmio, *, is_iax: bool) -> IdxdHw:
     """Ask the hardware what it can do; CMDCAP only where GENCAP says that it is there."""
     gen_cap = reg_base.read64(u.GenCap, u.IDXD_GENCAP_OFFSET)
     cmd_cap = reg_base.ioread32(u.IDXD_CMDCAP_OFFSET) if gen_cap.cmd_cap else 0
@@ -53,7 +55,25 @@ def idxd_read_caps(version: int, reg_base: Mmio) -> IdxdHw:
         reg_base.ioread64(u.IDXD_ENGCAP_OFFSET) & 0xFF,
         opcap,
         cmd_cap,
+        iaa_cap=(
+            reg_base.ioread64(u.IDXD_IAACAP_OFFSET)
+            if is_iax and version >= u.DEVICE_VERSION_2
+            else 0
+        ),
+        dsacaps=_read_dsacaps(reg_base) if version >= u.DEVICE_VERSION_3 else (0, 0, 0),
     )
+
+
+def _read_dsacaps(reg_base: Mmio) -> tuple[int, int, int]:
+    first, second, third = (reg_base.ioread64(u.IDXD_DSACAP0_OFFSET + 8 * n) for n in range(3))
+    return first, second, third
+
+
+@define
+class IdxdEvl:
+    """The event log (struct idxd_evl). ``size`` counts entries."""
+
+    size: int = u.IDXD_EVL_SIZE_MIN
 
 
 class IdxdDevice(Device):
@@ -79,7 +99,12 @@ class IdxdDevice(Device):
         self.sw_err = u.SwErr()
         self.idxd_dma: DmaDevice | None = None
         self.reg_base = Mmio(pdev.function, u.IDXD_MMIO_BAR)
-        self.hw = idxd_read_caps(self.reg_base.ioread32(u.IDXD_VER_OFFSET), self.reg_base)
+        version = self.reg_base.ioread32(u.IDXD_VER_OFFSET)
+        self.hw = idxd_read_caps(version, self.reg_base, is_iax=data.is_iax)
+        #: None without an event log (idxd_init_evl).
+        self.evl: IdxdEvl | None = None
+        if module.section.event_log and self.hw.gen_cap.evl_support:
+            self.evl = IdxdEvl()
         self._idxd_read_table_offsets()
         self.nr_rdbufs = self.max_rdbufs
         self.wqs: list[IdxdWq] = []
@@ -131,6 +156,30 @@ class IdxdDevice(Device):
     def max_batch_size(self) -> int:
         """Descriptors; IAX has no batches (idxd_set_max_batch_size)."""
         return 0 if self.data.is_iax else 1 << int(self.hw.gen_cap.max_batch_shift)
+
+    @property
+    def sgl_supported(self) -> bool:
+        """Whether descriptors may have lists of buffers (idxd_sgl_supported, 7.2)."""
+        if self.data.is_iax or self.hw.version < u.DEVICE_VERSION_3:
+            return False
+        return self.module.section.dsacaps and bool(self._dsacap0.sgl_formats)
+
+    @property
+    def max_sgl_shift(self) -> int:
+        """The longest list, as a power of two."""
+        return int(self._dsacap0.max_sgl_shift)
+
+    @property
+    def _dsacap0(self) -> u.DsaCap0:
+        return from_number(u.DsaCap0, self.hw.dsacaps[0], 8)
+
+    @property
+    def batch_unsafe(self) -> bool:
+        """Whether programs may not be trusted with batches (op_cap_show_common)."""
+        if self.data.user_submission_safe:
+            return False
+        only_v1 = self.module.section.batch_unsafe_v1_only
+        return not only_v1 or self.hw.version == u.DEVICE_VERSION_1
 
     @property
     def opcap_bmap(self) -> int:

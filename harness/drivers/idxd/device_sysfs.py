@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attributes of accelerators: drivers/dma/idxd/sysfs.c, 6.1.
+"""Attributes of accelerators: drivers/dma/idxd/sysfs.c, 6.1, 6.12 and 7.2.
 
-``max_batch_size`` and what is about read buffers are hidden on IAX; all else is always there.
+``max_batch_size`` and what is about read buffers are hidden on IAX; ``iaa_cap`` on DSA and on
+version 1, ``dsacaps`` on IAX and before version 3, ``event_log_size`` without an event log.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness.drivers.idxd.parse import hexadecimal, unsigned_or_einval
+from harness.drivers.idxd.parse import bitmap_text, hexadecimal, unsigned_or_einval
 from harness.drivers.idxd.wq_sysfs import op_cap_show_common
 from harness.kernel.errors import Errno
 from harness.kernel.sysfs import Attribute, AttributeGroup, BinaryAttribute
 from harness.kernel.task import Caller
+from harness.uapi import idxd as u
 
 if TYPE_CHECKING:
     from harness.drivers.idxd.device import IdxdDevice
@@ -78,8 +80,10 @@ def state_show(idxd: IdxdDevice, caller: Caller) -> str:
 
 
 def errors_show(idxd: IdxdDevice, caller: Caller) -> str:
-    """SWERR as it was at the last error interrupt: four numbers of 64 bits."""
+    """SWERR as it was at the last error interrupt: four numbers of 64 bits, or a bitmap."""
     data = bytes(idxd.sw_err)
+    if idxd.module.section.errors_bitmap:
+        return bitmap_text(int.from_bytes(data, "little"), 256) + "\n"
     words = [int.from_bytes(data[start : start + 8], "little") for start in range(0, 32, 8)]
     return " ".join(f"{word:#018x}" for word in words) + "\n"
 
@@ -119,6 +123,37 @@ def cmd_status_store(idxd: IdxdDevice, caller: Caller, data: bytes) -> None:
     idxd.cmd_status = 0
 
 
+def iaa_cap_show(idxd: IdxdDevice, caller: Caller) -> str:
+    """6.12."""
+    return f"{hexadecimal(idxd.hw.iaa_cap)}\n"
+
+
+def event_log_size_show(idxd: IdxdDevice, caller: Caller) -> str:
+    """6.12. EOPNOTSUPP without an event log."""
+    if idxd.evl is None:
+        raise Errno(errno.EOPNOTSUPP)
+    return f"{idxd.evl.size}\n"
+
+
+def event_log_size_store(idxd: IdxdDevice, caller: Caller, data: bytes) -> None:
+    """6.12: EOPNOTSUPP, EINVAL, EPERM enabled, EPERM not configurable, EINVAL out of range."""
+    if idxd.evl is None:
+        raise Errno(errno.EOPNOTSUPP)
+    value = unsigned_or_einval(data)
+    if idxd.state == "enabled":
+        raise Errno(errno.EPERM)
+    if not idxd.configurable:
+        raise Errno(errno.EPERM)
+    if not u.IDXD_EVL_SIZE_MIN <= value <= u.IDXD_EVL_SIZE_MAX:
+        raise Errno(errno.EINVAL)
+    idxd.evl.size = value
+
+
+def dsacaps_show(idxd: IdxdDevice, caller: Caller) -> str:
+    """7.2: three registers, the last first."""
+    return ",".join(f"{word:016x}" for word in reversed(idxd.hw.dsacaps)) + "\n"
+
+
 def _read_only(name: str, show: Callable[[IdxdDevice, Caller], str]) -> Attribute:
     return Attribute(name, 0o444, show)
 
@@ -130,10 +165,26 @@ _READ_BUFFERS = (
     Attribute("token_limit", 0o644, read_buffer_limit_show, read_buffer_limit_store),
     Attribute("read_buffer_limit", 0o644, read_buffer_limit_show, read_buffer_limit_store),
 )
+_IAA_CAP = _read_only("iaa_cap", iaa_cap_show)
+_EVENT_LOG_SIZE = Attribute("event_log_size", 0o644, event_log_size_show, event_log_size_store)
+_DSACAPS = _read_only("dsacaps", dsacaps_show)
 
 
 def idxd_device_attr_visible(idxd: IdxdDevice, attribute: Attribute | BinaryAttribute) -> int:
-    """The mode, or 0 for what this device does not have."""
+    """The mode, or 0 for what this device, or this driver, does not have."""
+    section, version = idxd.module.section, idxd.hw.version
+    if attribute is _IAA_CAP and not (
+        section.iaa_cap and idxd.data.is_iax and version >= u.DEVICE_VERSION_2
+    ):
+        return 0
+    if attribute is _EVENT_LOG_SIZE and not (
+        section.event_log and idxd.hw.gen_cap.evl_support
+    ):
+        return 0
+    if attribute is _DSACAPS and not (
+        section.dsacaps and not idxd.data.is_iax and version >= u.DEVICE_VERSION_3
+    ):
+        return 0
     if idxd.data.is_iax and (attribute is _MAX_BATCH_SIZE or attribute in _READ_BUFFERS):
         return 0
     return attribute.mode
@@ -160,6 +211,9 @@ IDXD_DEVICE_GROUPS = (
             *_READ_BUFFERS,
             _read_only("cdev_major", cdev_major_show),
             Attribute("cmd_status", 0o644, cmd_status_show, cmd_status_store),
+            _IAA_CAP,
+            _EVENT_LOG_SIZE,
+            _DSACAPS,
         ),
         is_visible=idxd_device_attr_visible,
     ),

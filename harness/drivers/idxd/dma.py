@@ -14,6 +14,7 @@ from harness.drivers.idxd.enable import drv_disable_wq, drv_enable_wq
 from harness.drivers.idxd.wq import IdxdWq
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
+from harness.uapi.idxd import IDXD_SCMD_WQ_NO_DRV_NAME
 
 
 class IdxdDmaengineDrv(IdxdDeviceDriver):
@@ -23,11 +24,15 @@ class IdxdDmaengineDrv(IdxdDeviceDriver):
     types = ("wq",)
 
     def probe(self, device: Device) -> None:
-        """idxd_dmaengine_drv_probe: every failure is ENXIO."""
+        """idxd_dmaengine_drv_probe: ENODEV for a queue that is not its; all else is ENXIO."""
         assert isinstance(device, IdxdWq)
         idxd = device.idxd
         if idxd.state != "enabled":
             raise Errno(errno.ENXIO)
+        if not device.driver_name_match(self.name):
+            idxd.cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME
+            device.type = "none"
+            raise Errno(errno.ENODEV)
         device.type = "kernel"
         try:
             drv_enable_wq(device)

@@ -14,6 +14,7 @@ from harness.drivers.idxd.command import (
     idxd_device_release_int_handle,
     idxd_device_request_int_handle,
     idxd_device_reset,
+    idxd_set_user_intr,
     idxd_wq_disable,
     idxd_wq_drain,
     idxd_wq_enable,
@@ -78,7 +79,8 @@ def _set_pasid_and_privilege(wq: IdxdWq) -> None:
     kernel = wq.type == "kernel"
     if wq.pasid_enabled and (kernel or not wq.dedicated):
         idxd_wq_write_pasid(wq, wq.idxd.pasid if wq.dedicated else 0)
-    idxd_wq_set_priv(wq, kernel)
+    if not wq.idxd.module.section.kernel_wq_pasid:
+        idxd_wq_set_priv(wq, kernel)
 
 
 def drv_disable_wq(wq: IdxdWq) -> None:
@@ -133,6 +135,47 @@ def _idxd_wq_free_irq(wq: IdxdWq) -> None:
     wq.idxd.reg_base.iowrite32(0, _perm_entry(wq))
 
 
+#: Where the logs of events are for the hardware; a made-up address, a megabyte for each device.
+_EVL_DMA, _EVL_DMA_SIZE = 0xE0000000, 1 << 20
+
+
+def idxd_device_evl_setup(idxd: IdxdDevice) -> None:
+    """Tell the hardware where to log, and to (6.12)."""
+    if idxd.evl is None:
+        return
+    base = (_EVL_DMA + idxd.id * _EVL_DMA_SIZE) >> 12
+    _write_evlcfg(idxd, u.EvlCfg(base_addr=base, size=idxd.evl.size))
+    genctrl = idxd.reg_base.read32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET)
+    genctrl.evl_int_en = 1
+    idxd.reg_base.iowrite32(to_number(genctrl), u.IDXD_GENCTRL_OFFSET)
+    gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
+    gencfg.evl_en = 1
+    idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
+
+
+def idxd_device_evl_free(idxd: IdxdDevice) -> None:
+    """Log no more; the size is the default again (6.12).
+
+    6.12 itself touches a log that is not there, and dies of it; 7.2 returns, as this does.
+    """
+    if idxd.evl is None:
+        return
+    gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
+    gencfg.evl_en = 0
+    idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
+    genctrl = idxd.reg_base.read32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET)
+    genctrl.evl_int_en = 0
+    idxd.reg_base.iowrite32(to_number(genctrl), u.IDXD_GENCTRL_OFFSET)
+    _write_evlcfg(idxd, u.EvlCfg())
+    idxd.evl.size = u.IDXD_EVL_SIZE_MIN
+
+
+def _write_evlcfg(idxd: IdxdDevice, evlcfg: u.EvlCfg) -> None:
+    value = to_number(evlcfg)
+    idxd.reg_base.iowrite64(value & 0xFFFFFFFFFFFFFFFF, u.IDXD_EVLCFG_OFFSET)
+    idxd.reg_base.iowrite64(value >> 64, u.IDXD_EVLCFG_OFFSET + 8)
+
+
 class IdxdDrv(IdxdDeviceDriver):
     """The driver of whole devices."""
 
@@ -150,7 +193,16 @@ class IdxdDrv(IdxdDeviceDriver):
                 idxd_device_config(device)
             except Errno:
                 raise Errno(errno.ENXIO) from None
-        idxd_device_enable(device)
+        section = device.module.section
+        if section.kernel_wq_pasid and device.pasid_enabled:
+            # A reset of the device has turned it off.
+            idxd_set_user_intr(device, True)
+        idxd_device_evl_setup(device)
+        try:
+            idxd_device_enable(device)
+        except Errno:
+            idxd_device_evl_free(device)
+            raise
         device.idxd_dma = device.module.dmaengine.dma_async_device_register(device.pdev)
         device.cmd_status = 0
 
@@ -165,5 +217,6 @@ class IdxdDrv(IdxdDeviceDriver):
             device.idxd_dma = None
         with suppress(Errno):
             idxd_device_disable(device)
+        idxd_device_evl_free(device)
         if device.configurable:
             idxd_device_reset(device)

@@ -241,7 +241,9 @@ class IdxdGroup(Device):
         self.grpcfg = GrpCfg()
         self.num_engines = self.num_wqs = 0
         self.use_rdbuf_limit = False
-        self.rdbufs_allowed = self.rdbufs_reserved = 0
+        everything = self.idxd.module.section.rdbufs_allowed_all
+        self.rdbufs_allowed = self.idxd.max_rdbufs if everything else 0
+        self.rdbufs_reserved = 0
         old = self.idxd.hw.version <= DEVICE_VERSION_2 and not self.idxd.module.tc_override
         #: -1 stands for the default of the hardware.
         self.tc_a = self.tc_b = 1 if old else -1

@@ -27,7 +27,7 @@ from harness.kernel.system import Kernel
 
 def dsa_bus_init(kernel: Kernel) -> None:
     """Module init of idxd_bus."""
-    bus_register(DsaBus(kernel, "dsa"))
+    bus_register(DsaBus(kernel, "dsa", kernel.profile.section("idxd", IdxdSection)))
 
 
 def idxd_init_module(kernel: Kernel) -> None:

@@ -10,6 +10,7 @@ from harness.drivers.idxd.command import (
     idxd_device_disable,
     idxd_device_init_reset,
     idxd_mask_error_interrupts,
+    idxd_set_user_intr,
     idxd_unmask_error_interrupts,
 )
 from harness.drivers.idxd.config import idxd_device_load_config
@@ -17,7 +18,7 @@ from harness.drivers.idxd.device import IdxdDevice
 from harness.drivers.idxd.irq import idxd_misc_thread
 from harness.drivers.idxd.profile import IdxdDriverData
 from harness.drivers.idxd.state import IdxdModule
-from harness.drivers.idxd.sva import iommu_dev_enable_feature_sva
+from harness.drivers.idxd.sva import iommu_attach_device_pasid, iommu_dev_enable_feature_sva
 from harness.drivers.pci import PciDevice, PciDriver, PciId
 from harness.kernel.driver_core import Bus, device_add, device_del
 from harness.kernel.errors import Errno
@@ -59,6 +60,8 @@ class IdxdPciDriver(PciDriver):
             device.pci_disable_device()
             raise
         device.driver_data = idxd
+        if data.is_iax and self.idxd_module.section.iaa_defaults:
+            idxd_load_iaa_device_defaults(idxd)
         _idxd_register_devices(idxd)
 
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
@@ -71,6 +74,23 @@ class IdxdPciDriver(PciDriver):
         device.pci_free_irq_vectors()
         device.pci_disable_device()
         self.idxd_module.idxd_ida.free(idxd.id)
+
+
+def idxd_load_iaa_device_defaults(idxd: IdxdDevice) -> None:
+    """The first queue, in the first group with the first engine, is for crypto (6.12)."""
+    if not idxd.configurable:
+        return
+    wq, group, engine = idxd.wqs[0], idxd.idxd_groups[0], idxd.engines[0]
+    wq.dedicated = True
+    wq.threshold = 0
+    wq.size = idxd.max_wq_size
+    wq.priority = 10
+    wq.type = "kernel"
+    wq.group = group
+    group.num_wqs += 1
+    wq.wq_name, wq.driver_name = b"iaa_crypto", b"crypto"
+    engine.group = group
+    group.num_engines += 1
 
 
 def _idxd_probe(idxd: IdxdDevice) -> None:
@@ -87,12 +107,21 @@ def _enable_sva(idxd: IdxdDevice) -> None:
     """Without it the device works, but for queues of programs and shared ones."""
     if not idxd.module.sva:
         return
+    section = idxd.module.section
     with suppress(Errno):
-        iommu_dev_enable_feature_sva(idxd.pdev)
+        if not section.user_pasid_always:
+            iommu_dev_enable_feature_sva(idxd.pdev)
         idxd.user_pasid_enabled = True
-        if idxd.module.section.system_pasid:  # idxd_enable_system_pasid
-            idxd.pasid = idxd.module.pasids.ida.alloc()
-            idxd.pasid_enabled = True
+        if section.system_pasid:
+            _idxd_enable_system_pasid(idxd)
+
+
+def _idxd_enable_system_pasid(idxd: IdxdDevice) -> None:
+    """What iommu_attach_device_pasid says."""
+    iommu_attach_device_pasid(idxd.pdev)
+    idxd.pasid = idxd.module.pasids.ida.alloc()
+    idxd.pasid_enabled = True
+    idxd_set_user_intr(idxd, True)
 
 
 def _idxd_setup_interrupts(idxd: IdxdDevice) -> None:

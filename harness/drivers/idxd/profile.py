@@ -37,9 +37,41 @@ class IdxdSection:
     """The section ``idxd``.
 
     ``sva_bind`` says whether this kernel's IOMMU code lets a device share a program's memory at
-    all; ``system_pasid`` whether the driver gets a PASID for the kernel's own work.
+    all; ``system_pasid`` whether the driver gets a PASID for the kernel's own work. The others say
+    what this driver has that the one of 6.1 has not:
+
+    * ``bus_uevent``: MODALIAS in the uevents of the bus (idxd_bus_uevent);
+    * ``errors_bitmap``: ``errors`` as a bitmap (errors_show);
+    * ``event_log``: the event log and ``event_log_size`` (idxd_init_evl);
+    * ``iaa_cap``, ``dsacaps``: attributes for the capabilities of newer devices;
+    * ``rdbufs_allowed_all``: a group may use all read buffers unless it is told otherwise, and what
+      it is told is taken as it is (idxd_setup_groups, idxd_group_flags_setup);
+    * ``wq_driver_name``: a queue names the driver that may have it (idxd_wq_driver_name_match);
+    * ``wq_prs_disable``: page requests can be turned off for a queue, and translation only where
+      the device can do without (wq_prs_disable_store, wq_ats_disable_store);
+    * ``kernel_wq_pasid``: kernel queues may have names with a PASID, and work as users do
+      (wq_name_store, idxd_drv_enable_wq, idxd_set_user_intr);
+    * ``cdev_files``: an open queue is a device too (idxd_cdev_file_type);
+    * ``iaa_defaults``: IAA comes configured for crypto (idxd_load_iaa_device_defaults);
+    * ``user_pasid_always``: programs' queues do not wait for the IOMMU (idxd_probe, 7.2);
+    * ``batch_unsafe_v1_only``: batches are held back on version 1 alone (op_cap_show_common, 7.2);
+    * ``wq_disable_drains``: a queue is disabled by draining and resetting it (idxd_wq_disable, 7.2).
     """
 
     devices: tuple[IdxdDriverData, ...]
     sva_bind: bool
     system_pasid: bool
+    bus_uevent: bool = False
+    errors_bitmap: bool = False
+    event_log: bool = False
+    iaa_cap: bool = False
+    dsacaps: bool = False
+    rdbufs_allowed_all: bool = False
+    wq_driver_name: bool = False
+    wq_prs_disable: bool = False
+    kernel_wq_pasid: bool = False
+    cdev_files: bool = False
+    iaa_defaults: bool = False
+    user_pasid_always: bool = False
+    batch_unsafe_v1_only: bool = False
+    wq_disable_drains: bool = False

@@ -32,6 +32,8 @@ class IdxdModule:
     cdevs: dict[str, CdevContext]
     pasids: Pasids = field(factory=Pasids)
     idxd_ida: Ida = field(factory=Ida)
+    #: Numbers of open files, shared by all devices (6.12).
+    file_ida: Ida = field(factory=Ida)
 
     @property
     def sva(self) -> bool:

@@ -14,7 +14,7 @@ from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 
 if TYPE_CHECKING:
-    from harness.drivers.idxd.state import IdxdModule
+    from harness.drivers.idxd.device import IdxdDevice
     from harness.drivers.pci import PciDevice
     from harness.kernel.task import AddressSpace
 
@@ -79,11 +79,26 @@ def iommu_dev_enable_feature_sva(pdev: PciDevice) -> None:
         pdev.pci_write_config(ats + 6, 2, _ATS_ENABLE)
 
 
-def iommu_sva_bind_device(module: IdxdModule, memory: AddressSpace) -> int:
-    """A PASID for a program's memory. Kernels whose section says so refuse all: EOPNOTSUPP."""
-    if not module.section.sva_bind:
+def iommu_attach_device_pasid(pdev: PciDevice) -> None:
+    """EPERM without a domain of the IOMMU, EOPNOTSUPP without PASIDs (idxd_enable_system_pasid)."""
+    if not pdev.in_iommu_group:
+        raise Errno(errno.EPERM)
+    if not pdev.iommu.pasid:
         raise Errno(errno.EOPNOTSUPP)
-    return module.pasids.bind(memory)
+
+
+def iommu_sva_bind_device(idxd: IdxdDevice, memory: AddressSpace) -> int:
+    """A PASID for a program's memory. Kernels whose section says so refuse all: EOPNOTSUPP.
+
+    ENODEV for a device in no IOMMU group, EOPNOTSUPP where the IOMMU cannot share memory.
+    """
+    if not idxd.module.section.sva_bind:
+        raise Errno(errno.EOPNOTSUPP)
+    if not idxd.pdev.in_iommu_group:
+        raise Errno(errno.ENODEV)
+    if not idxd.pdev.iommu.sva:
+        raise Errno(errno.EOPNOTSUPP)
+    return idxd.module.pasids.bind(memory)
 
 
 def pasid_privileged(pdev: PciDevice) -> bool:

@@ -43,6 +43,8 @@ class IdxdWq(Device):
         self.idxd_cdev: IdxdCdev | None = None
         self.idxd_chan: DmaChannel | None = None
         self.int_handle: int | None = None
+        #: What the driver that may have the queue is called; its beginning is enough (6.12).
+        self.driver_name = b""
         self.disable_cleanup()
 
     @property
@@ -56,10 +58,11 @@ class IdxdWq(Device):
         self.wqcfg = WqCfg()
         self.threshold = self.priority = 0
         self.enqcmds_retries = IDXD_ENQCMDS_RETRIES
-        self.dedicated = self.block_on_fault = self.ats_disable = False
+        self.dedicated = self.block_on_fault = self.ats_disable = self.prs_disable = False
         self.wq_name = b""
         self.max_xfer_bytes = WQ_DEFAULT_MAX_XFER
         self.set_max_batch_size(WQ_DEFAULT_MAX_BATCH)
+        self.max_sgl_shift = self.idxd.max_sgl_shift
         self.opcap_bmap = self.idxd.opcap_bmap
 
     def set_max_batch_size(self, size: int) -> None:
@@ -72,6 +75,12 @@ class IdxdWq(Device):
         if self.type == "kernel":
             return self.idxd.pasid_enabled
         return self.type == "user" and self.idxd.user_pasid_enabled
+
+    def driver_name_match(self, driver: str) -> bool:
+        """Whether ``driver`` may have the queue (idxd_wq_driver_name_match, 6.12)."""
+        if not self.idxd.module.section.wq_driver_name:
+            return True
+        return self.driver_name.startswith(driver.encode())
 
     @property
     def shared_supported(self) -> bool:

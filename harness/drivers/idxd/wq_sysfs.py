@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attributes of work queues: drivers/dma/idxd/sysfs.c, 6.1.
+"""Attributes of work queues: drivers/dma/idxd/sysfs.c, 6.1 and 6.12.
 
-``op_config`` is hidden without that capability, ``max_batch_size`` on IAX; all others are always
-there. A configuration that firmware fixed refuses most stores, as does a queue that is enabled.
+``op_config`` and ``prs_disable`` are hidden without that capability, ``max_batch_size`` on IAX, and
+from 6.12 on ``ats_disable`` without the capability too; all others are always there. A configuration that firmware fixed refuses most stores, as does a queue that is enabled.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 IDXD_MAX_PRIORITY = 15
 IDXD_ENQCMDS_MAX_RETRIES = 64
 WQ_NAME_SIZE = 1024
+DRIVER_NAME_SIZE = 128
 _WQ_TYPES = ("none", "kernel", "user")
 _U32 = 0xFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF
@@ -140,7 +141,10 @@ def wq_block_on_fault_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
         raise Errno(errno.EOPNOTSUPP)
     _require_configurable(wq)
     _require_disabled(wq, errno.ENXIO)
-    wq.block_on_fault = kstrtobool(data)
+    block_on_fault = kstrtobool(data)
+    if block_on_fault and wq.prs_disable:
+        raise Errno(errno.EOPNOTSUPP)  # 6.12
+    wq.block_on_fault = block_on_fault
 
 
 def wq_threshold_show(wq: IdxdWq, caller: Caller) -> str:
@@ -179,14 +183,32 @@ def wq_name_show(wq: IdxdWq, caller: Caller) -> bytes:
 
 
 def wq_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
-    """EINVAL for no or more than 1024 bytes; no names for kernel queues that have PASIDs."""
+    """EINVAL for no or more than 1024 bytes; in 6.1 no names for kernel queues with PASIDs."""
     _require_disabled(wq)
     text = c_string(data)
     if len(text) > WQ_NAME_SIZE or not text:
         raise Errno(errno.EINVAL)
-    if wq.type == "kernel" and wq.idxd.pasid_enabled:
+    if (
+        not wq.idxd.module.section.kernel_wq_pasid
+        and wq.type == "kernel"
+        and wq.idxd.pasid_enabled
+    ):
         raise Errno(errno.EOPNOTSUPP)
     wq.wq_name = strim(text)
+
+
+def wq_driver_name_show(wq: IdxdWq, caller: Caller) -> bytes:
+    """6.12."""
+    return wq.driver_name + b"\n"
+
+
+def wq_driver_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """6.12: EPERM, EINVAL for no or more than 128 bytes."""
+    _require_disabled(wq)
+    text = c_string(data)
+    if len(text) > DRIVER_NAME_SIZE or not text:
+        raise Errno(errno.EINVAL)
+    wq.driver_name = strim(text)
 
 
 def wq_cdev_minor_show(wq: IdxdWq, caller: Caller) -> str:
@@ -234,10 +256,27 @@ def wq_ats_disable_show(wq: IdxdWq, caller: Caller) -> str:
 
 
 def wq_ats_disable_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """EPERM, EOPNOTSUPP without the capability; 6.12: EPERM, EPERM not configurable."""
     _require_disabled(wq)
-    if not wq.idxd.hw.wq_cap.wq_ats_support:
+    if wq.idxd.module.section.wq_prs_disable:
+        _require_configurable(wq)
+    elif not wq.idxd.hw.wq_cap.wq_ats_support:
         raise Errno(errno.EOPNOTSUPP)
     wq.ats_disable = kstrtobool(data)
+
+
+def wq_prs_disable_show(wq: IdxdWq, caller: Caller) -> str:
+    """6.12."""
+    return f"{wq.prs_disable:d}\n"
+
+
+def wq_prs_disable_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """6.12: EPERM, EPERM not configurable. Without page requests nothing can block on a fault."""
+    _require_disabled(wq)
+    _require_configurable(wq)
+    wq.prs_disable = kstrtobool(data)
+    if wq.prs_disable:
+        wq.block_on_fault = False
 
 
 def wq_occupancy_show(wq: IdxdWq, caller: Caller) -> str:
@@ -264,7 +303,7 @@ def wq_enqcmds_retries_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
 
 def op_cap_show_common(idxd: IdxdDevice, opcap_bmap: int) -> str:
     """Without BATCH where programs may not be trusted with it."""
-    if not idxd.data.user_submission_safe:
+    if idxd.batch_unsafe:
         opcap_bmap &= ~(1 << DSA_OPCODE_BATCH)
     return bitmap_text(opcap_bmap, IDXD_MAX_OPCAP_BITS) + "\n"
 
@@ -290,10 +329,20 @@ _MAX_BATCH_SIZE = Attribute(
     "max_batch_size", 0o644, wq_max_batch_size_show, wq_max_batch_size_store
 )
 _OP_CONFIG = Attribute("op_config", 0o644, wq_op_config_show, wq_op_config_store)
+_ATS_DISABLE = Attribute("ats_disable", 0o644, wq_ats_disable_show, wq_ats_disable_store)
+_PRS_DISABLE = Attribute("prs_disable", 0o644, wq_prs_disable_show, wq_prs_disable_store)
+_DRIVER_NAME = Attribute("driver_name", 0o644, wq_driver_name_show, wq_driver_name_store)
 
 
 def idxd_wq_attr_visible(wq: IdxdWq, attribute: Attribute | BinaryAttribute) -> int:
-    """The mode, or 0 for what this device does not have."""
+    """The mode, or 0 for what this device, or this driver, does not have."""
+    section, capabilities = wq.idxd.module.section, wq.idxd.hw.wq_cap
+    if attribute is _DRIVER_NAME and not section.wq_driver_name:
+        return 0
+    if attribute is _PRS_DISABLE and not (section.wq_prs_disable and capabilities.wq_prs_support):
+        return 0
+    if attribute is _ATS_DISABLE and section.wq_prs_disable and not capabilities.wq_ats_support:
+        return 0
     if attribute is _OP_CONFIG and not wq.idxd.hw.wq_cap.op_config:
         return 0
     if attribute is _MAX_BATCH_SIZE and wq.idxd.data.is_iax:
@@ -319,10 +368,12 @@ IDXD_WQ_GROUPS = (
                 "max_transfer_size", 0o644, wq_max_transfer_size_show, wq_max_transfer_size_store
             ),
             _MAX_BATCH_SIZE,
-            Attribute("ats_disable", 0o644, wq_ats_disable_show, wq_ats_disable_store),
+            _ATS_DISABLE,
+            _PRS_DISABLE,
             Attribute("occupancy", 0o444, wq_occupancy_show),
             Attribute("enqcmds_retries", 0o644, wq_enqcmds_retries_show, wq_enqcmds_retries_store),
             _OP_CONFIG,
+            _DRIVER_NAME,
         ),
         is_visible=idxd_wq_attr_visible,
     ),

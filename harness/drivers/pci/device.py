@@ -94,6 +94,8 @@ class PciDevice(Device):
         self.numa_node = site.numa_node
         iommu = segment.pci_bus.iommu
         self.iommu = iommu.info if iommu is not None else IommuInfo()
+        #: Whether DMA of the function goes through an IOMMU at all.
+        self.in_iommu_group = iommu is not None
         self.subordinate: PciSegment | None = None
         self.id: PciId | None = None
         self.is_added = self.match_driver = False
