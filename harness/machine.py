@@ -332,7 +332,8 @@ def _add_function(
 ) -> None:
     """Build the hardware of a function, and of those behind it."""
     try:
-        function = KINDS[entry.kind](machine_file.function_entry(entry))
+        name = pci.kernel.profile.name
+        function = KINDS[entry.kind](machine_file.function_entry(entry, name))
     except ConfigError as error:
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:

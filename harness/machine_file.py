@@ -61,7 +61,8 @@ class PciEntry:
     """A function. ``slot`` is its address ``DDDD:BB:DD.F``; ``children`` are behind a bridge.
 
     ``config`` is recorded configuration space in hexadecimal, ``firmware_node`` an ACPI object's
-    path below /sys/devices. A function with ``present: false`` waits for ``Machine.plug``.
+    path below /sys/devices. ``registers_by_profile`` is what differs with a profile: a recorded
+    machine may have been another one under another kernel. A function with ``present: false`` waits for ``Machine.plug``.
     """
 
     slot: str
@@ -78,6 +79,7 @@ class PciEntry:
     bars: Mapping[int, BarEntry] = Factory(dict)
     capabilities: tuple[Mapping[str, Any], ...] = ()
     registers: Mapping[str, Any] = Factory(dict)
+    registers_by_profile: Mapping[str, Mapping[str, Any]] = Factory(dict)
     children: tuple[PciEntry, ...] = ()
 
 
@@ -237,6 +239,11 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
         raise Problem("not an even number of hexadecimal digits", "config")
     for index, bar in entry.bars.items():
         _check_bar(index, bar)
+    for name in entry.registers_by_profile:
+        if name not in data.profile_names():
+            known = ", ".join(data.profile_names())
+            message = f'there is no profile "{name}"; known: {known}'
+            raise Problem(message, "registers_by_profile", name)
     for index, child in enumerate(entry.children):
         try:
             _check_function(child, kinds, addresses)
@@ -254,8 +261,8 @@ def _check_bar(index: int, bar: BarEntry) -> None:
         raise Problem(f"{bar.bits} is no width; allowed: 32, 64", "bars", index, "bits")
 
 
-def function_entry(entry: PciEntry) -> FunctionEntry:
-    """What the hardware needs to know of a function."""
+def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
+    """What the hardware needs to know of a function, in a machine with ``profile``."""
     vendor, device = _numbers(entry.id)
     subsystem_vendor, subsystem_device = _numbers(entry.subsystem)
     return FunctionEntry(
@@ -272,7 +279,7 @@ def function_entry(entry: PciEntry) -> FunctionEntry:
             for index, bar in entry.bars.items()
         },
         capabilities=entry.capabilities,
-        registers=entry.registers,
+        registers={**entry.registers, **entry.registers_by_profile.get(profile, {})},
         config=bytes.fromhex(entry.config),
     )
 
