@@ -63,13 +63,28 @@ def profile_names() -> list[str]:
 
 def load_profile(name: str) -> dict[str, Any]:
     """The sections of a profile, those that it extends included. DataError if it is wrong."""
-    path = os.path.join(_PROFILES, f"{name}.yaml")
-    if not os.path.exists(path):
-        raise DataError(f"there is no profile {name!r}; known: {', '.join(profile_names())}")
-    document = load_yaml(path)
+    document = _profile_document(name)
     sections = {key: value for key, value in document.items() if key not in _PROFILE_KEYS}
     base = document.get("extends")
     return merge(load_profile(base), sections) if base is not None else sections
+
+
+def _profile_document(name: str) -> dict[str, Any]:
+    path = os.path.join(_PROFILES, f"{name}.yaml")
+    if not os.path.exists(path):
+        raise DataError(f"there is no profile {name!r}; known: {', '.join(profile_names())}")
+    document: dict[str, Any] = load_yaml(path)
+    return document
+
+
+def lineage(name: str) -> tuple[str, ...]:
+    """A profile and all that it extends, itself first. DataError if there is no such profile."""
+    found: list[str] = []
+    base: str | None = name
+    while base is not None:
+        found.append(base)
+        base = _profile_document(base).get("extends")
+    return tuple(found)
 
 
 def merge(base: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:

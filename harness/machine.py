@@ -70,6 +70,7 @@ class ModuleInfo:
     coresize: int = 0
     version: str | None = None
     srcversion: str | None = None
+    import_ns: str | None = None
 
 
 class _Waker:
@@ -386,7 +387,13 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
     """Show the module in /sys/module, hold what it depends on, and let it start (load_module)."""
     parameters = {parameter.name: parameter for parameter in module.parameters()}
     loaded = LoadedModule(
-        kernel, module.name, info.coresize, info.version, info.srcversion, parameters
+        kernel,
+        module.name,
+        info.coresize,
+        info.version,
+        info.srcversion,
+        parameters,
+        import_ns=info.import_ns,
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded

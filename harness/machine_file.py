@@ -62,7 +62,8 @@ class PciEntry:
 
     ``config`` is recorded configuration space in hexadecimal, ``firmware_node`` an ACPI object's
     path below /sys/devices. ``registers_by_profile`` is what differs with a profile: a recorded
-    machine may have been another one under another kernel. A function with ``present: false`` waits for ``Machine.plug``.
+    machine may have been another one under another kernel. A function with ``present: false`` waits
+    for ``Machine.plug``.
     """
 
     slot: str

@@ -104,6 +104,8 @@ class Context:
 
     endpoint: Endpoint
     deadline: float
+    #: The profile and those that it extends.
+    kernels: tuple[str, ...] = ()
     results: list[Result[Any]] = field(factory=list)
 
     def seconds_left(self) -> float:
@@ -210,6 +212,10 @@ class Call:
 
     _context: Context
     _task: int = FIRST_TASK
+
+    def since(self, kernel: str) -> bool:
+        """Whether the target's kernel is ``kernel``, a profile's name, or one that came after."""
+        return kernel in self._context.kernels
 
     def _make(
         self,

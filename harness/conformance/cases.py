@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 from attrs import define, field, frozen
 
+from harness.data import lineage
+
 Evidence = Literal["kernel-run", "source", "document"]
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -31,8 +33,9 @@ class Case:
     """One case with its row filled in.
 
     ``source`` is the kernel function, file and version (or document) that says what must happen;
-    ``evidence`` is what that alone is worth. ``golden`` are the recorded probes (``FILE:PROBE``)
-    that may have seen the same answer. ``profiles`` is empty for all; ``needs`` are features that
+    ``evidence`` is what that alone is worth. ``golden`` are the recorded probes that may have seen
+    the same answer: ``idxd:PROBE`` on any kernel, ``idxd-6.1:PROBE`` on that one. ``since`` is the
+    first profile that it is about, ``until`` the first that it is not; ``needs`` are features that
     the target must have; ``limit`` is in seconds.
     """
 
@@ -41,7 +44,8 @@ class Case:
     source: str
     evidence: Evidence
     golden: tuple[str, ...] = ()
-    profiles: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
     machine: str = DEFAULT_MACHINE
     needs: tuple[str, ...] = ()
     limit: float = _DEFAULT_LIMIT
@@ -51,6 +55,11 @@ class Case:
     def suite(self) -> str:
         """The directory the case is in."""
         return self.id.split("/", 1)[0]
+
+    def is_about(self, profile: str) -> bool:
+        """Whether this kernel is one of those that the case is about."""
+        kernels = lineage(profile)
+        return self.since in (None, *kernels) and self.until not in kernels
 
 
 @define
@@ -71,7 +80,8 @@ def case(
     source: str,
     evidence: Evidence = "source",
     golden: str | Sequence[str] = (),
-    profiles: Sequence[str] = (),
+    since: str | None = None,
+    until: str | None = None,
     machine: str = DEFAULT_MACHINE,
     needs: Sequence[str] = (),
     limit: float = _DEFAULT_LIMIT,
@@ -90,7 +100,8 @@ def case(
             "source": source,
             "evidence": evidence,
             "golden": (golden,) if isinstance(golden, str) else tuple(golden),
-            "profiles": tuple(profiles),
+            "since": since,
+            "until": until,
             "machine": machine,
             "needs": tuple(needs),
             "limit": limit,

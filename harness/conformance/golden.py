@@ -2,7 +2,7 @@
 """Results recorded from real kernels, and the command that takes a recording in.
 
 ``python -m harness.conformance.golden import FILE`` checks a recording (an object with ``meta`` and
-``probes``) and writes it to ``fixtures/golden`` under its own name, with where it came from.
+``probes``) and writes it to ``fixtures/golden/probes`` under its own name, with where it came from.
 """
 
 from __future__ import annotations
@@ -28,23 +28,30 @@ class GoldenError(ValueError):
 
 @cache
 def probes(name: str) -> Mapping[str, Any]:
-    """The probes of ``fixtures/golden/NAME.json`` by name. FileNotFoundError if there is none."""
-    text = data_path("fixtures", "golden", f"{name}.json").read_text()
+    """The probes of ``fixtures/golden/probes/NAME.json`` by name; none if there is no such file."""
+    try:
+        text = data_path("fixtures", "golden", "probes", f"{name}.json").read_text()
+    except FileNotFoundError:
+        return {}
     return {probe["probe"]: probe for probe in json.loads(text)["probes"]}
 
 
-def recorded(reference: str) -> bool:
-    """Whether the probe that ``FILE:PROBE`` names is in our data."""
+def recorded(reference: str, profile: str) -> Mapping[str, Any] | None:
+    """What the kernel of ``profile`` answered to the probe ``NAME:PROBE``; None if nobody asked.
+
+    NAME is ``idxd`` for the recordings of each kernel, or ``idxd-6.1`` for that of one alone.
+    """
     name, _, probe = reference.partition(":")
-    return probe in probes(name)
+    if not name.endswith(f"-{profile}"):
+        name = f"{name}-{profile}"
+    found: Mapping[str, Any] | None = probes(name).get(probe)
+    return found
 
 
 def evidence(case: Case, profile: str) -> Evidence:
     """``kernel-run`` if this profile's kernel was seen to answer, else what the case says."""
-    for reference in case.golden:
-        name = reference.partition(":")[0]
-        if name.endswith(f"-{profile}") and recorded(reference):
-            return "kernel-run"
+    if any(recorded(reference, profile) for reference in case.golden):
+        return "kernel-run"
     return case.evidence
 
 
@@ -75,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.conformance.golden")
     parser.add_argument("command", choices=("import",))
     parser.add_argument("source", type=Path, help="a recording as the probe programs write it")
-    parser.add_argument("--to", type=Path, default=Path("fixtures/golden"), metavar="FOLDER")
+    parser.add_argument("--to", type=Path, default=Path("fixtures/golden/probes"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     try:
         print(import_recording(options.source, options.to))

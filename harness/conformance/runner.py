@@ -27,7 +27,7 @@ from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, NotRunnableError
 from harness.conformance.targets import TARGETS, Target
-from harness.data import profile_names
+from harness.data import lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
 GRACE = 30.0
@@ -105,14 +105,17 @@ _Outcome = tuple[State, Failure | None, str | None]
 
 
 def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
-    if case.profiles and profile not in case.profiles:
-        return State.SKIP, None, f"is about {', '.join(case.profiles)}, not {profile}"
+    if not case.is_about(profile):
+        which = f"from {case.since}" if case.since else f"before {case.until}"
+        return State.SKIP, None, f"is about kernels {which}, not {profile}"
     missing = sorted(set(case.needs) - target.features)
     if missing:
         return State.NOT_RUNNABLE, None, f"target {target.name} has no {', '.join(missing)}"
     try:
         with target.open(case.machine, profile) as endpoint:
-            failure = judge(case, Context(endpoint, time.monotonic() + case.limit))
+            failure = judge(
+                case, Context(endpoint, time.monotonic() + case.limit, lineage(profile))
+            )
     except NotRunnableError as error:
         return State.NOT_RUNNABLE, None, str(error)
     except TimeoutError:

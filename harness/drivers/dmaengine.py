@@ -8,8 +8,8 @@ channel is ``PARENT/dma/dmaNchanM`` and in /sys/class/dma, with ``memcpy_count``
 
 from __future__ import annotations
 
-from harness.drivers.ida import Ida
 from harness.kernel.driver_core import Device, DeviceClass, device_add, device_del
+from harness.kernel.ida import Ida
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller

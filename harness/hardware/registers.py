@@ -25,9 +25,10 @@ class DsaRegisters:
     ``gen_cap``, ``op_cap`` (256 bits) and ``cmd_cap`` are the registers as they are. The counts
     have the names that sysfs gives them; the flags are those of WQCAP and GRPCAP. Offsets are in
     bytes and multiples of 0x100. ``iaa_cap`` and ``dsa_caps`` are IAACAP (IAA from version 0x200
-    on) and DSACAP0 to 2 (DSA from version 0x300 on), at the same place. ``grpcfg`` (64-bit words) and ``wqcfg`` (32-bit words) by index
-    are what firmware configured, for a device whose gen_cap lacks bit 31. Without
-    ``configuration_checks`` commands refuse next to nothing and locked registers can be written.
+    on) and DSACAP0 to 2 (DSA from version 0x300 on), at the same place. ``grpcfg`` (64-bit words)
+    and ``wqcfg`` (32-bit words) by index are what firmware configured, for a device whose gen_cap
+    lacks bit 31. Without ``configuration_checks`` commands refuse next to nothing and locked
+    registers can be written.
     """
 
     version: int = 0x100

@@ -51,6 +51,8 @@ class Device:
     devmode: int = 0o600
     open_method: OpenMethod | None = None
     device_class: DeviceClass | None = None
+    #: Whether there is a ``power`` directory (device_pm_not_required).
+    power_managed = True
 
     def __init__(self, kernel: Kernel, name: str, bus: Bus | None, parent: Device | None) -> None:
         self.kernel = kernel
@@ -480,7 +482,8 @@ def device_add(device: Device, directory: KernfsDirectory | None = None) -> None
         sysfs_create_link(bus.sysfs.directory("devices"), node, device.name)
         sysfs_create_link(node, bus.sysfs, "subsystem")
         bus.devices[device.name] = device
-    sysfs_create_group(node, device.power, POWER_GROUP)  # dpm_sysfs_add
+    if device.power_managed:  # dpm_sysfs_add
+        sysfs_create_group(node, device.power, POWER_GROUP)
     _add_devt(device, node)
     device.uevent("add")
     if bus is not None and bus.drivers_autoprobe:  # bus_probe_device

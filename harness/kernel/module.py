@@ -51,7 +51,10 @@ class BoolParameter:
 
 @define(eq=False)
 class LoadedModule:
-    """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them."""
+    """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them.
+
+    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows.
+    """
 
     kernel: Kernel
     name: str
@@ -61,6 +64,7 @@ class LoadedModule:
     parameters: Mapping[str, BoolParameter] = field(factory=dict)
     holders: list[str] = field(factory=list)
     references: int = 0
+    import_ns: str | None = None
 
 
 def param_attr_show(parameter: BoolParameter, caller: Caller) -> str:
@@ -98,6 +102,8 @@ def _attributes(module: LoadedModule) -> list[Attribute]:
         attributes.append(text("version", lambda module: module.version))
     if module.srcversion is not None:
         attributes.append(text("srcversion", lambda module: module.srcversion))
+    if module.import_ns is not None:
+        attributes.append(text("import_ns", lambda module: module.import_ns))
     return attributes
 
 

@@ -13,6 +13,7 @@ from attrs import frozen
 from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
+from harness.kernel.ida import Ida
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
 from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
@@ -82,6 +83,8 @@ class Kernel:
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
         self.modules: dict[str, LoadedModule] = {}
+        #: Numbers of wakeup sources.
+        self.wakeup_ida = Ida()
 
     @property
     def root(self) -> vfs.Node:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree of qemu-q35-dsa is the one that a real kernel showed, node by node."""
+"""The tree of qemu-q35-dsa is the one that real kernels showed, node by node."""
 
 import json
 from fnmatch import fnmatchcase
@@ -20,21 +20,26 @@ SCOPES = (
 )
 
 
+@pytest.fixture(scope="module", params=["6.1", "6.12", "7.2"])
+def profile(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def recorded():
-    text = data.data_path("fixtures", "trees", "q35-dsa-6.1.json").read_text()
+def recorded(profile):
+    text = data.data_path("fixtures", "trees", f"q35-dsa-{profile}.json").read_text()
     return json.loads(text)["nodes"]
 
 
 @pytest.fixture(scope="module")
-def shown():
-    return load_machine("qemu-q35-dsa").tree()
+def shown(profile):
+    return load_machine("qemu-q35-dsa", profile=profile).tree()
 
 
 @pytest.fixture(scope="module")
-def known():
+def known(profile):
     document = data.load_yaml(data.data_path("fixtures", "known-differences.yaml"))
-    return document["trees"]["q35-dsa-6.1"]
+    return document["trees"][f"q35-dsa-{profile}"]
 
 
 @pytest.fixture(scope="module")

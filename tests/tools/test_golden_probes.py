@@ -16,14 +16,15 @@ from harness.data import data_path, load_yaml
 PROBES = Path(os.environ.get("UAPI_PROBES", "/nonexistent"))
 
 
-def known_differences():
+def known_differences(profile):
     """Probe name to reason; at most five may be needed."""
-    known = load_yaml(data_path("fixtures", "known-differences.yaml"))["probes"]["idxd-6.1"]
+    known = load_yaml(data_path("fixtures", "known-differences.yaml"))["probes"][f"idxd-{profile}"]
     assert len(known) <= 5
     return known
 
 
-def test_every_idxd_probe_agrees(command_line, tmp_path):
+@pytest.mark.parametrize("profile", ["6.1", "6.12", "7.2"])
+def test_every_idxd_probe_agrees(command_line, tmp_path, profile):
     program = PROBES / "p_idxd.py"
     if not program.exists():
         pytest.skip("UAPI_PROBES names no folder with p_idxd.py")
@@ -32,7 +33,7 @@ def test_every_idxd_probe_agrees(command_line, tmp_path):
         "--machine",
         "qemu-q35-dsa",
         "--profile",
-        "6.1",
+        profile,
         "--",
         sys.executable,
         str(program),
@@ -43,9 +44,10 @@ def test_every_idxd_probe_agrees(command_line, tmp_path):
         probe["probe"]: (probe["result"], probe["errno"])
         for probe in json.loads((tmp_path / "out-idxd.json").read_text())["probes"]
     }
-    golden = json.loads(data_path("fixtures", "golden", "idxd-6.1.json").read_text())["probes"]
+    recording = data_path("fixtures", "golden", "probes", f"idxd-{profile}.json")
+    golden = json.loads(recording.read_text())["probes"]
     assert len(golden) > 200
-    known = known_differences()
+    known = known_differences(profile)
     differing = {
         probe["probe"]: (answers.get(probe["probe"]), (probe["result"], probe["errno"]))
         for probe in golden

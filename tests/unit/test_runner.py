@@ -137,11 +137,12 @@ def test_an_error_of_the_case_itself():
 
 
 def test_what_does_not_fit():
-    assert run(good, profiles=("6.12",)).reason == "is about 6.12, not 6.1"
-    assert run(good, profiles=("6.12",)).state is State.SKIP
+    assert run(good, since="6.12").reason == "is about kernels from 6.12, not 6.1"
+    assert run(good, until="6.1").reason == "is about kernels before 6.1, not 6.1"
+    assert run(good, since="6.12").state is State.SKIP
     assert run(good, needs=("toys", "stamps")).reason == "target toy has no stamps"
     assert run(good, needs=("toys", "stamps")).state is State.NOT_RUNNABLE
-    assert run(good, needs=("toys",), profiles=("6.1",)).state is State.PASS
+    assert run(good, needs=("toys",), since="6.1").state is State.PASS
     assert run(good, machine="none").reason == "no machine today"
 
 

@@ -3,8 +3,9 @@
 
 The plan: binding a queue makes the device ``dsa!wqD.N`` below it and the node ``/dev/dsa/wqD.N``
 (``iax`` for IAX). An open file belongs to the memory of its opener: others get EPERM, or POLLNVAL
-from poll. From 6.12 on it is a device, ``fileK``, below the queue's. It has mmap (one page, the queue's limited portal), write (whole descriptors of 64
-bytes) and poll (readable while the device has an error); read, ioctl and lseek have no method.
+from poll. From 6.12 on it is a device too, ``fileK`` below the queue's. It has mmap (one page, the
+queue's limited portal), write (whole descriptors of 64 bytes) and poll (readable while the device
+has an error); read, ioctl and lseek have no method.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class IdxdSection:
     * ``iaa_defaults``: IAA comes configured for crypto (idxd_load_iaa_device_defaults);
     * ``user_pasid_always``: programs' queues do not wait for the IOMMU (idxd_probe, 7.2);
     * ``batch_unsafe_v1_only``: batches are held back on version 1 alone (op_cap_show_common, 7.2);
-    * ``wq_disable_drains``: a queue is disabled by draining and resetting it (idxd_wq_disable, 7.2).
+    * ``wq_disable_drains``: queues are disabled by draining and resetting (idxd_wq_disable, 7.2).
     """
 
     devices: tuple[IdxdDriverData, ...]

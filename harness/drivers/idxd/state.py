@@ -6,10 +6,10 @@ from __future__ import annotations
 from attrs import define, field
 
 from harness.drivers.dmaengine import DmaEngine
-from harness.drivers.ida import Ida
 from harness.drivers.idxd.bus import DsaBus
 from harness.drivers.idxd.profile import IdxdSection
 from harness.drivers.idxd.sva import Pasids
+from harness.kernel.ida import Ida
 from harness.kernel.system import Kernel
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from harness.drivers.ida import Ida
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
+from harness.kernel.ida import Ida
 
 if TYPE_CHECKING:
     from harness.drivers.idxd.device import IdxdDevice

@@ -2,7 +2,8 @@
 """Attributes of work queues: drivers/dma/idxd/sysfs.c, 6.1 and 6.12.
 
 ``op_config`` and ``prs_disable`` are hidden without that capability, ``max_batch_size`` on IAX, and
-from 6.12 on ``ats_disable`` without the capability too; all others are always there. A configuration that firmware fixed refuses most stores, as does a queue that is enabled.
+from 6.12 on ``ats_disable`` without the capability too; all others are always there. A
+configuration that firmware fixed refuses most stores, as does a queue that is enabled.
 """
 
 from __future__ import annotations
@@ -188,11 +189,7 @@ def wq_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
     text = c_string(data)
     if len(text) > WQ_NAME_SIZE or not text:
         raise Errno(errno.EINVAL)
-    if (
-        not wq.idxd.module.section.kernel_wq_pasid
-        and wq.type == "kernel"
-        and wq.idxd.pasid_enabled
-    ):
+    if not wq.idxd.module.section.kernel_wq_pasid and wq.type == "kernel" and wq.idxd.pasid_enabled:
         raise Errno(errno.EOPNOTSUPP)
     wq.wq_name = strim(text)
 

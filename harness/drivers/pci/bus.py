@@ -57,11 +57,29 @@ _INTERRUPTS_KEPT = 65536
 
 
 @frozen
+class AerRatelimit:
+    """How often errors are logged: at most ``burst`` in ``interval`` jiffies of 1/``hz`` s."""
+
+    interval: int
+    burst: int
+    hz: int
+
+
+@frozen
 class PciSection:
-    """The profile's section ``pci``: the names of errors that AER counts, by bit."""
+    """The profile's section ``pci``: the names of errors that AER counts, by bit.
+
+    What later kernels have: ``aer_ratelimit``, the group ``aer`` with how often errors are logged
+    (interval in jiffies of ``hz`` a second, and burst; None before 6.16); ``power_up``, functions
+    are in D0 from the start (pci_pm_init, 7.2); ``acpi_wakeup``, the wakeup source of an ACPI
+    object is below its function (acpi_add_pm_notifier, 7.2).
+    """
 
     aer_correctable: tuple[str, ...]
     aer_uncorrectable: tuple[str, ...]
+    aer_ratelimit: AerRatelimit | None = None
+    power_up: bool = False
+    acpi_wakeup: bool = False
 
 
 @frozen

@@ -20,6 +20,7 @@ from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
 from harness.kernel.power import PowerState
 from harness.kernel.sysfs import sysfs_create_link
+from harness.kernel.wakeup import WakeupSource, wakeup_source_register
 
 if TYPE_CHECKING:
     from harness.drivers.pci.bus import PciBus, PciSegment
@@ -102,7 +103,16 @@ class PciDevice(Device):
         self.driver_override: str | None = None
         self.enable_cnt = 0
         self.dma_mask = self.coherent_dma_mask = 0xFFFFFFFF
-        self.current_state = PCI_POWER_UNKNOWN
+        self.wakeup: WakeupSource | None = None
+        up = segment.pci_bus.section.power_up
+        self.current_state = PCI_POWER_NAMES[0] if up else PCI_POWER_UNKNOWN
+        #: Interval and burst of the log of correctable errors, and of the others (struct aer_info).
+        limit = segment.pci_bus.section.aer_ratelimit
+        self.aer_ratelimits = (
+            {}
+            if limit is None
+            else {name: [limit.interval, limit.burst] for name in ("correctable", "nonfatal")}
+        )
         self.no_msi = self.broken_parity_status = False
         self.irq_handlers: dict[int, InterruptHandler] = {}
         self.resources = self._pci_read_bases()
@@ -228,6 +238,8 @@ class PciDevice(Device):
             for name in self.firmware_node.split("/"):
                 node = node.directory(name)
             sysfs_create_link(self.sysfs, node, "firmware_node")
+            if self.pci_bus.section.acpi_wakeup:
+                self.wakeup = wakeup_source_register(self, node.name)
         if self.pci_bus.iommu is not None:
             self.pci_bus.iommu.iommu_probe_device(self)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.drivers.pci.resource import pci_remove_resource_files
 from harness.kernel.driver_core import device_del, device_release_driver
+from harness.kernel.wakeup import wakeup_source_unregister
 
 if TYPE_CHECKING:
     from harness.drivers.pci.device import PciDevice
@@ -34,6 +35,9 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
         device_del(device.subordinate)
         del device.pci_bus.segments[device.subordinate.name]
         device.subordinate = None
+    if device.wakeup is not None:
+        wakeup_source_unregister(device.wakeup)
+        device.wakeup = None
     device_del(device)
     if device.pci_bus.iommu is not None:
         device.pci_bus.iommu.iommu_release_device(device)

@@ -52,6 +52,14 @@ def kstrtoul_or_einval(data: bytes) -> int:
         raise Errno(errno.EINVAL) from None
 
 
+def kstrtoint_or_einval(data: bytes) -> int:
+    """A number in any base; EINVAL for all else, too large ones included."""
+    try:
+        return kstrtoint(data, 0)
+    except Errno:
+        raise Errno(errno.EINVAL) from None
+
+
 def _require_admin(caller: Caller) -> None:
     if not caller.credentials.capable(CAP_SYS_ADMIN):
         raise Errno(errno.EPERM)
@@ -121,10 +129,7 @@ def numa_node_show(device: PciDevice, caller: Caller) -> str:
 def numa_node_store(device: PciDevice, caller: Caller, data: bytes) -> None:
     """EPERM; EINVAL for what is no number, out of range, or not online."""
     _require_admin(caller)
-    try:
-        node = kstrtoint(data, 0)
-    except Errno:
-        raise Errno(errno.EINVAL) from None
+    node = kstrtoint_or_einval(data)
     if (node < 0 and node != _NUMA_NO_NODE) or node >= _MAX_NUMNODES:
         raise Errno(errno.EINVAL)
     if node != _NUMA_NO_NODE and node not in device.pci_bus.numa.nodes:
@@ -292,6 +297,32 @@ def aer_dev_nonfatal_show(device: PciDevice, caller: Caller) -> str:
     return _aer_show(device.pci_bus.section.aer_uncorrectable, "ERR_NONFATAL")
 
 
+def _ratelimit_attributes(kind: str) -> tuple[Attribute, ...]:
+    """drivers/pci/pcie/aer.c, 7.2: EPERM, EINVAL; milliseconds go in, jiffies come out."""
+
+    def interval_show(device: PciDevice, caller: Caller) -> str:
+        return f"{device.aer_ratelimits[kind][0]}\n"
+
+    def interval_store(device: PciDevice, caller: Caller, data: bytes) -> None:
+        _require_admin(caller)
+        milliseconds = max(kstrtoint_or_einval(data), 0)
+        limit = device.pci_bus.section.aer_ratelimit
+        assert limit is not None
+        device.aer_ratelimits[kind][0] = -(-milliseconds * limit.hz // 1000)
+
+    def burst_show(device: PciDevice, caller: Caller) -> str:
+        return f"{device.aer_ratelimits[kind][1]}\n"
+
+    def burst_store(device: PciDevice, caller: Caller, data: bytes) -> None:
+        _require_admin(caller)
+        device.aer_ratelimits[kind][1] = kstrtoint_or_einval(data)
+
+    return (
+        Attribute(f"{kind}_ratelimit_interval_ms", 0o644, interval_show, interval_store),
+        Attribute(f"{kind}_ratelimit_burst", 0o644, burst_show, burst_store),
+    )
+
+
 # --- bridges
 
 
@@ -358,6 +389,7 @@ _AER = (
     Attribute("aer_dev_fatal", 0o444, aer_dev_fatal_show),
     Attribute("aer_dev_nonfatal", 0o444, aer_dev_nonfatal_show),
 )
+_AER_RATELIMIT = (*_ratelimit_attributes("correctable"), *_ratelimit_attributes("nonfatal"))
 _SUPPLIER = (Attribute("waiting_for_supplier", 0o444, waiting_for_supplier_show),)
 
 
@@ -372,4 +404,8 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
         *(_AER if device.pci_find_ext_capability(cfg.EXT_CAP_AER) else ()),
         *(_SUPPLIER if device.firmware_node is not None else ()),
     )
-    return (AttributeGroup(attributes), AttributeGroup((), name="link"))
+    groups = (AttributeGroup(attributes), AttributeGroup((), name="link"))
+    if device.pci_bus.section.aer_ratelimit is None:
+        return groups
+    aer = device.pci_find_ext_capability(cfg.EXT_CAP_AER)
+    return (*groups, AttributeGroup(_AER_RATELIMIT if aer else (), name="aer"))

@@ -33,8 +33,22 @@ WQ_DEFAULTS: tuple[tuple[str, str | ErrorNumber], ...] = (
     ("state", "disabled\n"),
     ("threshold", "0\n"),
     ("type", "none\n"),
-    ("uevent", "DEVTYPE=wq\n"),
 )
+
+
+def check_wq_defaults(call: Call, path: str, driver_name: str) -> None:
+    """All attributes of a queue that was not configured yet, or not since."""
+    for attribute, value in WQ_DEFAULTS:
+        expect(call.read_text(f"{path}/{attribute}"), value)
+    expect(call.read_text(f"{path}/uevent"), uevent(call, "wq"))
+    if call.since("6.12"):
+        expect(call.read_text(f"{path}/driver_name"), driver_name)
+
+
+def uevent(call: Call, devtype: str) -> str:
+    """What the file ``uevent`` of an object without a driver shows."""
+    return f"DEVTYPE={devtype}\n" + ("MODALIAS=idxd:t0\n" if call.since("6.12") else "")
+
 
 #: What a store must lead to: an error, or the text that is read back.
 Wanted = ErrorNumber | str
@@ -66,6 +80,12 @@ def store(call: Call, path: str, value: str, wanted: Wanted) -> None:
         expect(call.read_text(path), wanted)
 
 
+def name_driver(call: Call, driver: str) -> None:
+    """Let ``driver`` have the queue, where the kernel asks."""
+    if call.since("6.12"):
+        call.write_text(f"{WQ}/driver_name", driver)
+
+
 def configure(
     call: Call,
     wq: str = "wq0.0",
@@ -77,6 +97,7 @@ def configure(
     priority: str = "10",
     type: str = "kernel",
     name: str = "dmaengine",
+    driver: str = "dmaengine",
 ) -> None:
     """A work queue and engine 0.0 in a group, ready to be enabled."""
     for attribute, value in (
@@ -89,6 +110,8 @@ def configure(
     ):
         call.write_text(f"{DEVICES}/{wq}/{attribute}", value)
     call.write_text(f"{ENGINE}/group_id", group)
+    if call.since("6.12"):
+        call.write_text(f"{DEVICES}/{wq}/driver_name", driver)
 
 
 def enable(call: Call) -> None:

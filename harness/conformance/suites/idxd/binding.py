@@ -13,14 +13,15 @@ from harness.conformance.suites.idxd._dsa import (
     ENGINE,
     GROUP,
     WQ,
-    WQ_DEFAULTS,
     bind,
+    check_wq_defaults,
     cmd_status,
     configure,
     enable,
+    name_driver,
     unbind,
 )
-from harness.uapi.fs import MAY_EXEC
+from harness.uapi.fs import MAY_EXEC, O_RDWR
 
 _CORE = "drivers/base/{bus,dd}.c, 6.1"
 _DEVICE = "drivers/dma/idxd/device.c, 6.1"
@@ -28,7 +29,7 @@ _DEVICE = "drivers/dma/idxd/device.c, 6.1"
 
 @case(
     source=f"idxd_device_drv_probe, idxd_wqs_setup: {_DEVICE}",
-    golden=("idxd-6.1:idxd/bind_dev_unconfigured", "idxd-6.1:idxd/bind_dev_unconf_status"),
+    golden=("idxd:idxd/bind_dev_unconfigured", "idxd:idxd/bind_dev_unconf_status"),
 )
 def unconfigured_device(call: Call) -> None:
     call.write_text(f"{DSA}/cmd_status", "1")
@@ -40,7 +41,7 @@ def unconfigured_device(call: Call) -> None:
 
 @case(
     source=f"idxd_engines_setup: {_DEVICE}",
-    golden=("idxd-6.1:idxd/conf_no_engine", "idxd-6.1:idxd/conf_no_engine_status"),
+    golden=("idxd:idxd/conf_no_engine", "idxd:idxd/conf_no_engine_status"),
 )
 def no_engine_in_a_group(call: Call) -> None:
     """There is no code for this: the status stays what it was."""
@@ -54,7 +55,7 @@ def no_engine_in_a_group(call: Call) -> None:
 
 @case(
     source="idxd_dmaengine_drv_probe: drivers/dma/idxd/dma.c, 6.1; idxd_user_drv_probe: cdev.c",
-    golden="idxd-6.1:idxd/{probe}",
+    golden="idxd:idxd/{probe}",
 )
 @param(
     "probe driver",
@@ -80,7 +81,7 @@ _NO_MATCH = (
 
 @case(
     source=f"bind_store: {_CORE}; idxd_config_bus_match: drivers/dma/idxd/bus.c",
-    golden="idxd-6.1:idxd/{probe}",
+    golden="idxd:idxd/{probe}",
 )
 @param("probe driver device", _NO_MATCH, id="{driver}/{device}")
 def no_match(call: Call, probe: str, driver: str, device: str) -> None:
@@ -90,9 +91,9 @@ def no_match(call: Call, probe: str, driver: str, device: str) -> None:
 @case(
     source=f"unbind_store: {_CORE}",
     golden=(
-        "idxd-6.1:idxd/unbind_not_bound",
-        "idxd-6.1:idxd/unbind_wq",
-        "idxd-6.1:idxd/unbind_wq_again",
+        "idxd:idxd/unbind_not_bound",
+        "idxd:idxd/unbind_wq",
+        "idxd:idxd/unbind_wq_again",
     ),
 )
 @param("driver device", [("idxd", "dsa0"), ("dmaengine", "wq0.0"), ("user", "wq0.0")])
@@ -103,9 +104,9 @@ def unbind_what_is_not_bound(call: Call, driver: str, device: str) -> None:
 @case(
     source=f"idxd_device_drv_probe: {_DEVICE}",
     golden=(
-        "idxd-6.1:idxd/bind_dev",
-        "idxd-6.1:idxd/dev_state",
-        "idxd-6.1:idxd/dev_driver_link",
+        "idxd:idxd/bind_dev",
+        "idxd:idxd/dev_state",
+        "idxd:idxd/dev_driver_link",
     ),
 )
 def device(call: Call) -> None:
@@ -120,7 +121,7 @@ def device(call: Call) -> None:
     )
 
 
-@case(source=f"__driver_probe_device: {_CORE}", golden="idxd-6.1:idxd/bind_dev_again")
+@case(source=f"__driver_probe_device: {_CORE}", golden="idxd:idxd/bind_dev_again")
 def device_again(call: Call) -> None:
     """The driver core refuses, so the driver leaves no status."""
     enable(call)
@@ -133,9 +134,9 @@ def device_again(call: Call) -> None:
     golden=(
         "idxd-6.1:idxd/bind_wq_dma",
         "idxd-6.1:idxd/wq_dma_state",
-        "idxd-6.1:idxd/wq_driver_link",
-        "idxd-6.1:idxd/cdev_minor_kernel",
-        "idxd-6.1:idxd/unbind_wq",
+        "idxd:idxd/wq_driver_link",
+        "idxd:idxd/cdev_minor_kernel",
+        "idxd:idxd/unbind_wq",
     ),
 )
 def shared_queue_without_pasid(call: Call) -> None:
@@ -152,6 +153,57 @@ def shared_queue_without_pasid(call: Call) -> None:
     expect(call.readlink(f"{WQ}/driver"), ENOENT)
     expect(call.read_text(f"{WQ}/cdev_minor"), ENXIO)
     expect(unbind(call, "dmaengine", "wq0.0"), ENODEV)
+
+
+@case(
+    source="idxd_dmaengine_drv_probe, idxd_wq_driver_name_match: drivers/dma/idxd/dma.c, 6.12",
+    since="6.12",
+    golden=("idxd:idxd/bind_wq_dma", "idxd:idxd/wq_dma_state"),
+)
+@param("driver_name", ["user", "dma", "Dmaengine"])
+def queue_of_another_driver(call: Call, driver_name: str) -> None:
+    """A queue that does not name the driver loses its type, too."""
+    enable(call)
+    name_driver(call, driver_name)
+    expect(bind(call, "dmaengine", "wq0.0"), ENODEV)
+    expect(cmd_status(call), "0x80200000\n")
+    expect(call.read_text(f"{WQ}/state"), "disabled\n")
+    expect(call.read_text(f"{WQ}/type"), "none\n")
+    expect(call.read_text(f"{WQ}/clients"), "0\n")
+    expect(call.read_text(f"{DSA}/clients"), "0\n")
+
+
+@case(source="idxd_user_drv_probe: drivers/dma/idxd/cdev.c, 6.12", since="6.12")
+@param("driver_name", ["dmaengine", "use"])
+def queue_of_another_driver_for_programs(call: Call, driver_name: str) -> None:
+    """Here the type stays, and SVA is not asked for."""
+    enable(call)
+    name_driver(call, driver_name)
+    expect(bind(call, "user", "wq0.0"), ENODEV)
+    expect(cmd_status(call), "0x80200000\n")
+    expect(call.read_text(f"{WQ}/type"), "kernel\n")
+
+
+@case(source="idxd_wq_driver_name_match: drivers/dma/idxd/idxd.h, 6.12", since="6.12")
+def driver_name_that_goes_on(call: Call) -> None:
+    """The driver's name is compared as far as it goes."""
+    enable(call)
+    name_driver(call, "dmaengine2")
+    expect(bind(call, "dmaengine", "wq0.0"), 5)
+    expect(call.read_text(f"{WQ}/state"), "enabled\n")
+    expect(unbind(call, "dmaengine", "wq0.0"), 5)
+    expect(call.read_text(f"{WQ}/driver_name"), "dmaengine2\n")
+
+
+@case(source="idxd_probe, idxd_cdev_open: drivers/dma/idxd/{init,cdev}.c, 7.2", since="7.2")
+def user_queue_without_iommu(call: Call) -> None:
+    """A queue of programs can be enabled without an IOMMU, but not opened."""
+    configure(call, type="user", name="app", driver="user")
+    expect(bind(call, "idxd", "dsa0"), 4)
+    expect(bind(call, "user", "wq0.0"), 5)
+    expect(call.read_text(f"{WQ}/state"), "enabled\n")
+    expect(call.open("/dev/dsa/wq0.0", O_RDWR), ENODEV)
+    expect(call.read_text(f"{WQ}/clients"), "0\n")
 
 
 @case(source=f"drv_enable_wq: {_DEVICE}")
@@ -182,11 +234,12 @@ def group_is_checked_before_name_and_mode(call: Call) -> None:
     expect(cmd_status(call), "0x80030000\n")
 
 
-@case(source="idxd_user_drv_probe: drivers/dma/idxd/cdev.c, 6.1")
+@case(source="idxd_user_drv_probe: drivers/dma/idxd/cdev.c, 6.1", until="7.2")
 def user_queue_without_sva(call: Call) -> None:
     """Refused before the type is set and before the queue is looked at."""
     enable(call)
     call.write_text(f"{WQ}/type", "none")
+    name_driver(call, "user")
     expect(bind(call, "user", "wq0.0"), EOPNOTSUPP)
     expect(cmd_status(call), "0x80110000\n")
     expect(call.read_text(f"{WQ}/type"), "none\n")
@@ -250,9 +303,9 @@ def queue_after_unbind(call: Call) -> None:
 @case(
     source=f"idxd_device_drv_remove, idxd_device_clear_state: {_DEVICE}",
     golden=(
-        "idxd-6.1:idxd/unbind_dev_with_wq_enabled",
+        "idxd:idxd/unbind_dev_with_wq_enabled",
         "idxd-6.1:idxd/config_after_disable",
-        "idxd-6.1:idxd/group_after_disable",
+        "idxd:idxd/group_after_disable",
     ),
 )
 def device_unbound_with_a_queue_enabled(call: Call) -> None:
@@ -262,12 +315,25 @@ def device_unbound_with_a_queue_enabled(call: Call) -> None:
     expect(unbind(call, "idxd", "dsa0"), 4)
     expect(call.read_text(f"{DSA}/state"), "disabled\n")
     expect(call.readlink(f"{WQ}/driver"), ENOENT)
-    for attribute, value in WQ_DEFAULTS:
-        expect(call.read_text(f"{WQ}/{attribute}"), value)
+    check_wq_defaults(call, WQ, "dmaengine\n")
     expect(call.read_text(f"{GROUP}/engines"), "")
     expect(call.read_text(f"{GROUP}/work_queues"), "")
     expect(call.read_text(f"{ENGINE}/group_id"), "-1\n")
     expect(cmd_status(call), "0x0\n")
+
+
+@case(
+    source="idxd_device_clear_state: drivers/dma/idxd/device.c, 6.12",
+    since="6.12",
+    golden="idxd:idxd/config_after_disable",
+)
+def driver_name_survives(call: Call) -> None:
+    """The driver's name is all that is left of the configuration; the type went before."""
+    enable(call)
+    name_driver(call, "user")
+    expect(bind(call, "dmaengine", "wq0.0"), ENODEV)
+    expect(unbind(call, "idxd", "dsa0"), 4)
+    check_wq_defaults(call, WQ, "user\n")
 
 
 @case(source=f"idxd_groups_clear_state: {_DEVICE}")
@@ -277,7 +343,8 @@ def group_after_unbind(call: Call) -> None:
     enable(call)
     expect(unbind(call, "idxd", "dsa0"), 4)
     expect(call.read_text(f"{GROUP}/read_buffers_reserved"), "0\n")
-    expect(call.read_text(f"{GROUP}/read_buffers_allowed"), "0\n")
+    everything = "96\n" if call.since("6.12") else "0\n"
+    expect(call.read_text(f"{GROUP}/read_buffers_allowed"), everything)
     expect(call.read_text(f"{GROUP}/use_read_buffer_limit"), "0\n")
 
 
@@ -288,14 +355,14 @@ def wrong_driver(call: Call) -> None:
     expect(call.read_text(f"{DSA}/state"), "enabled\n")
 
 
-@case(source=f"drivers_autoprobe_show: {_CORE}", golden="idxd-6.1:idxd/drivers_autoprobe")
+@case(source=f"drivers_autoprobe_show: {_CORE}", golden="idxd:idxd/drivers_autoprobe")
 def autoprobe_is_on(call: Call) -> None:
     expect(call.read_text(f"{BUS}/drivers_autoprobe"), "1\n")
 
 
 @case(
     source=f"drivers_probe_store, bus_rescan_devices_helper: {_CORE}",
-    golden="idxd-6.1:idxd/drivers_probe_wq",
+    golden="idxd:idxd/drivers_probe_wq",
 )
 def drivers_probe_succeeds_without_a_driver(call: Call) -> None:
     """Whoever wrote has to look at the link."""

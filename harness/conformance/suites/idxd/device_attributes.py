@@ -27,7 +27,7 @@ _READ_ONLY = (
 
 @case(
     source="kernfs_fop_open: fs/kernfs/file.c, 6.1",
-    golden=[f"idxd-6.1:idxd/ro_write_{attribute}" for attribute in _READ_ONLY],
+    golden=[f"idxd:idxd/ro_write_{attribute}" for attribute in _READ_ONLY],
 )
 def read_only(call: Call) -> None:
     """Not even root opens an attribute for writing that nobody may write."""
@@ -53,21 +53,21 @@ _LIMITS = (
 
 @case(
     source=f"read_buffer_limit_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/read_buffer_limit={value!r}",
+    golden="idxd:idxd/read_buffer_limit={value!r}",
 )
 @param("value wanted", _LIMITS)
 def read_buffer_limit(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{DSA}/read_buffer_limit", value, wanted)
 
 
-@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd-6.1:idxd/read_buffer_limit=''")
+@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd:idxd/read_buffer_limit=''")
 def read_buffer_limit_empty(call: Call) -> None:
     """A write of no bytes never reaches the store."""
     call.write_text(f"{DSA}/read_buffer_limit", "96")
     store(call, f"{DSA}/read_buffer_limit", "", "96\n")
 
 
-@case(source=f"token_limit_store: {_SYSFS}", golden="idxd-6.1:idxd/token_limit_alias")
+@case(source=f"token_limit_store: {_SYSFS}", golden="idxd:idxd/token_limit_alias")
 def token_limit_is_the_same(call: Call) -> None:
     expect(call.write_text(f"{DSA}/token_limit", "3"), 1)
     expect(call.read_text(f"{DSA}/read_buffer_limit"), "3\n")
@@ -75,7 +75,7 @@ def token_limit_is_the_same(call: Call) -> None:
     expect(call.read_text(f"{DSA}/token_limit"), "0\n")
 
 
-@case(source=f"read_buffer_limit_store: {_SYSFS}", golden="idxd-6.1:idxd/enabled_rbl")
+@case(source=f"read_buffer_limit_store: {_SYSFS}", golden="idxd:idxd/enabled_rbl")
 @param("value wanted", [("2", EPERM), ("97", EPERM), ("x", EINVAL)])
 def read_buffer_limit_while_enabled(call: Call, value: str, wanted: Wanted) -> None:
     """The text is looked at before the state, the state before the range."""
@@ -83,7 +83,7 @@ def read_buffer_limit_while_enabled(call: Call, value: str, wanted: Wanted) -> N
     store(call, f"{DSA}/read_buffer_limit", value, wanted)
 
 
-@case(source=f"cmd_status_store: {_SYSFS}", golden="idxd-6.1:idxd/cmd_status_clear")
+@case(source=f"cmd_status_store: {_SYSFS}", golden="idxd:idxd/cmd_status_clear")
 @param("value", ["1", "0x800d0000\n", "anything"])
 def cmd_status_is_cleared_by_any_write(call: Call, value: str) -> None:
     expect(cmd_status(call), "0x800d0000\n")
@@ -95,7 +95,7 @@ def cmd_status_is_not_cleared_by_nothing(call: Call) -> None:
     store(call, f"{DSA}/cmd_status", "", "0x800d0000\n")
 
 
-@case(source="idxd_cmd_exec: drivers/dma/idxd/device.c, 6.1", golden="idxd-6.1:idxd/dev_state")
+@case(source="idxd_cmd_exec: drivers/dma/idxd/device.c, 6.1", golden="idxd:idxd/dev_state")
 def cmd_status_of_success(call: Call) -> None:
     """Enabling the device leaves 0 behind, whatever was there before."""
     enable(call)

@@ -21,12 +21,14 @@ _DEVICE_ONLY = (
     ("max_batch_size", "4", "4\n"),
     ("ats_disable", "1", "1\n"),
     ("op_config", "1", ENOENT),
-    ("driver_name", "user", ENOENT),
     ("prs_disable", "1", ENOENT),
 )
 
 
-@case(source=f"wq_*_store: {_SYSFS}", golden="idxd-6.1:idxd/enabled_wq_{attribute}")
+_DRIVER_NAME = "idxd:idxd/enabled_wq_driver_name"
+
+
+@case(source=f"wq_*_store: {_SYSFS}", golden="idxd:idxd/enabled_wq_{attribute}")
 @param("attribute value wanted", _DEVICE_ONLY)
 def device_enabled(call: Call, attribute: str, value: str, wanted: Wanted) -> None:
     """Only the size looks at the device; the rest looks at the queue, which is disabled."""
@@ -34,9 +36,16 @@ def device_enabled(call: Call, attribute: str, value: str, wanted: Wanted) -> No
     store(call, f"{WQ}/{attribute}", value, wanted)
 
 
+@case(source="wq_driver_name_store: drivers/dma/idxd/sysfs.c, 6.12", golden=_DRIVER_NAME)
+def device_enabled_driver_name(call: Call) -> None:
+    """6.1 has no such attribute."""
+    enable(call)
+    store(call, f"{WQ}/driver_name", "user", "user\n" if call.since("6.12") else ENOENT)
+
+
 @case(
     source=f"wq_threshold_store, wq_enqcmds_retries_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/enabled_wq_{attribute}",
+    golden="idxd:idxd/enabled_wq_{attribute}",
 )
 @param("attribute value", [("threshold", "4"), ("enqcmds_retries", "3")])
 def device_enabled_queue_shared(call: Call, attribute: str, value: str) -> None:
@@ -47,7 +56,7 @@ def device_enabled_queue_shared(call: Call, attribute: str, value: str) -> None:
 
 @case(
     source=f"wq_size_store: {_SYSFS}",
-    golden=("idxd-6.1:idxd/enabled_other_wq", "idxd-6.1:idxd/wq_locked_size"),
+    golden=("idxd:idxd/enabled_other_wq", "idxd:idxd/wq_locked_size"),
 )
 @param("wq", ["wq0.0", "wq0.1"])
 def size_of_any_queue(call: Call, wq: str) -> None:

@@ -20,7 +20,7 @@ _ROWS = (
 )
 
 
-@case(source=_SOURCE, golden="idxd-6.1:idxd/engine_group_id={value!r}")
+@case(source=_SOURCE, golden="idxd:idxd/engine_group_id={value!r}")
 @param("value wanted engines", _ROWS)
 def group_id(call: Call, value: str, wanted: Wanted, engines: str) -> None:
     """``engines`` is what group 0 then lists."""
@@ -28,7 +28,7 @@ def group_id(call: Call, value: str, wanted: Wanted, engines: str) -> None:
     expect(call.read_text(f"{GROUP}/engines"), engines)
 
 
-@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd-6.1:idxd/engine_group_id=''")
+@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd:idxd/engine_group_id=''")
 def group_id_empty(call: Call) -> None:
     call.write_text(f"{ENGINE}/group_id", "3")
     store(call, f"{ENGINE}/group_id", "", "3\n")
@@ -48,7 +48,7 @@ def group_id_moves(call: Call) -> None:
         expect(call.read_text(f"{DEVICES}/group0.1/engines"), second)
 
 
-@case(source=_SOURCE, golden=("idxd-6.1:idxd/enabled_engine", "idxd-6.1:idxd/enabled_engine_other"))
+@case(source=_SOURCE, golden=("idxd:idxd/enabled_engine", "idxd:idxd/enabled_engine_other"))
 @param("engine", ["engine0.0", "engine0.1"])
 def group_id_while_enabled(call: Call, engine: str) -> None:
     """There is no check of the state: it takes effect at the next configuration."""

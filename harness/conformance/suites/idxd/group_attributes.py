@@ -30,7 +30,7 @@ _UP_TO_96 = ("0", "1", "2", "3", "4", "7", "8", "20", "96")
 
 @case(
     source=f"group_read_buffers_reserved_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/group_read_buffers_reserved={value!r}",
+    golden="idxd:idxd/group_read_buffers_reserved={value!r}",
 )
 @param("value wanted", _accepted(_UP_TO_96))
 def read_buffers_reserved(call: Call, value: str, wanted: Wanted) -> None:
@@ -39,7 +39,7 @@ def read_buffers_reserved(call: Call, value: str, wanted: Wanted) -> None:
 
 @case(
     source=f"group_read_buffers_allowed_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/group_read_buffers_allowed={value!r}",
+    golden="idxd:idxd/group_read_buffers_allowed={value!r}",
 )
 @param("value wanted", _accepted(_UP_TO_96))
 def read_buffers_allowed(call: Call, value: str, wanted: Wanted) -> None:
@@ -56,7 +56,7 @@ def read_buffers_allowed_for_an_engine(call: Call, value: str, wanted: Wanted) -
 
 @case(
     source=f"group_use_read_buffer_limit_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/group_use_read_buffer_limit={value!r}",
+    golden="idxd:idxd/group_use_read_buffer_limit={value!r}",
 )
 @param("value wanted", [(value, EINVAL if value in ("-1", "x") else EPERM) for value in _VALUES])
 def use_read_buffer_limit_without_one(call: Call, value: str, wanted: Wanted) -> None:
@@ -64,7 +64,7 @@ def use_read_buffer_limit_without_one(call: Call, value: str, wanted: Wanted) ->
     store(call, f"{GROUP}/use_read_buffer_limit", value, wanted)
 
 
-@case(source=f"group_use_read_buffer_limit_store: {_SYSFS}", golden="idxd-6.1:idxd/rbl_then_group")
+@case(source=f"group_use_read_buffer_limit_store: {_SYSFS}", golden="idxd:idxd/rbl_then_group")
 @param("value wanted", [("1", "1\n"), ("0", "0\n"), ("8", "1\n"), ("x", EINVAL)])
 def use_read_buffer_limit(call: Call, value: str, wanted: Wanted) -> None:
     """Any number but 0 is 1."""
@@ -92,7 +92,7 @@ _REFUSED = [(value, EINVAL if value == "x" else EPERM) for value in _VALUES]
 
 @case(
     source=f"group_traffic_class_a_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/group_traffic_class_a={value!r}",
+    golden="idxd:idxd/group_traffic_class_a={value!r}",
 )
 @param("value wanted", _REFUSED)
 def traffic_class_a(call: Call, value: str, wanted: Wanted) -> None:
@@ -102,7 +102,7 @@ def traffic_class_a(call: Call, value: str, wanted: Wanted) -> None:
 
 @case(
     source=f"group_traffic_class_b_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/group_traffic_class_b={value!r}",
+    golden="idxd:idxd/group_traffic_class_b={value!r}",
 )
 @param("value wanted", _REFUSED)
 def traffic_class_b(call: Call, value: str, wanted: Wanted) -> None:
@@ -126,7 +126,7 @@ def traffic_class_with_override(call: Call, attribute: str, value: str, wanted: 
 
 @case(
     source=f"idxd_group_attr_progress_limit_invisible: {_SYSFS}",
-    golden=[f"idxd-6.1:idxd/group_{{attribute}}={value!r}" for value in (*_VALUES, "")],
+    golden=[f"idxd:idxd/group_{{attribute}}={value!r}" for value in (*_VALUES, "")],
 )
 @param("attribute", ["desc_progress_limit", "batch_progress_limit"])
 def progress_limits_are_absent(call: Call, attribute: str) -> None:
@@ -135,7 +135,7 @@ def progress_limits_are_absent(call: Call, attribute: str) -> None:
         expect(call.write_text(f"{GROUP}/{attribute}", value), ENOENT)
 
 
-@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd-6.1:idxd/group_{attribute}=''")
+@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd:idxd/group_{attribute}=''")
 @param(
     "attribute before after",
     [
@@ -152,13 +152,13 @@ def empty_write(call: Call, attribute: str, before: str | None, after: str) -> N
     store(call, f"{GROUP}/{attribute}", "", after)
 
 
-@case(source="kernfs_fop_open: fs/kernfs/file.c, 6.1", golden="idxd-6.1:idxd/group_engines_write")
+@case(source="kernfs_fop_open: fs/kernfs/file.c, 6.1", golden="idxd:idxd/group_engines_write")
 @param("attribute", ["engines", "work_queues"])
 def members_are_read_only(call: Call, attribute: str) -> None:
     expect(call.write_text(f"{GROUP}/{attribute}", "engine0.0"), EACCES)
 
 
-@case(source=f"group_work_queues_show: {_SYSFS}", golden="idxd-6.1:idxd/group_workqueues_read")
+@case(source=f"group_work_queues_show: {_SYSFS}", golden="idxd:idxd/group_workqueues_read")
 @param("attribute", ["engines", "work_queues"])
 def members_of_an_empty_group(call: Call, attribute: str) -> None:
     """No newline, no byte at all."""
@@ -167,7 +167,7 @@ def members_of_an_empty_group(call: Call, attribute: str) -> None:
 
 @case(
     source=f"group_engines_show, group_work_queues_show: {_SYSFS}",
-    golden=("idxd-6.1:idxd/group_lists", "idxd-6.1:idxd/conf_ok"),
+    golden=("idxd:idxd/group_lists", "idxd:idxd/conf_ok"),
 )
 def members(call: Call) -> None:
     configure(call)
@@ -186,7 +186,7 @@ def several_members(call: Call) -> None:
 
 @case(
     source=f"group_read_buffers_reserved_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/reserve_sum_over",
+    golden="idxd:idxd/reserve_sum_over",
 )
 def reserved_buffers_are_shared_out(call: Call) -> None:
     """Of 96, one group has 90; the next may have 6."""
@@ -198,7 +198,7 @@ def reserved_buffers_are_shared_out(call: Call) -> None:
 
 @case(
     source=f"group_read_buffers_reserved_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/reserve_reset",
+    golden="idxd:idxd/reserve_reset",
 )
 def reserved_buffers_come_back(call: Call) -> None:
     call.write_text(f"{DEVICES}/group0.1/read_buffers_reserved", "90")
@@ -206,7 +206,7 @@ def reserved_buffers_come_back(call: Call) -> None:
     store(call, f"{GROUP}/read_buffers_reserved", "96", "96\n")
 
 
-@case(source=f"group_*_store: {_SYSFS}", golden="idxd-6.1:idxd/enabled_group_tc")
+@case(source=f"group_*_store: {_SYSFS}", golden="idxd:idxd/enabled_group_tc")
 @param(
     "attribute",
     [

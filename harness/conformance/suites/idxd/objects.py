@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import ENOENT, ErrorNumber
-from harness.conformance.suites.idxd._dsa import BUS, DEVICES, DRIVERS, WQ_DEFAULTS
+from harness.conformance.errnos import ENOENT
+from harness.conformance.suites.idxd._dsa import (
+    BUS,
+    DEVICES,
+    DRIVERS,
+    WQ,
+    check_wq_defaults,
+    uevent,
+)
 from harness.uapi.fs import MAY_EXEC
 
 _SYSFS = "drivers/dma/idxd/sysfs.c, 6.1"
@@ -37,7 +46,7 @@ _LISTINGS = (
 
 @case(
     source="idxd_bus_init, idxd_register_driver: drivers/dma/idxd/{bus,init}.c, 6.1",
-    golden="idxd-6.1:idxd/{probe}",
+    golden="idxd:idxd/{probe}",
 )
 @param("probe path names", _LISTINGS, id="{path}")
 def listing(call: Call, probe: str, path: str, names: tuple[str, ...]) -> None:
@@ -47,7 +56,7 @@ def listing(call: Call, probe: str, path: str, names: tuple[str, ...]) -> None:
 _DEVICE = "../../../devices/pci0000:00/0000:00:05.0/dsa0"
 
 
-@case(source=f"idxd_register_devices: {_SYSFS}", golden="idxd-6.1:idxd/{probe}")
+@case(source=f"idxd_register_devices: {_SYSFS}", golden="idxd:idxd/{probe}")
 @param(
     "probe name target",
     [
@@ -99,7 +108,7 @@ _DSA_MODES = {
 
 @case(
     source=f"idxd_wq_attr_visible, idxd_group_attr_visible, idxd_device_attr_visible: {_SYSFS}",
-    golden=("idxd-6.1:idxd/{kind}_ls", "idxd-6.1:idxd/{kind}_modes"),
+    golden=("idxd:idxd/{kind}_ls", "idxd:idxd/{kind}_modes"),
 )
 @param(
     "kind name modes",
@@ -112,22 +121,34 @@ _DSA_MODES = {
 def visible(call: Call, kind: str, name: str, modes: dict[str, int]) -> None:
     """Every node of an object and its mode: work queues, engines and groups have all alike."""
     path = f"{DEVICES}/{name}"
+    if kind == "wq" and call.since("6.12"):
+        modes = {**modes, "driver_name": _READ_WRITE}
     expect(sorted(expect(call.listdir(path))), sorted(modes))
     for node, mode in modes.items():
         expect(call.lstat(f"{path}/{node}"), mode=mode)
 
 
+def _has_event_log(call: Call) -> bool:
+    """The driver knows of event logs, and GENCAP says that there is one."""
+    if not call.since("6.12"):
+        return False
+    return bool(int(expect(call.read_text(f"{DEVICES}/dsa0/gen_cap")), 16) >> 13 & 3)
+
+
 @case(
     source=f"idxd_device_attr_visible: {_SYSFS}",
-    golden=("idxd-6.1:idxd/dsa0_ls", "idxd-6.1:idxd/dsa0_modes"),
+    golden=("idxd:idxd/dsa0_ls", "idxd:idxd/dsa0_modes"),
 )
 def visible_device(call: Call) -> None:
     """The device's directory holds its work queues, engines and groups besides its attributes."""
     names = expect(call.listdir(f"{DEVICES}/dsa0"))
     children = expect(call.listdir(DEVICES))
-    expect(sorted(set(names) - set(children)), sorted(_DSA_MODES))
+    modes = _DSA_MODES
+    if _has_event_log(call):
+        modes = {**modes, "event_log_size": _READ_WRITE}
+    expect(sorted(set(names) - set(children)), sorted(modes))
     expect(sorted(set(children) - set(names)), ["dsa0"])
-    for node, mode in _DSA_MODES.items():
+    for node, mode in modes.items():
         expect(call.lstat(f"{DEVICES}/dsa0/{node}"), mode=mode)
 
 
@@ -137,15 +158,11 @@ def invisible_without_capability(call: Call, attribute: str) -> None:
     expect(call.stat(f"{DEVICES}/group0.0/{attribute}"), ENOENT)
 
 
-_ERRORS = " ".join(["0x0000000000000000"] * 4)
 _OP_CAP = ",".join(["00000000"] * 7) + ",041f03fd"
 _DSA_VALUES = (
-    ("cdev_major", "245\n"),
     ("clients", "0\n"),
     ("cmd_status", "0x800d0000\n"),
     ("configurable", "1\n"),
-    ("errors", f"{_ERRORS}\n"),
-    ("gen_cap", "0x815f001f\n"),
     ("max_batch_size", "1024\n"),
     ("max_engines", "4\n"),
     ("max_groups", "4\n"),
@@ -156,55 +173,83 @@ _DSA_VALUES = (
     ("max_work_queues_size", "128\n"),
     ("numa_node", "-1\n"),
     ("op_cap", f"{_OP_CAP}\n"),
-    ("pasid_enabled", "0\n"),
     ("read_buffer_limit", "0\n"),
     ("state", "disabled\n"),
     ("token_limit", "0\n"),
-    ("uevent", "DEVTYPE=dsa\n"),
     ("version", "0x100\n"),
 )
-_ENGINE_VALUES = (("group_id", "-1\n"), ("uevent", "DEVTYPE=engine\n"))
+_ENGINE_VALUES = (("group_id", "-1\n"),)
 _GROUP_VALUES = (
     ("engines", ""),
-    ("read_buffers_allowed", "0\n"),
     ("read_buffers_reserved", "0\n"),
-    ("tokens_allowed", "0\n"),
     ("tokens_reserved", "0\n"),
     ("traffic_class_a", "1\n"),
     ("traffic_class_b", "1\n"),
-    ("uevent", "DEVTYPE=group\n"),
     ("use_read_buffer_limit", "0\n"),
     ("use_token_limit", "0\n"),
     ("work_queues", ""),
 )
 
 
-@case(source=f"*_show: {_SYSFS}", golden="idxd-6.1:idxd/{kind}_attrs")
+_ERRORS = " ".join(["0x0000000000000000"] * 4)
+_ERROR_BITMAP = ",".join(["00000000"] * 8)
+
+
+def _varying_dsa(call: Call) -> list[tuple[str, str]]:
+    """The major number depends on what else a kernel has; the recorded 6.12 had an event log."""
+    major = "243" if call.since("7.2") else "244" if call.since("6.12") else "245"
+    values = [
+        ("cdev_major", f"{major}\n"),
+        ("errors", f"{_ERROR_BITMAP if call.since('6.12') else _ERRORS}\n"),
+        ("gen_cap", "0x815f201f\n" if _has_event_log(call) else "0x815f001f\n"),
+        ("pasid_enabled", "1\n" if call.since("7.2") else "0\n"),
+        ("uevent", uevent(call, "dsa")),
+    ]
+    return values + ([("event_log_size", "64\n")] if _has_event_log(call) else [])
+
+
+def _varying_group(call: Call) -> list[tuple[str, str]]:
+    allowed = "96\n" if call.since("6.12") else "0\n"
+    names = ("read_buffers_allowed", "tokens_allowed")
+    return [("uevent", uevent(call, "group")), *((name, allowed) for name in names)]
+
+
+#: What differs between kernels.
+_VARYING: dict[str, Callable[[Call], list[tuple[str, str]]]] = {
+    "dsa0": _varying_dsa,
+    "engine": lambda call: [("uevent", uevent(call, "engine"))],
+    "group": _varying_group,
+}
+
+
+@case(source=f"*_show: {_SYSFS}", golden="idxd:idxd/{kind}_attrs")
 @param(
     "kind name values",
     [
         ("dsa0", "dsa0", _DSA_VALUES),
         ("engine", "engine0.0", _ENGINE_VALUES),
         ("group", "group0.0", _GROUP_VALUES),
-        ("wq", "wq0.0", WQ_DEFAULTS),
     ],
 )
-def first_values(
-    call: Call, kind: str, name: str, values: tuple[tuple[str, str | ErrorNumber], ...]
-) -> None:
-    for attribute, value in values:
+def first_values(call: Call, kind: str, name: str, values: tuple[tuple[str, str], ...]) -> None:
+    for attribute, value in (*values, *_VARYING[kind](call)):
         expect(call.read_text(f"{DEVICES}/{name}/{attribute}"), value)
+
+
+@case(source=f"wq_*_show: {_SYSFS}", golden="idxd:idxd/wq_attrs")
+def first_values_of_a_queue(call: Call) -> None:
+    check_wq_defaults(call, WQ, "\n")
 
 
 @case(
     source="idxd_cdev_register: drivers/dma/idxd/cdev.c, 6.1: the class is the bus",
-    golden="idxd-6.1:idxd/sys_class_dsa",
+    golden="idxd:idxd/sys_class_dsa",
 )
 def no_class(call: Call) -> None:
     expect(call.access("/sys/class/dsa", MAY_EXEC), ENOENT)
 
 
-@case(source="dma_bus_init: drivers/dma/dmaengine.c, 6.1", golden="idxd-6.1:idxd/dma_class")
+@case(source="dma_bus_init: drivers/dma/dmaengine.c, 6.1", golden="idxd:idxd/dma_class")
 def dma_class_is_empty(call: Call) -> None:
     """No channel before a work queue is bound to ``dmaengine``."""
     expect(call.listdir("/sys/class/dma"), [])
@@ -212,7 +257,7 @@ def dma_class_is_empty(call: Call) -> None:
 
 @case(
     source="module_param(sva), module_param(tc_override): drivers/dma/idxd/init.c, 6.1",
-    golden="idxd-6.1:idxd/module_params",
+    golden="idxd:idxd/module_params",
 )
 def module_parameters(call: Call) -> None:
     path = "/sys/module/idxd/parameters"
@@ -221,7 +266,7 @@ def module_parameters(call: Call) -> None:
     expect(call.read_text(f"{path}/tc_override"), "N\n")
 
 
-@case(source="param_set_bool: kernel/params.c, 6.1", golden="idxd-6.1:idxd/param_write")
+@case(source="param_set_bool: kernel/params.c, 6.1", golden="idxd:idxd/param_write")
 def module_parameter_write(call: Call) -> None:
     expect(call.write_text("/sys/module/idxd/parameters/sva", "0"), 1)
     expect(call.read_text("/sys/module/idxd/parameters/sva"), "N\n")

@@ -19,7 +19,7 @@ _GROUP_IDS = (
 )
 
 
-@case(source=f"wq_group_id_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_group_id={value!r}")
+@case(source=f"wq_group_id_store: {_SYSFS}", golden="idxd:idxd/wq_group_id={value!r}")
 @param("value wanted", _GROUP_IDS)
 def group_id(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{WQ}/group_id", value, wanted)
@@ -38,7 +38,7 @@ _MODES = (
 )
 
 
-@case(source=f"wq_mode_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_mode={value!r}")
+@case(source=f"wq_mode_store: {_SYSFS}", golden="idxd:idxd/wq_mode={value!r}")
 @param("value wanted", _MODES)
 def mode(call: Call, value: str, wanted: Wanted) -> None:
     """Words are compared whole, but for one newline at the end."""
@@ -69,7 +69,7 @@ _SIZES = (
 )
 
 
-@case(source=f"wq_size_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_size={value!r}")
+@case(source=f"wq_size_store: {_SYSFS}", golden="idxd:idxd/wq_size={value!r}")
 @param("value wanted", _SIZES)
 def size(call: Call, value: str, wanted: Wanted) -> None:
     """A decimal number, and nothing else."""
@@ -78,7 +78,7 @@ def size(call: Call, value: str, wanted: Wanted) -> None:
 
 @case(
     source=f"total_claimed_wq_size: {_SYSFS}",
-    golden=("idxd-6.1:idxd/size_sum_over", "idxd-6.1:idxd/size_sum_exact"),
+    golden=("idxd:idxd/size_sum_over", "idxd:idxd/size_sum_exact"),
 )
 def size_of_all_together(call: Call) -> None:
     """128 entries for all queues; a queue's own old size does not count."""
@@ -100,7 +100,7 @@ _PRIORITIES = (
 )
 
 
-@case(source=f"wq_priority_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_priority={value!r}")
+@case(source=f"wq_priority_store: {_SYSFS}", golden="idxd:idxd/wq_priority={value!r}")
 @param("value wanted", _PRIORITIES)
 def priority(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{WQ}/priority", value, wanted)
@@ -123,7 +123,7 @@ _BOOLEANS = (
 
 @case(
     source=f"wq_block_on_fault_store: {_SYSFS}; kstrtobool: lib/kstrtox.c, 6.1",
-    golden="idxd-6.1:idxd/wq_block_on_fault={value!r}",
+    golden="idxd:idxd/wq_block_on_fault={value!r}",
 )
 @param("value wanted", _BOOLEANS)
 def block_on_fault(call: Call, value: str, wanted: Wanted) -> None:
@@ -133,14 +133,14 @@ def block_on_fault(call: Call, value: str, wanted: Wanted) -> None:
 
 @case(
     source=f"wq_ats_disable_store: {_SYSFS}; kstrtobool: lib/kstrtox.c, 6.1",
-    golden="idxd-6.1:idxd/wq_ats_disable={value!r}",
+    golden="idxd:idxd/wq_ats_disable={value!r}",
 )
 @param("value wanted", [*_BOOLEANS, ("yes", "1\n")])
 def ats_disable(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{WQ}/ats_disable", value, wanted)
 
 
-@case(source=f"wq_threshold_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_threshold={value!r}")
+@case(source=f"wq_threshold_store: {_SYSFS}", golden="idxd:idxd/wq_threshold={value!r}")
 @param("value", ["0", "1", "16", "17", "-1", "x"])
 def threshold_dedicated(call: Call, value: str) -> None:
     call.write_text(f"{WQ}/size", "128")
@@ -180,7 +180,7 @@ _TYPES = (
 )
 
 
-@case(source=f"wq_type_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_type={value!r}")
+@case(source=f"wq_type_store: {_SYSFS}", golden="idxd:idxd/wq_type={value!r}")
 @param("value wanted", _TYPES)
 def type(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{WQ}/type", value, wanted)
@@ -215,7 +215,7 @@ _NAMES: tuple[tuple[str, Wanted], ...] = (
 )
 
 
-@case(source=f"wq_name_store: {_SYSFS}", golden="idxd-6.1:idxd/wq_name={value!r}")
+@case(source=f"wq_name_store: {_SYSFS}", golden="idxd:idxd/wq_name={value!r}")
 @param("value wanted", _NAMES)
 def name(call: Call, value: str, wanted: Wanted) -> None:
     """1 to 1024 bytes before the first NUL, kept without white space around them."""
@@ -239,7 +239,7 @@ _TRANSFERS = (
 
 @case(
     source=f"wq_max_transfer_size_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/wq_max_transfer_size={value!r}",
+    golden="idxd:idxd/wq_max_transfer_size={value!r}",
 )
 @param("value wanted", _TRANSFERS)
 def max_transfer_size(call: Call, value: str, wanted: Wanted) -> None:
@@ -261,7 +261,7 @@ _BATCHES = (
 
 @case(
     source=f"wq_max_batch_size_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/wq_max_batch_size={value!r}",
+    golden="idxd:idxd/wq_max_batch_size={value!r}",
 )
 @param("value wanted", _BATCHES)
 def max_batch_size(call: Call, value: str, wanted: Wanted) -> None:
@@ -270,7 +270,7 @@ def max_batch_size(call: Call, value: str, wanted: Wanted) -> None:
 
 @case(
     source=f"wq_enqcmds_retries_store: {_SYSFS}",
-    golden="idxd-6.1:idxd/wq_enqcmds_retries={value!r}",
+    golden="idxd:idxd/wq_enqcmds_retries={value!r}",
 )
 @param("value", ["0", "1", "64", "65", "-1", "x"])
 def enqcmds_retries_dedicated(call: Call, value: str) -> None:
@@ -314,7 +314,7 @@ _EMPTY = (
 )
 
 
-@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd-6.1:idxd/wq_{attribute}=''")
+@case(source="vfs_write: fs/read_write.c, 6.1", golden="idxd:idxd/wq_{attribute}=''")
 @param("attribute before after", _EMPTY)
 def empty_write(
     call: Call, attribute: str, before: tuple[tuple[str, str], ...], after: str
@@ -328,8 +328,8 @@ def empty_write(
 @case(
     source="kernfs_fop_open: fs/kernfs/file.c, 6.1",
     golden=[
-        "idxd-6.1:idxd/wq_state='enabled'",
-        *(f"idxd-6.1:idxd/wq_{name}='1'" for name in ("clients", "cdev_minor", "occupancy")),
+        "idxd:idxd/wq_state='enabled'",
+        *(f"idxd:idxd/wq_{name}='1'" for name in ("clients", "cdev_minor", "occupancy")),
     ],
 )
 def read_only(call: Call) -> None:
@@ -339,7 +339,6 @@ def read_only(call: Call) -> None:
 
 _ABSENT = (
     ("prs_disable", ("0", "1", "2", "y", "x", "")),
-    ("driver_name", ("user", "dmaengine", "x*200", "", "a b")),
     ("op_config", ("0", "1", "x", "00000000,00000001", "ffffffff", "", "1*20")),
 )
 
@@ -347,21 +346,55 @@ _ABSENT = (
 @case(
     source=f"idxd_wq_attr_visible: {_SYSFS}",
     golden=[
-        f"idxd-6.1:idxd/wq_{attribute}={value!r}"
-        for attribute, values in _ABSENT
-        for value in values
+        f"idxd:idxd/wq_{attribute}={value!r}" for attribute, values in _ABSENT for value in values
     ],
 )
 def absent(call: Call) -> None:
-    """Newer kernels have the first two; op_config needs a capability that this device lacks."""
+    """Newer kernels have the first; both need a capability that this device lacks."""
     for attribute, values in _ABSENT:
         for value in values:
             expect(call.write_text(f"{WQ}/{attribute}", value), ENOENT)
 
 
+_DRIVER_NAMES = (
+    ("user", "user\n"),
+    ("dmaengine", "dmaengine\n"),
+    (" lead\t\n", "lead\n"),
+    ("a b", "a b\n"),
+    ("\n", "\n"),
+    ("x" * 128, "x" * 128 + "\n"),
+    ("x" * 129, EINVAL),
+    ("x" * 200, EINVAL),
+)
+
+
+@case(
+    source="wq_driver_name_store: drivers/dma/idxd/sysfs.c, 6.12",
+    golden="idxd:idxd/wq_driver_name={value!r}",
+)
+@param("value wanted", _DRIVER_NAMES)
+def driver_name(call: Call, value: str, wanted: Wanted) -> None:
+    """Up to 128 bytes, without white space around; 6.1 has no such attribute."""
+    store(call, f"{WQ}/driver_name", value, wanted if call.since("6.12") else ENOENT)
+
+
+@case(
+    source="wq_driver_name_store: drivers/dma/idxd/sysfs.c, 6.12",
+    golden="idxd:idxd/wq_driver_name=''",
+)
+def driver_name_of_nothing(call: Call) -> None:
+    """A write of no bytes stores nothing."""
+    if call.since("6.12"):
+        call.write_text(f"{WQ}/driver_name", "dmaengine")
+        expect(call.write_text(f"{WQ}/driver_name", ""), 0)
+        expect(call.read_text(f"{WQ}/driver_name"), "dmaengine\n")
+    else:
+        expect(call.write_text(f"{WQ}/driver_name", ""), ENOENT)
+
+
 @case(
     source=f"wq_state_show, wq_cdev_minor_show, wq_occupancy_show: {_SYSFS}",
-    golden="idxd-6.1:idxd/wq_{attribute}_read",
+    golden="idxd:idxd/wq_{attribute}_read",
 )
 @param(
     "attribute wanted",
