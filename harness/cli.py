@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     _conform_options(conform)
     conform.set_defaults(function=_conform, parser=conform)
 
-    machines = commands.add_parser("machines", help="list the machines that come along")
+    machines = commands.add_parser("machines", help="the machines that come along, or one of them")
+    machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
+    machines.add_argument("--profile", metavar="P", help="the kernel, instead of the machine's own")
     machines.set_defaults(function=_machines, parser=machines)
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
     doctor.set_defaults(function=_doctor, parser=doctor)
@@ -165,11 +167,18 @@ def _conform(options: argparse.Namespace) -> int:
 
 def _machines(options: argparse.Namespace) -> int:
     from harness.data import machine_names
-    from harness.machine import load_machine
+    from harness.machine import MachineError, load_machine
+    from harness.machine_output import show
 
-    for name in machine_names():
-        machine = load_machine(name)
-        print(f"{name:<16}{machine.profile.name:<8}{machine.description}")
+    try:
+        if options.name is not None:
+            print(show(load_machine(options.name, profile=options.profile)), end="")
+            return GOOD
+        for name in machine_names():
+            machine = load_machine(name, profile=options.profile)
+            print(f"{name:<16}{machine.profile.name:<8}{machine.description}")
+    except MachineError as error:
+        return _fail("machines", str(error), BAD_INPUT)
     return GOOD
 
 
