@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from harness import __version__
 
@@ -29,6 +29,7 @@ examples:
   uapi-harness run --machine spr-2s -- accel-config list -i
   uapi-harness run --trace -- cat /sys/bus/dsa/devices/dsa0/state
   uapi-harness conform --target process --suite idxd
+  uapi-harness start lab; uapi-harness run --in lab -- lspci; uapi-harness stop lab
   uapi-harness machines
   uapi-harness doctor"""
 
@@ -66,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.exit_code = RUN_ERROR
     _machine_options(run)
+    run.add_argument(
+        "--in",
+        dest="lasting",
+        metavar="NAME",
+        help="run in the machine that `uapi-harness start NAME` made, not in a new one",
+    )
     run.add_argument("--uid", type=_uid, metavar="N", help="be user N in the machine, not root")
     run.add_argument(
         "--trace",
@@ -78,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
     run.set_defaults(function=_run, parser=run)
 
+    _lasting_parsers(commands)
     conform = commands.add_parser(
         "conform", help="run conformance suites on a target and report", formatter_class=raw
     )
@@ -91,6 +99,43 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
     doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
+
+
+CTL_EPILOG = """\
+  ls PATH              the names in a directory
+  read PATH            a file's text
+  write PATH TEXT      one write(2) to a file, as root
+  plug ADDRESS         put in a PCI function that is not present
+  unplug ADDRESS       take a PCI function away, by surprise
+  uevents              all uevents so far
+  trace                calls of programs as they are made, until interrupted"""
+
+
+def _lasting_parsers(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    start = commands.add_parser("start", help="make a machine that lasts until it is stopped")
+    start.add_argument("name", metavar="NAME", help="what to call it")
+    _machine_options(start)
+    start.set_defaults(function=_start, parser=start)
+    ctl = commands.add_parser(
+        "ctl",
+        help="look at a lasting machine, or change it",
+        epilog=CTL_EPILOG,
+        formatter_class=raw,
+    )
+    ctl.add_argument("name", metavar="NAME")
+    ctl.add_argument("verb", choices=sorted(_CTL), metavar="VERB", help="one of those below")
+    ctl.add_argument("arguments", nargs="*", metavar="...")
+    ctl.set_defaults(function=_ctl, parser=ctl)
+    stop = commands.add_parser("stop", help="end a lasting machine and all that runs in it")
+    stop.add_argument("name", metavar="NAME")
+    stop.set_defaults(function=_stop, parser=stop)
+    ps = commands.add_parser("ps", help="list the lasting machines and what runs in them")
+    ps.set_defaults(function=_ps, parser=ps)
+
+
+#: How many arguments each request of ``ctl`` has.
+_CTL = {"ls": 1, "read": 1, "write": 2, "plug": 1, "unplug": 1, "uevents": 0, "trace": 0}
 
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
@@ -132,19 +177,87 @@ def _uid(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        return _fail("run", "no command given; write: uapi-harness run -- COMMAND ...", RUN_ERROR)
+    if options.lasting is not None:
+        return _run_in(options, command)
     from harness.machine import MachineError, load_machine
     from harness.mounts.process import MountError, run
     from harness.trace_output import TraceOutput
 
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
-        return _fail("run", "no command given; write: uapi-harness run -- COMMAND ...", RUN_ERROR)
     try:
         machine = load_machine(options.machine, profile=options.profile)
         with TraceOutput.to(options.trace, machine.kernel.trace):
             return run(machine, command, uid=options.uid)
     except (MachineError, MountError, OSError) as error:
         return _fail("run", str(error), RUN_ERROR)
+
+
+def _run_in(options: argparse.Namespace, command: list[str]) -> int:
+    from harness.lasting import LastingError, run_in
+
+    if options.trace is not None or options.profile is not None:
+        message = "--trace and --profile are for new machines; see uapi-harness ctl --help"
+        return _fail("run", message, RUN_ERROR)
+    try:
+        return run_in(options.lasting, command, options.uid or 0)
+    except LastingError as error:
+        return _fail("run", str(error), error.code if error.code > 2 else RUN_ERROR)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from harness.lasting import start
+
+    return _lasting("start", lambda: start(options.name, options.machine, options.profile))
+
+
+def _ctl(options: argparse.Namespace) -> int:
+    from harness.lasting import control, follow
+
+    wanted, arguments = _CTL[options.verb], options.arguments
+    if len(arguments) != wanted:
+        message = f"{options.verb} takes {wanted} arguments, not {len(arguments)}; see ctl --help"
+        return _fail("ctl", message, BAD_INPUT)
+
+    def request() -> None:
+        if options.verb == "trace":
+            for line in follow(options.name, "trace"):
+                print(line, end="", flush=True)
+            return
+        answer = control(options.name, options.verb, *arguments)
+        if options.verb == "read":
+            sys.stdout.write(answer)
+        elif isinstance(answer, list):
+            print(*answer, sep="\n", end="\n" if answer else "")
+
+    return _lasting("ctl", request)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from harness.lasting import stop
+
+    return _lasting("stop", lambda: stop(options.name))
+
+
+def _ps(options: argparse.Namespace) -> int:
+    from harness.lasting import ps
+
+    def show() -> None:
+        for name, machine, profile, pid, programs in ps():
+            print(f"{name:<16}{machine:<16}{profile:<8}{pid:<8}{', '.join(programs) or '-'}")
+
+    return _lasting("ps", show)
+
+
+def _lasting(command: str, action: Callable[[], None]) -> int:
+    from harness.lasting import LastingError
+
+    try:
+        action()
+    except LastingError as error:
+        return _fail(command, str(error), error.code)
+    return GOOD
 
 
 def _conform(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from harness.kernel.errors import errno_name
 from harness.kernel.trace import Event, Trace
@@ -78,10 +78,18 @@ def trace_line(event: Event) -> str:
     return f"{line} <{event.decided_by}>" if event.decided_by else line
 
 
+class Lines(Protocol):
+    """Where lines go, such as a file."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class TraceOutput:
     """An observer that writes lines; failed lookups are shown, since they explain ENOENT."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Lines) -> None:
         self._stream = stream
 
     def before(self, event: Event) -> Callable[[], Any] | None:

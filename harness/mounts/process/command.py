@@ -14,7 +14,7 @@ from harness.mounts.process.errors import CommandError
 from harness.mounts.process.mount import Machine, ProcessMount
 
 #: What a terminal, a supervisor or another program may send us that is meant for the command.
-_PASSED_ON = {
+PASSED_ON = {
     signal.SIGHUP,
     signal.SIGINT,
     signal.SIGQUIT,
@@ -50,7 +50,7 @@ def _signals_blocked() -> Iterator[bool]:
     if threading.current_thread() is not threading.main_thread():
         yield False
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
     try:
         yield True
     finally:
@@ -68,7 +68,7 @@ def _wait_passing_on(child: Child) -> int:
     watcher = threading.Thread(target=watch, name="uapi-wait", daemon=True)
     watcher.start()
     while watcher.is_alive():
-        received = signal.sigwaitinfo(_PASSED_ON | {signal.SIGCHLD})
+        received = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD})
         if received.si_signo != signal.SIGCHLD and received.si_code != _SI_KERNEL:
             child.send_signal(received.si_signo)
         elif received.si_signo == signal.SIGCHLD and child.poll() is not None:

@@ -44,7 +44,8 @@ class ProcessMount:
         self._kernel = machine.kernel
         self._uid = uid or 0
         self._server_permissions = server_permissions
-        self._nested = False
+        #: Whether there is but one id to have in the mount.
+        self._single = False
         self._children: list[Child] = []
         self._launcher: Launcher | None = None
         self._server: Server | None = None
@@ -81,8 +82,12 @@ class ProcessMount:
         stderr: Stdio = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        uid: int | None = None,
     ) -> Child:
         """Start a program; arguments as :class:`subprocess.Popen` has them.
+
+        ``uid`` is the user that it is, if not the mount's. Where users can have but one id, the
+        mount must have been made with ``server_permissions`` for that.
 
         Raises CommandError if it cannot be started, MountError if the mount is gone.
         """
@@ -91,7 +96,8 @@ class ProcessMount:
         variables = os.environ if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
         directory = os.fsencode(cwd) if cwd is not None else _current_directory()
-        message = (command, environment, directory, self._uid, self._nested)
+        user = self._uid if uid is None else uid
+        message = (command, environment, directory, user, self._single and user != 0)
         child = start_command(self._running()[0].spawn, message, Streams(stdin, stdout, stderr))
         self._children = [known for known in self._children if known.poll() is None]
         self._children.append(child)
@@ -106,11 +112,10 @@ class ProcessMount:
         self._running()[1].flush()
 
     def _connect(self, started: Launcher, overlay: Overlay) -> Server:
-        single = started.map_ids()
-        self._nested = single and self._uid != 0
+        self._single = started.map_ids()
         by_server = self._server_permissions
         if by_server is None:
-            by_server = self._nested
+            by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
         return Server(self._kernel, overlay, started.make_mount(options), namespace)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that keeps a machine: answers clients until it is told to stop.
+
+``python -m harness.lasting.keeper SOCKET MACHINE [PROFILE]`` makes the machine and its mount and
+says on stdout ``ready``, or in one line what went wrong. ``start`` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from harness.kernel.errors import Errno
+from harness.kernel.task import LocalCaller
+from harness.kernel.uevents import Uevent
+from harness.machine import Machine, MachineError, load_machine
+from harness.mounts.process import Child, CommandError, MountError, ProcessMount
+from harness.mounts.process.launcher import receive, send
+from harness.trace_output import TraceOutput
+
+#: A client that went away.
+_GONE = (BrokenPipeError, ConnectionResetError)
+
+
+class _LineSender:
+    """A stream whose lines go to a client; a client that went away is noticed elsewhere."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def write(self, text: str) -> int:
+        with suppress(*_GONE):
+            send(self._client, ("line", text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Each line was sent at once."""
+
+
+class Keeper:
+    """Serves the clients of one machine."""
+
+    def __init__(self, machine: Machine, mount: ProcessMount, listener: socket.socket) -> None:
+        self._machine = machine
+        self._mount = mount
+        self._listener = listener
+        self._children: set[Child] = set()
+        self._stopped = threading.Event()
+        self._requests: dict[str, Callable[..., Any]] = {
+            "status": self._status,
+            "ls": self._ls,
+            "read": machine.read,
+            "write": self._write,
+            "plug": self._plug,
+            "unplug": self._unplug,
+            "uevents": self._uevents,
+        }
+
+    def serve(self) -> None:
+        """Answer until a client says stop."""
+        threading.Thread(target=self._accept, daemon=True).start()
+        self._stopped.wait()
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with client, suppress(*_GONE):
+            message, fds, _ = receive(client)
+            if message[:1] == ("run",):
+                self._run(client, fds, *message[1:])
+            elif message[:1] == ("trace",):
+                self._trace(client)
+            elif message[:1] == ("stop",):
+                self._stopped.set()
+            elif message:
+                send(client, self._result(*message))
+
+    def _result(self, request: str, *arguments: Any) -> tuple[Any, ...]:
+        try:
+            return ("ok", self._requests[request](*arguments))
+        except OSError as error:
+            return ("failed", f"{error.filename}: {error.strerror}", 1)
+        except ValueError as error:
+            return ("failed", str(error), 2)
+
+    # --- requests
+
+    def _status(self) -> tuple[str, str, int, list[str]]:
+        running = [child.argv[0] for child in list(self._children)]
+        return self._machine.name, self._machine.profile.name, os.getpid(), running
+
+    def _ls(self, path: str) -> list[str]:
+        kernel, caller = self._machine.kernel, LocalCaller()
+        try:
+            nodes = kernel.call(caller, "readdir", kernel.walk(caller, path))
+        except Errno as error:
+            raise OSError(error.errno, os.strerror(error.errno), path) from None
+        return sorted(node.name for node in nodes)
+
+    def _write(self, path: str, text: str) -> int:
+        taken = self._machine.write(path, text)
+        self._mount.flush()
+        return taken
+
+    def _plug(self, address: str) -> None:
+        self._machine.plug(address)
+        self._mount.flush()
+
+    def _unplug(self, address: str) -> None:
+        self._machine.unplug(address)
+        self._mount.flush()
+
+    def _uevents(self) -> list[str]:
+        return [_line(event) for event in list(self._machine.uevents)]
+
+    def _trace(self, client: socket.socket) -> None:
+        observer = TraceOutput(_LineSender(client))
+        self._machine.trace.observers.append(observer)
+        try:
+            receive(client)  # nothing comes but the end
+        finally:
+            self._machine.trace.observers.remove(observer)
+
+    # --- programs
+
+    def _run(
+        self,
+        client: socket.socket,
+        fds: list[int],
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str | None,
+        uid: int,
+    ) -> None:
+        try:
+            stdin, stdout, stderr = fds
+            child = self._mount.popen(
+                argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, uid=uid
+            )
+        except CommandError as error:
+            send(client, ("failed", str(error), error.status))
+            return
+        except MountError as error:
+            send(client, ("failed", str(error), 125))
+            return
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self._children.add(child)
+        listener = threading.Thread(target=self._listen, args=(client, child), daemon=True)
+        try:
+            send(client, ("ok", child.pid))
+            listener.start()
+            send(client, ("exit", child.wait()))
+        finally:
+            self._children.discard(child)
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def _listen(self, client: socket.socket, child: Child) -> None:
+        """Pass signals on; who goes away takes the program along."""
+        with suppress(OSError):
+            while True:
+                message, _, _ = receive(client)
+                if not message:
+                    break
+                child.send_signal(message[1])
+        if child.poll() is None:
+            child.destroy()
+
+
+def _line(event: Uevent) -> str:
+    variables = [f"{key}={value}" for key, value in event.variables.items()]
+    return " ".join([f"{event.action}@{event.devpath}", *variables])
+
+
+def main() -> int:
+    """Make the machine and keep it."""
+    path, name, *profile = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        machine = load_machine(name, profile=profile[0] if profile else None)
+        # An ordinary user has but one id in the mount, so the machine must tell users apart.
+        by_machine = True if os.geteuid() else None
+        with ProcessMount(machine, server_permissions=by_machine) as mount, listener:
+            listener.bind(path)
+            try:
+                listener.listen()
+                _ready()
+                Keeper(machine, mount, listener).serve()
+            finally:
+                os.unlink(path)
+    except (MachineError, MountError, OSError) as error:
+        print(error, flush=True)
+        return 1
+    return 0
+
+
+def _ready() -> None:
+    """Tell ``start``, and let go of its streams."""
+    print("ready", flush=True)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
