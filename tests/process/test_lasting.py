@@ -13,7 +13,7 @@ DSA0 = "/sys/bus/dsa/devices/dsa0"
 WQ = "/sys/bus/dsa/devices/wq0.0"
 
 
-@pytest.fixture()
+@pytest.fixture
 def harness(tmp_path):
     """The command line, in a place of its own; nothing may be left of it."""
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
@@ -33,7 +33,7 @@ def harness(tmp_path):
     assert run("ps").stdout == ""
 
 
-@pytest.fixture()
+@pytest.fixture
 def lab(harness):
     made = harness("start", "lab", "--machine", "spr-1s")
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
@@ -114,12 +114,9 @@ def test_trace_follows(lab):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=lab.env) as tracing:
         # The trace begins some time after the client was started: go on until it shows.
         line = ""
-        reads = subprocess.Popen(
-            [sys.executable, "-m", "harness", "run", "--in", "lab", "--", "sh", "-c"]
-            + [f"while :; do cat {DSA0}/version; done"],
-            stdout=subprocess.DEVNULL,
-            env=lab.env,
-        )
+        script = f"while :; do cat {DSA0}/version; done"
+        again = [sys.executable, "-m", "harness", "run", "--in", "lab", "--", "sh", "-c", script]
+        reads = subprocess.Popen(again, stdout=subprocess.DEVNULL, env=lab.env)
         while "version_show" not in line:
             line = tracing.stdout.readline()
         reads.kill()
