@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pytest plugin: a fake machine in a test, and programs in it.
+
+Importing this is cheap, because every pytest in the environment does: all else is imported by the
+Importing this is cheap, because every pytest of the environment does: all else is imported by the
+fixtures that need it. Each test has its own machine, so tests run in parallel and in any order.
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.machine import Machine
+    from harness.mounts.process import Child, ProcessMount
+
+_MARKER = "uapi_machine(name, profile=None): the machine of the fixture uapi_machine"
+DEFAULT_MACHINE = "spr-2s"
+#: How long a program may take, in seconds, unless a test says otherwise.
+_TIMEOUT = 60.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and their settings; an option outranks the setting, a marker outranks both."""
+    group = parser.getgroup("uapi-harness")
+    machine = f"machine of the fixture uapi_machine, a name or a file (default: {DEFAULT_MACHINE})"
+    profile = "kernel profile, instead of the machine's own"
+    strict = "fail where a test would be skipped because this host lacks something"
+    group.addoption("--uapi-machine", metavar="NAME|FILE", help=machine)
+    group.addoption("--uapi-profile", metavar="P", help=profile)
+    group.addoption("--uapi-strict", action="store_true", default=None, help=strict)
+    parser.addini("uapi_machine", machine, default=DEFAULT_MACHINE)
+    parser.addini("uapi_profile", profile, default="")
+    parser.addini("uapi_strict", strict, type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+def _setting(config: pytest.Config, name: str) -> Any:
+    option = config.getoption(name)
+    return option if option is not None else config.getini(name)
+
+
+def _strict(config: pytest.Config) -> bool:
+    return bool(_setting(config, "uapi_strict")) or os.environ.get("UAPI_STRICT") == "1"
+
+
+def _cannot(config: pytest.Config, reason: str) -> NoReturn:
+    """This host lacks something: a skip, or a failure where nothing may be left out."""
+    if _strict(config):
+        pytest.fail(f"{reason} (strict: not skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def uapi_machine(request: pytest.FixtureRequest) -> Machine:
+    """A fresh machine: the one that the test's marker names, or the option, or the setting.
+
+    Its clock is virtual, but real where programs run in it.
+    """
+    from harness.kernel.wait import RealClock
+    from harness.machine import MachineError, load_machine
+
+    name = _setting(request.config, "uapi_machine")
+    profile = _setting(request.config, "uapi_profile") or None
+    marker = request.node.get_closest_marker("uapi_machine")
+    if marker is not None:
+        name, profile = _marked(marker, name, profile)
+    clock = RealClock() if "uapi_run" in request.fixturenames else None
+    try:
+        return load_machine(name, profile=profile, clock=clock)
+    except MachineError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _marked(
+    marker: pytest.Mark, name: str, profile: str | None
+) -> tuple[str | os.PathLike[str], str | None]:
+    unknown = marker.kwargs.keys() - {"profile"}
+    if len(marker.args) > 1 or unknown:
+        pytest.fail(f"@pytest.mark.{_MARKER}", pytrace=False)
+    return (marker.args[0] if marker.args else name), marker.kwargs.get("profile", profile)
+
+
+class UapiRun:
+    """Programs in a machine. ``machine`` is open to assertions, and changes, between them."""
+
+    def __init__(self, machine: Machine, mount: ProcessMount) -> None:
+        self.machine = machine
+        self._mount = mount
+
+    def __call__(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        input: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        uid: int = 0,
+        check: bool = False,
+        timeout: float = _TIMEOUT,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end; what it wrote is text. ``uid`` is who it is.
+
+        ``returncode`` is 128+n after signal n. Raises CommandError if it cannot be executed,
+        subprocess.CalledProcessError with ``check``, TimeoutError after ``timeout`` seconds.
+        """
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(input.encode())
+            stdin.seek(0)
+            child = self._mount.popen(
+                argv, stdin=stdin, stdout=-1, stderr=-1, env=env, cwd=cwd, uid=uid
+            )
+            try:
+                stdout, stderr = child.communicate(timeout)
+            finally:
+                if child.poll() is None:
+                    child.destroy()
+        done = subprocess.CompletedProcess(
+            child.argv,
+            child.wait(),
+            stdout.decode(errors="surrogateescape"),
+            stderr.decode(errors="surrogateescape"),
+        )
+        if check:
+            done.check_returncode()
+        return done
+
+    def popen(self, argv: Sequence[str | os.PathLike[str]], **options: Any) -> Child:
+        """Start a program, as ProcessMount.popen; what still runs at the test's end is killed."""
+        return self._mount.popen(argv, **options)
+
+    def flush(self) -> None:
+        """Let programs see at once what the test changed in the machine."""
+        self._mount.flush()
+
+
+@pytest.fixture
+def uapi_run(request: pytest.FixtureRequest, uapi_machine: Machine) -> Iterator[UapiRun]:
+    """Run programs in ``uapi_machine``. Skips where this host cannot, saying what it lacks.
+
+    A file that is still open in the machine when all programs have ended fails the test.
+    """
+    from harness.doctor import missing_for_process_mount
+    from harness.mounts.process import ProcessMount
+
+    reason = missing_for_process_mount()
+    if reason is not None:
+        _cannot(request.config, reason)
+    with ExitStack() as stack:
+        # An ordinary user has but one id in the mount, so the machine must tell users apart.
+        by_machine = True if os.geteuid() else None
+        mount = stack.enter_context(ProcessMount(uapi_machine, server_permissions=by_machine))
+        yield UapiRun(uapi_machine, mount)
+    leaks = uapi_machine.leaks()
+    if leaks:
+        pytest.fail(f"still open after all programs ended: {', '.join(leaks)}", pytrace=False)
