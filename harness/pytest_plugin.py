@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pytest plugin: a fake machine in a test, and programs in it.
 
-Importing this is cheap, because every pytest in the environment does: all else is imported by the
 Importing this is cheap, because every pytest of the environment does: all else is imported by the
 fixtures that need it. Each test has its own machine, so tests run in parallel and in any order.
+"""
 
 from __future__ import annotations
 

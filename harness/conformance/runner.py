@@ -66,8 +66,9 @@ def run(
     _choose("profile", profile, profile_names())
     if jobs is not None and jobs < 1:
         raise ConformError(f"{jobs} jobs; at least 1")
-    cases = [case for case in select(suites, pattern) if case.is_about(profile)]
-    if not cases:
+    chosen = select(suites, pattern)
+    cases = [case for case in chosen if case.is_about(profile)]
+    if chosen and not cases:
         raise ConformError(f"none of the cases chosen is about {profile}")
     count = min(jobs or len(os.sched_getaffinity(0)), len(cases))
     differences = known.load()

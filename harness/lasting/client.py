@@ -97,10 +97,13 @@ def run_in(name: str, argv: Sequence[str], uid: int) -> int:
     with _client(name) as client:
         request = ("run", list(argv), dict(os.environ), _directory(), uid)
         streams = tuple(_stream(number) for number in range(3))
+        # What arrives while this is sent is passed on once it was.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         send(client, request, streams)
-        _value(client, name)
         for number in PASSED_ON:
             signal.signal(number, _passer(client))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _value(client, name)
         message, _, _ = receive(client)
         if not message:
             raise LastingError(f"{name} ended while {argv[0]} ran", 125)

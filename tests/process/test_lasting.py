@@ -126,11 +126,11 @@ def test_trace_follows(lab):
 
 
 def test_signals_reach_the_program(lab):
-    script = "trap 'echo got; exit 3' INT; echo ready; sleep 1000 & wait"
+    script = "trap 'echo got; exit 3' TERM; echo ready; sleep 1000 & wait"
     command = [sys.executable, "-m", "harness", "run", "--in", "lab", "--", "sh", "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=lab.env) as run:
         assert run.stdout.readline() == "ready\n"
-        run.send_signal(signal.SIGINT)
+        run.send_signal(signal.SIGTERM)
         assert run.stdout.read() == "got\n"
         assert run.wait() == 3
 
