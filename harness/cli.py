@@ -157,7 +157,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         "--suite", action="append", metavar="S", help="a suite, may be repeated (default: all)"
     )
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
-    parser.add_argument("--format", default="text", choices=("text", "json"))
+    parser.add_argument("--format", default="text", choices=("text", "json", "junit"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
     parser.add_argument(
         "--strict",

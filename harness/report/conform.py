@@ -9,9 +9,10 @@ from typing import TextIO
 
 from harness.conformance.runner import ConformError, TerminalProgress, run
 from harness.report.json_report import write_json
+from harness.report.junit import write_junit
 from harness.report.text import write_text
 
-FORMATS = {"text": write_text, "json": write_json}
+FORMATS = {"text": write_text, "json": write_json, "junit": write_junit}
 
 
 def conform(

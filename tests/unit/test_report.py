@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report as text and as JSON."""
+"""The report as text, as JSON and as JUnit XML."""
 
 import io
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+import xmlschema
 
 import harness.report
 from harness.conformance.records import Record, Run, State
 from harness.conformance.results import Failure
 from harness.report.json_report import write_json
+from harness.report.junit import write_junit
 from harness.report.text import write_text
 
 SCHEMA = json.loads((Path(harness.report.__file__).parent / "report.schema.json").read_text())
@@ -42,6 +45,15 @@ EVERYTHING = [
     ),
     record("kernfs/poll::i", State.PASS, "document"),
 ]
+
+
+def junit_of(records, strict=False):
+    """The root of a document that the schema allows."""
+    output = io.StringIO()
+    write_junit(Run("model", "6.1", records, strict), output)
+    schema = xmlschema.XMLSchema(str(Path(harness.report.__file__).parent / "junit.xsd"))
+    schema.validate(output.getvalue())
+    return ElementTree.fromstring(output.getvalue())
 
 
 def text(records, strict=False):
@@ -123,3 +135,52 @@ def test_the_schema_is_strict():
     report["cases"][0]["state"] = "maybe"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(report, SCHEMA)
+
+
+def test_junit():
+    root = junit_of(EVERYTHING)
+    counts = [
+        {key: suite.get(key) for key in ("name", "tests", "failures", "errors", "skipped")}
+        for suite in root
+    ]
+    assert counts == [
+        {
+            "name": "idxd on model, 6.1",
+            "tests": "2",
+            "failures": "1",
+            "errors": "0",
+            "skipped": "0",
+        },
+        {
+            "name": "kernfs on model, 6.1",
+            "tests": "7",
+            "failures": "0",
+            "errors": "2",
+            "skipped": "4",
+        },
+    ]
+    (failure,) = root.iter("failure")
+    assert failure.get("type") == "fail"
+    assert "expected EINVAL, got some words" in failure.get("message")
+    assert "again: uapi-harness conform --target model --profile 6.1 -k" in failure.text
+    assert [case.get("name") for case in root[0]] == ["a", "b[x y]"]
+    assert {skipped.get("message") for skipped in root.iter("skipped")} == {
+        "is about 6.12, not 6.1",
+        "target model has no exec",
+        "the VFS answers first",
+    }
+
+
+def test_junit_strict():
+    assert len(list(junit_of(EVERYTHING, strict=True).iter("failure"))) == 3
+
+
+def test_junit_of_what_xml_cannot_hold():
+    failure = Failure("read()", "a\x00b", "c\ud800\x1bd")
+    root = junit_of([record("s/f::n\x01", State.FAIL, failure=failure)])
+    (element,) = root.iter("failure")
+    assert element.get("message") == "read(): expected a\ufffdb, got c\ufffd\ufffdd"
+
+
+def test_junit_of_no_case():
+    assert len(junit_of([])) == 0
