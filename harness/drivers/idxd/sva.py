@@ -88,15 +88,14 @@ def iommu_attach_device_pasid(pdev: PciDevice) -> None:
 
 
 def iommu_sva_bind_device(idxd: IdxdDevice, memory: AddressSpace) -> int:
-    """A PASID for a program's memory. Kernels whose section says so refuse all: EOPNOTSUPP.
+    """A PASID for a program's memory (drivers/iommu/iommu-sva.c, 6.12 and 7.2).
 
-    ENODEV for a device in no IOMMU group, EOPNOTSUPP where the IOMMU cannot share memory.
+    ENODEV for a device in no IOMMU group. EOPNOTSUPP by kernels whose section says so, and where
+    the IOMMU cannot share memory.
     """
-    if not idxd.module.section.sva_bind:
-        raise Errno(errno.EOPNOTSUPP)
     if not idxd.pdev.in_iommu_group:
         raise Errno(errno.ENODEV)
-    if not idxd.pdev.iommu.sva:
+    if not idxd.module.section.sva_bind or not idxd.pdev.iommu.sva:
         raise Errno(errno.EOPNOTSUPP)
     return idxd.module.pasids.bind(memory)
 

@@ -171,9 +171,24 @@ def iaa_defaults(call: Call) -> None:
 
 
 @case(
+    source="iommu_sva_bind_device: drivers/iommu/iommu-sva.c, 6.12; idxd_cdev_open, 6.12",
+    machine=_MACHINE,
+    until="7.2",
+)
+def queue_cannot_be_opened_without_sva(call: Call) -> None:
+    """On x86 these kernels share no program's memory with a device."""
+    configure(call, type="user", name="app", driver="user")
+    expect(bind(call, "idxd", "dsa0"), 4)
+    expect(bind(call, "user", "wq0.0"), 5)
+    expect(call.open("/dev/dsa/wq0.0", O_RDWR), EOPNOTSUPP)
+    expect(call.read_text(f"{WQ}/clients"), "0\n")
+    expect(call.stat(f"{DEVICES}/file0"), ENOENT)
+
+
+@case(
     source="idxd_cdev_open, cdev_file_attr_visible: drivers/dma/idxd/cdev.c, 6.12",
     machine=_MACHINE,
-    since="6.12",
+    since="7.2",
 )
 def open_file_is_a_device(call: Call) -> None:
     """``fileK`` below the queue's character device, while it is open."""
@@ -196,7 +211,7 @@ _FILE = "../../../devices/pci0000:6a/0000:6a:01.0/dsa0/wq0.0/dsa!wq0.0/file0"
 @case(
     source="idxd_user_drv_remove, idxd_file_dev_release: drivers/dma/idxd/cdev.c, 6.12",
     machine=_MACHINE,
-    since="6.12",
+    since="7.2",
 )
 def open_file_outlives_its_queue(call: Call) -> None:
     """Unbinding takes the directories away; the file can be closed as ever."""
