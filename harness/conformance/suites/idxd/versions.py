@@ -170,6 +170,13 @@ def iaa_defaults(call: Call) -> None:
         expect(call.read_text(f"{IAX}/cmd_status"), "0x80200000\n")
 
 
+def _user_queue(call: Call) -> None:
+    """An enabled queue with a character device."""
+    configure(call, type="user", name="app", driver="user")
+    expect(bind(call, "idxd", "dsa0"), 4)
+    expect(bind(call, "user", "wq0.0"), 5)
+
+
 @case(
     source="iommu_sva_bind_device: drivers/iommu/iommu-sva.c, 6.12; idxd_cdev_open, 6.12",
     machine=_MACHINE,
@@ -177,9 +184,7 @@ def iaa_defaults(call: Call) -> None:
 )
 def queue_cannot_be_opened_without_sva(call: Call) -> None:
     """On x86 these kernels share no program's memory with a device."""
-    configure(call, type="user", name="app", driver="user")
-    expect(bind(call, "idxd", "dsa0"), 4)
-    expect(bind(call, "user", "wq0.0"), 5)
+    _user_queue(call)
     expect(call.open("/dev/dsa/wq0.0", O_RDWR), EOPNOTSUPP)
     expect(call.read_text(f"{WQ}/clients"), "0\n")
     expect(call.stat(f"{DEVICES}/file0"), ENOENT)
@@ -192,9 +197,7 @@ def queue_cannot_be_opened_without_sva(call: Call) -> None:
 )
 def open_file_is_a_device(call: Call) -> None:
     """``fileK`` below the queue's character device, while it is open."""
-    configure(call, type="user", name="app", driver="user")
-    expect(bind(call, "idxd", "dsa0"), 4)
-    expect(bind(call, "user", "wq0.0"), 5)
+    _user_queue(call)
     with call.opened("/dev/dsa/wq0.0", O_RDWR):
         file = f"{WQ}/dsa!wq0.0/file0"
         expect(call.read_text(f"{file}/cr_faults"), "0\n")
@@ -215,9 +218,7 @@ _FILE = "../../../devices/pci0000:6a/0000:6a:01.0/dsa0/wq0.0/dsa!wq0.0/file0"
 )
 def open_file_outlives_its_queue(call: Call) -> None:
     """Unbinding takes the directories away; the file can be closed as ever."""
-    configure(call, type="user", name="app", driver="user")
-    expect(bind(call, "idxd", "dsa0"), 4)
-    expect(bind(call, "user", "wq0.0"), 5)
+    _user_queue(call)
     with call.opened("/dev/dsa/wq0.0", O_RDWR):
         expect(unbind(call, "user", "wq0.0"), 5)
         expect(call.stat(f"{WQ}/dsa!wq0.0"), ENOENT)
