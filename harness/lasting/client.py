@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,12 +15,14 @@ from types import FrameType
 from typing import Any
 
 from harness.lasting.places import LastingError, names, socket_path
-from harness.mounts.process.command import PASSED_ON
 from harness.mounts.process.launcher import receive, send
+from harness.mounts.process.signals import PASSED_ON
 
 
 def start(name: str, machine: str, profile: str | None) -> None:
     """Start a keeper for a new machine ``name``. LastingError if it cannot be, or is there."""
+    import subprocess  # slow, and needed only here
+
     path = socket_path(name)
     if _connect(path) is not None:
         raise LastingError(f"{name} is running; uapi-harness stop {name} ends it")

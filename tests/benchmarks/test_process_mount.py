@@ -144,6 +144,18 @@ def test_start_of_a_machine(measure, uapi_run):
     measure("machine start: uapi-harness run", _start(uapi_run), 1)
 
 
+def test_start_in_a_lasting_machine(measure, tmp_path):
+    """A machine that is there already."""
+    harness = [sys.executable, "-m", "harness"]
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    subprocess.run([*harness, "start", "lab"], check=True, env=env)
+    command = ["taskset", "-c", CPU, *harness, "run", "--in", "lab", "--", PROGRAM]
+    try:
+        measure("machine start: run --in", lambda: subprocess.run(command, check=True, env=env), 1)
+    finally:
+        subprocess.run([*harness, "stop", "lab"], check=True, env=env)
+
+
 def test_start_of_umockdev(measure, tmp_path):
     if shutil.which("umockdev-run") is None:
         pytest.skip("no umockdev-run")
@@ -169,6 +181,12 @@ compare(
     "machine start: uapi-harness run",
     "machine start: umockdev-run",
     1,
+)
+compare(
+    "run --in -- true against umockdev-run",
+    "machine start: run --in",
+    "machine start: umockdev-run",
+    99,
 )
 compare(
     "run -- true against python -c ''",

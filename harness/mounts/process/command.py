@@ -12,18 +12,8 @@ from contextlib import contextmanager
 from harness.mounts.process.child import Child
 from harness.mounts.process.errors import CommandError
 from harness.mounts.process.mount import Machine, ProcessMount
+from harness.mounts.process.signals import PASSED_ON
 
-#: What a terminal, a supervisor or another program may send us that is meant for the command.
-PASSED_ON = {
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGWINCH,
-}
 #: si_code of a signal that the kernel sent by itself, as a terminal's are.
 _SI_KERNEL = 0x80
 
