@@ -13,6 +13,7 @@ import marshal
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _profile_document(name: str) -> dict[str, Any]:
     return document
 
 
+@cache
 def lineage(name: str) -> tuple[str, ...]:
     """A profile and all that it extends, itself first. DataError if there is no such profile."""
     found: list[str] = []

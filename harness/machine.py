@@ -155,7 +155,10 @@ class Machine:
 
     def devices(self, bus: str) -> list[str]:
         """The names of the devices on a bus, sorted. OSError for a bus that is not there."""
-        path = f"/sys/bus/{bus}/devices"
+        return self.listdir(f"/sys/bus/{bus}/devices")
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory, sorted. OSError."""
         caller = LocalCaller()
         try:
             nodes = self.kernel.call(caller, "readdir", self.kernel.walk(caller, path))

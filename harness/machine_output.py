@@ -29,11 +29,11 @@ def _function(machine: Machine, function: Device) -> str:
         machine.read(f"{path}/{name}").strip().removeprefix("0x") for name in ("vendor", "device")
     )
     driver = function.driver.name if function.driver is not None else "-"
+    bus = machine.kernel.buses.get("dsa")
     accelerators = [
         _accelerator(machine, device)
-        for bus in machine.kernel.buses.values()
-        for device in bus.devices.values()
-        if device.parent is function and bus.name == "dsa"
+        for device in (bus.devices.values() if bus is not None else ())
+        if device.parent is function
     ]
     return f"{function.name}  {number}  {driver:<8}{', '.join(accelerators)}".rstrip()
 

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from harness.kernel.errors import Errno
-from harness.kernel.task import LocalCaller
 from harness.kernel.uevents import Uevent
 from harness.machine import Machine, MachineError, load_machine
 from harness.mounts.process import Child, CommandError, MountError, ProcessMount
@@ -54,7 +52,7 @@ class Keeper:
         self._stopped = threading.Event()
         self._requests: dict[str, Callable[..., Any]] = {
             "status": self._status,
-            "ls": self._ls,
+            "ls": machine.listdir,
             "read": machine.read,
             "write": self._write,
             "plug": self._plug,
@@ -97,14 +95,6 @@ class Keeper:
     def _status(self) -> tuple[str, str, int, list[str]]:
         running = [child.argv[0] for child in list(self._children)]
         return self._machine.name, self._machine.profile.name, os.getpid(), running
-
-    def _ls(self, path: str) -> list[str]:
-        kernel, caller = self._machine.kernel, LocalCaller()
-        try:
-            nodes = kernel.call(caller, "readdir", kernel.walk(caller, path))
-        except Errno as error:
-            raise OSError(error.errno, os.strerror(error.errno), path) from None
-        return sorted(node.name for node in nodes)
 
     def _write(self, path: str, text: str) -> int:
         taken = self._machine.write(path, text)

@@ -55,8 +55,13 @@ def _case(parent: ElementTree.Element, run: Run, record: Record, outcome: str | 
         element.text = _clean(f"{message}\n{source}\nagain: {reproduce(run, record)}\n")
 
 
-def _suite(parent: ElementTree.Element, run: Run, name: str, records: Sequence[Record]) -> None:
-    findings = {id(record) for record in run.findings}
+def _suite(
+    parent: ElementTree.Element,
+    run: Run,
+    name: str,
+    records: Sequence[Record],
+    findings: set[int],
+) -> None:
     outcomes = [_outcome(run, record, findings) for record in records]
     suite = ElementTree.SubElement(
         parent,
@@ -75,8 +80,10 @@ def _suite(parent: ElementTree.Element, run: Run, name: str, records: Sequence[R
 def write_junit(run: Run, output: TextIO) -> None:
     """One document."""
     root = ElementTree.Element("testsuites")
+    findings = {id(record) for record in run.findings}
     for name in sorted({record.suite for record in run.records}):
-        _suite(root, run, name, [record for record in run.records if record.suite == name])
+        records = [record for record in run.records if record.suite == name]
+        _suite(root, run, name, records, findings)
     ElementTree.indent(root)
     output.write('<?xml version="1.0" encoding="UTF-8"?>\n')
     output.write(ElementTree.tostring(root, encoding="unicode") + "\n")

@@ -27,11 +27,12 @@ class DsaBus(Bus):
 
     def __init__(self, kernel: Kernel, name: str, section: IdxdSection) -> None:
         super().__init__(kernel, name)
-        self._section = section
+        #: The driver's own, too: it is structured once.
+        self.section = section
 
     def uevent(self, device: Device) -> dict[str, str]:
         """idxd_bus_uevent: the same for all objects."""
-        return {"MODALIAS": "idxd:t0"} if self._section.bus_uevent else {}
+        return {"MODALIAS": "idxd:t0"} if self.section.bus_uevent else {}
 
     def match(self, device: Device, driver: DeviceDriver) -> bool:
         """idxd_config_bus_match."""

@@ -26,9 +26,9 @@ def idxd_mask_error_interrupts(idxd: IdxdDevice) -> None:
 
 
 def _set_error_interrupts(idxd: IdxdDevice, *, enabled: int) -> None:
-    genctrl = idxd.reg_base.read32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET)
-    genctrl.softerr_int_en = genctrl.halt_int_en = enabled
-    idxd.reg_base.iowrite32(to_number(genctrl), u.IDXD_GENCTRL_OFFSET)
+    idxd.reg_base.update32(
+        u.GenCtrl, u.IDXD_GENCTRL_OFFSET, softerr_int_en=enabled, halt_int_en=enabled
+    )
 
 
 def _gensts_state(idxd: IdxdDevice) -> int:
@@ -127,9 +127,7 @@ def idxd_wq_reset(wq: IdxdWq) -> None:
 
 def idxd_set_user_intr(idxd: IdxdDevice, enable: bool) -> None:
     """Whether descriptors of user privilege may ask for interrupts (6.12)."""
-    gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
-    gencfg.user_int_en = enable
-    idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
+    idxd.reg_base.update32(u.GenCfg, u.IDXD_GENCFG_OFFSET, user_int_en=enable)
 
 
 def idxd_wq_set_priv(wq: IdxdWq, privileged: bool) -> None:

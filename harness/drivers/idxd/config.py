@@ -129,9 +129,7 @@ def _ilog2(number: int) -> int:
 
 def _idxd_groups_config_write(idxd: IdxdDevice) -> None:
     if idxd.configurable and idxd.rdbuf_limit:
-        gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
-        gencfg.rdbuf_limit = idxd.rdbuf_limit
-        idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
+        idxd.reg_base.update32(u.GenCfg, u.IDXD_GENCFG_OFFSET, rdbuf_limit=idxd.rdbuf_limit)
     for group in idxd.idxd_groups:
         _idxd_group_config_write(group)
 

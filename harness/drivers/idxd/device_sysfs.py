@@ -177,7 +177,7 @@ def idxd_device_attr_visible(idxd: IdxdDevice, attribute: Attribute | BinaryAttr
         section.iaa_cap and idxd.data.is_iax and version >= u.DEVICE_VERSION_2
     ):
         return 0
-    if attribute is _EVENT_LOG_SIZE and not (section.event_log and idxd.hw.gen_cap.evl_support):
+    if attribute is _EVENT_LOG_SIZE and idxd.evl is None:
         return 0
     if attribute is _DSACAPS and not (
         section.dsacaps and not idxd.data.is_iax and version >= u.DEVICE_VERSION_3

@@ -145,8 +145,8 @@ def idxd_device_evl_setup(idxd: IdxdDevice) -> None:
         return
     base = (_EVL_DMA + idxd.id * _EVL_DMA_SIZE) >> 12
     _write_evlcfg(idxd, u.EvlCfg(base_addr=base, size=idxd.evl.size))
-    _set_evl_int(idxd, 1)
-    _set_evl(idxd, 1)
+    idxd.reg_base.update32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET, evl_int_en=1)
+    idxd.reg_base.update32(u.GenCfg, u.IDXD_GENCFG_OFFSET, evl_en=1)
 
 
 def idxd_device_evl_free(idxd: IdxdDevice) -> None:
@@ -156,22 +156,10 @@ def idxd_device_evl_free(idxd: IdxdDevice) -> None:
     """
     if idxd.evl is None:
         return
-    _set_evl(idxd, 0)
-    _set_evl_int(idxd, 0)
+    idxd.reg_base.update32(u.GenCfg, u.IDXD_GENCFG_OFFSET, evl_en=0)
+    idxd.reg_base.update32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET, evl_int_en=0)
     _write_evlcfg(idxd, u.EvlCfg())
     idxd.evl.size = u.IDXD_EVL_SIZE_MIN
-
-
-def _set_evl(idxd: IdxdDevice, enabled: int) -> None:
-    gencfg = idxd.reg_base.read32(u.GenCfg, u.IDXD_GENCFG_OFFSET)
-    gencfg.evl_en = enabled
-    idxd.reg_base.iowrite32(to_number(gencfg), u.IDXD_GENCFG_OFFSET)
-
-
-def _set_evl_int(idxd: IdxdDevice, enabled: int) -> None:
-    genctrl = idxd.reg_base.read32(u.GenCtrl, u.IDXD_GENCTRL_OFFSET)
-    genctrl.evl_int_en = enabled
-    idxd.reg_base.iowrite32(to_number(genctrl), u.IDXD_GENCTRL_OFFSET)
 
 
 def _write_evlcfg(idxd: IdxdDevice, evlcfg: u.EvlCfg) -> None:

@@ -36,6 +36,13 @@ class Mmio:
         """A 32-bit register."""
         return from_number(kind, self.ioread32(offset), 4)
 
+    def update32(self, kind: type[Register], offset: int, **fields: int) -> None:
+        """Read a 32-bit register, change some of its fields, write it."""
+        register = self.read32(kind, offset)
+        for name, value in fields.items():
+            setattr(register, name, value)
+        self.iowrite32(to_number(register), offset)
+
     def read64(self, kind: type[Register], offset: int) -> Register:
         """A 64-bit register."""
         return from_number(kind, self.ioread64(offset), 8)

@@ -36,8 +36,7 @@ def idxd_init_module(kernel: Kernel) -> None:
         raise Errno(errno.ENODEV)
     bus = kernel.buses["dsa"]
     assert isinstance(bus, DsaBus)
-    section = kernel.profile.section("idxd", IdxdSection)
-    module = IdxdModule(kernel, section, bus, DmaEngine(kernel), {})
+    module = IdxdModule(kernel, bus.section, bus, DmaEngine(kernel), {})
     for driver in (IdxdDrv, IdxdDmaengineDrv, IdxdUserDrv):
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register

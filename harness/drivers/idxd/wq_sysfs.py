@@ -179,19 +179,25 @@ def wq_type_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
         wq.wq_name = b""
 
 
+def _name(wq: IdxdWq, data: bytes, limit: int) -> bytes:
+    """EPERM on an enabled queue; EINVAL for no or more than ``limit`` bytes."""
+    _require_disabled(wq)
+    text = c_string(data)
+    if len(text) > limit or not text:
+        raise Errno(errno.EINVAL)
+    return strim(text)
+
+
 def wq_name_show(wq: IdxdWq, caller: Caller) -> bytes:
     return wq.wq_name + b"\n"
 
 
 def wq_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
     """EINVAL for no or more than 1024 bytes; in 6.1 no names for kernel queues with PASIDs."""
-    _require_disabled(wq)
-    text = c_string(data)
-    if len(text) > WQ_NAME_SIZE or not text:
-        raise Errno(errno.EINVAL)
+    name = _name(wq, data, WQ_NAME_SIZE)
     if not wq.idxd.module.section.kernel_wq_pasid and wq.type == "kernel" and wq.idxd.pasid_enabled:
         raise Errno(errno.EOPNOTSUPP)
-    wq.wq_name = strim(text)
+    wq.wq_name = name
 
 
 def wq_driver_name_show(wq: IdxdWq, caller: Caller) -> bytes:
@@ -201,11 +207,7 @@ def wq_driver_name_show(wq: IdxdWq, caller: Caller) -> bytes:
 
 def wq_driver_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
     """6.12: EPERM, EINVAL for no or more than 128 bytes."""
-    _require_disabled(wq)
-    text = c_string(data)
-    if len(text) > DRIVER_NAME_SIZE or not text:
-        raise Errno(errno.EINVAL)
-    wq.driver_name = strim(text)
+    wq.driver_name = _name(wq, data, DRIVER_NAME_SIZE)
 
 
 def wq_cdev_minor_show(wq: IdxdWq, caller: Caller) -> str:
