@@ -19,8 +19,8 @@ from typing import TextIO
 from attrs import frozen
 
 from harness.machine import load_machine
+from harness.mounts.address_space import ProcessMemory
 from harness.mounts.process import MountError, ProcessMount
-from harness.mounts.process.address_space import ProcessMemory
 from harness.mounts.process.stdio import DEVNULL, PIPE
 
 #: pidfd_open(2), by which the mount ends with its model.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace, Credentials, HostFile, Task
 from harness.kernel.wait import Interruption
-from harness.mounts.process.address_space import AddressSpaces
+from harness.mounts.address_space import AddressSpaces
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile

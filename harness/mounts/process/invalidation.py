@@ -21,6 +21,7 @@ from queue import SimpleQueue
 
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.vfs import Node
+from harness.mounts.overlay import Overlay
 from harness.mounts.process.fuse_protocol import (
     NOTIFY_INVAL_ENTRY,
     NOTIFY_INVAL_ENTRY_OUT,
@@ -29,7 +30,6 @@ from harness.mounts.process.fuse_protocol import (
     OUT_HEADER,
 )
 from harness.mounts.process.nodes import Entry, NodeTable, Tree, node_id
-from harness.mounts.process.overlay import Overlay
 
 #: Not cached after all, and the mount is gone: neither is of interest.
 _HARMLESS = {errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.EBADF, errno.ECONNABORTED}

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from harness.mounts.overlay import Overlay
 from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
 from harness.mounts.process.namespaces import Launcher
-from harness.mounts.process.overlay import Overlay
 from harness.mounts.process.server import Server
 from harness.mounts.process.stdio import Stdio, Streams
 
@@ -102,6 +102,11 @@ class ProcessMount:
         self._children = [known for known in self._children if known.poll() is None]
         self._children.append(child)
         return child
+
+    @property
+    def pid(self) -> int:
+        """A process in the mount's namespaces, which lives as long as the mount."""
+        return self._running()[0].pid
 
     def flush(self) -> None:
         """Return when programs see all that was changed in the machine so far.

@@ -30,13 +30,13 @@ from harness.kernel.errors import Errno, errno_name
 from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
 from harness.kernel.vfs import Changes, Node, OpenFile, Stat, vfs_open
+from harness.mounts.address_space import AddressSpaces
+from harness.mounts.overlay import HostNode, Overlay
 from harness.mounts.process import fuse_protocol as fuse
-from harness.mounts.process.address_space import AddressSpaces
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
 from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
-from harness.mounts.process.overlay import HostNode, Overlay
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.workers import Crew, Worker
 from harness.uapi.fs import O_APPEND

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls of this process on the machine's files, and which files are the machine's.
+
+The tree is the one that the process mount shows: the machine's entries first, the host's other
+entries next to them (see :mod:`harness.mounts.overlay`). A path that leads to one of the host's
+raises :class:`OnHost`, and the real function is asked.
+
+An fd of the machine is a real one, opened with O_PATH: its number is nobody else's, and whatever
+uses it without asking us gets EBADF from the host's kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import Any
+
+from attrs import define, field
+
+from harness.kernel.errors import Errno
+from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.system import Kernel
+from harness.kernel.system_calls import Description, DescriptorCaller, SystemCalls
+from harness.kernel.task import AddressSpace, Task
+from harness.kernel.vfs import Node, is_directory, is_link
+from harness.kernel.wait import Interruption
+from harness.mounts.address_space import ProcessMemory
+from harness.mounts.overlay import HostNode, Overlay
+
+_MAXSYMLINKS = 40
+
+
+class OnHost(Exception):
+    """The path leads to a file of the host: ``path``, to be used instead."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class _Here(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.interruption = Interruption()
+
+
+@define(eq=False)
+class InProcessCaller(DescriptorCaller):
+    """This process, as the machine knows it: root unless it changes its user there."""
+
+    address_space: AddressSpace = field(factory=lambda: ProcessMemory(os.getpid()))  # type: ignore[assignment]
+    _here: _Here = field(factory=_Here, init=False)
+
+    @property
+    def task(self) -> Task:  # type: ignore[override]
+        """The calling thread."""
+        return Task(os.getpid(), threading.get_native_id(), threading.current_thread().name)
+
+    @property
+    def interruption(self) -> Interruption:  # type: ignore[override]
+        """Of the calling thread."""
+        return self._here.interruption
+
+    def add(self, description: Description) -> int:
+        """A real fd that nothing can be done with."""
+        fd = os.open(os.devnull, os.O_PATH | os.O_CLOEXEC)
+        self.descriptions[fd] = description
+        return fd
+
+    def put(self, fd: int, description: Description) -> None:
+        """The same at ``fd``, closing what the host has there (dup2)."""
+        reserved = os.open(os.devnull, os.O_PATH | os.O_CLOEXEC)
+        os.dup2(reserved, fd, inheritable=False)
+        os.close(reserved)
+        self.descriptions[fd] = description
+
+
+class InProcessCalls(SystemCalls):
+    """System calls on the merged tree."""
+
+    caller: InProcessCaller
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel, InProcessCaller())
+        self._overlay = Overlay(kernel)
+
+    def walk(self, path: str, *, follow: bool = True) -> Node:
+        """The machine's node; OnHost if it is the host's (link_path_walk, step_into)."""
+        if not path:
+            raise Errno(errno.ENOENT)
+        kernel = self.kernel
+        node = kernel.root
+        pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name == "..":
+                node = node.parent or node
+                continue
+            found = self._step(node, name, pending)
+            if is_link(found) and (pending or follow or path.endswith("/")):
+                links += 1
+                if links > _MAXSYMLINKS:
+                    raise Errno(errno.ELOOP)
+                target = self._target(found)
+                if target.startswith("/"):
+                    node = kernel.root
+                parts = reversed(target.split("/"))
+                pending.extend(part for part in parts if part not in ("", "."))
+                continue
+            if isinstance(found, HostNode):
+                raise OnHost("/".join([found.path_on_host, *reversed(pending)]))
+            node = found
+        if path.endswith("/") and not is_directory(node):
+            raise Errno(errno.ENOTDIR)
+        return node
+
+    def _step(self, node: Node, name: str, pending: list[str]) -> Node:
+        if node is self.kernel.root:
+            if name not in self.kernel.roots:
+                raise OnHost("/".join(["", name, *reversed(pending)]))
+            return self.kernel.roots[name].directory
+        host = self._overlay.find(node, name)
+        if host is not None:
+            return host
+        found = self._call("lookup", node, name)
+        assert isinstance(found, Node)
+        return found
+
+    def _target(self, link: Node) -> str:
+        if isinstance(link, HostNode):
+            return link.readlink(self.caller)
+        return str(self._call("readlink", link))
+
+    def stat(self, path: str, *, follow: bool = True) -> Any:
+        """See :class:`SystemCalls`; a link of the host is the host's."""
+        node = self.walk(path, follow=follow)
+        if isinstance(node, HostNode):
+            raise OnHost(node.path_on_host)
+        return self._call("getattr", node)
+
+    def readlink(self, path: str) -> str:
+        """See :class:`SystemCalls`."""
+        return self._target(self.walk(path, follow=False))
+
+    def children(self, node: Node) -> list[tuple[str, Node]]:
+        """The machine's entries, then those of the host that it does not have."""
+        mine = super().children(node)
+        names = node.children if isinstance(node, KernfsDirectory) else {}
+        host = self._overlay.entries(node).items()
+        return [*mine, *((name, entry) for name, entry in host if name not in names)]
