@@ -7,6 +7,7 @@ fixtures that need it. Each test has its own machine, so tests run in parallel a
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.machine import Machine
+    from harness.mounts.inprocess import InProcessMount
     from harness.mounts.process import Child, ProcessMount
 
 _MARKER = "uapi_machine(name, profile=None): the machine of the fixture uapi_machine"
@@ -164,3 +166,28 @@ def uapi_run(request: pytest.FixtureRequest, uapi_machine: Machine) -> Iterator[
     leaks = uapi_machine.leaks()
     if leaks:
         pytest.fail(f"still open after all programs ended: {', '.join(leaks)}", pytrace=False)
+
+
+@pytest.fixture
+def uapi_inprocess(
+    request: pytest.FixtureRequest, uapi_machine: Machine
+) -> Iterator[InProcessMount]:
+    """``uapi_machine`` for the Python code of the test itself: os, open, pathlib, fcntl, select.
+
+    Programs that the code starts run in the machine too; where this host cannot do that, the test
+    skips at that point. A file that the test leaves open, or a program that it leaves running,
+    fails the test.
+    """
+    try:
+        from harness.mounts.inprocess import InProcessMount
+    except ModuleNotFoundError as error:
+        _cannot(request.config, f"{error.name} is not installed: uapi-harness[inprocess] has it")
+    mount = InProcessMount(uapi_machine, cannot=lambda reason: _cannot(request.config, reason))
+    with mount:
+        yield mount
+        gc.collect()  # a file object that is only garbage is no leak
+        left = sorted(mount.open_paths())
+    if left or mount.killed:
+        problems = [f"still open: {path}" for path in left]
+        problems += [f"still running: {program}" for program in mount.killed]
+        pytest.fail("; ".join(problems), pytrace=False)

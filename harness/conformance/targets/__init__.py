@@ -29,6 +29,12 @@ def _model() -> Target:
     return ModelTarget()
 
 
+def _inprocess() -> Target:
+    from harness.conformance.targets.inprocess import InProcessTarget
+
+    return InProcessTarget()
+
+
 def _process() -> Target:
     from harness.conformance.targets.process import ProcessTarget
 
@@ -36,4 +42,8 @@ def _process() -> Target:
 
 
 #: Targets by name. Imported when asked for: the process mount is not needed for the model.
-TARGETS: dict[str, Callable[[], Target]] = {"model": _model, "process": _process}
+TARGETS: dict[str, Callable[[], Target]] = {
+    "model": _model,
+    "inprocess": _inprocess,
+    "process": _process,
+}

@@ -56,13 +56,15 @@ class Children:
         self._user, self._directory = user, directory
         original, signature = self._popen, inspect.signature(self._popen)
 
-        def __init__(popen: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
+        def start(popen: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
             bound = signature.bind(popen, *arguments, **options)
+            words = bound.arguments["args"]
             self._rewrite(bound.arguments)
             original(*bound.args, **bound.kwargs)
+            popen.args = words  # what a CalledProcessError shows
             self._running.add(popen)
 
-        subprocess.Popen.__init__ = __init__  # type: ignore[method-assign]
+        subprocess.Popen.__init__ = start  # type: ignore[assignment, method-assign]
 
     def stop(self) -> list[str]:
         """Kill what still runs, and take the mount away; what was killed."""
@@ -73,7 +75,7 @@ class Children:
                 with suppress(ProcessLookupError):
                     popen.kill()
                 popen.wait()
-                words = popen.args if isinstance(popen.args, list) else [popen.args]
+                words: Any = popen.args
                 killed.append(" ".join(os.fsdecode(word) for word in words))
         if self._mount is not None:
             self._mount.__exit__(None, None, None)
@@ -108,12 +110,12 @@ class Children:
     def find(self, name: _Path, env: Mapping[Any, Any] | None, directory: _Path) -> _Path:
         """The program's path, looked for as exec does; FileNotFoundError, PermissionError."""
         text = os.fsdecode(name)
-        variables = os.environ if env is None else env
+        variables: Mapping[Any, Any] = os.environ if env is None else env
         found = None
         places = [os.path.join(os.fsdecode(directory or self._directory()), text)]
         if "/" not in text:
-            path = variables.get("PATH", variables.get(b"PATH", os.defpath))
-            places = [os.path.join(entry, text) for entry in os.fsdecode(path).split(":")]
+            path = os.fsdecode(variables.get("PATH") or variables.get(b"PATH") or os.defpath)
+            places = [os.path.join(entry, text) for entry in path.split(":")]
         number = errno.ENOENT
         for place in places:
             if os.access(place, os.X_OK) and not os.path.isdir(place):

@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Buffer, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -47,7 +47,7 @@ class DirEntry:
         return f"<DirEntry {self.name!r}>"
 
     def __fspath__(self) -> str | bytes:
-        return self.path  # type: ignore[no-any-return]
+        return self.path
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """See os.DirEntry."""
@@ -80,9 +80,6 @@ class DirEntry:
             return kind(self.stat(follow_symlinks=follow_symlinks).st_mode)
         except FileNotFoundError:
             return False
-
-
-os.PathLike.register(DirEntry)
 
 
 class _Scan:
@@ -268,7 +265,7 @@ class FakeOs:
     def read(self, fd: int, length: int, /) -> bytes:
         return self._with(fd, lambda fd: self._calls.read(fd, length), os.read, length)  # type: ignore[no-any-return]
 
-    def write(self, fd: int, data: Buffer, /) -> int:
+    def write(self, fd: int, data: Any, /) -> int:
         def machine(fd: int) -> int:
             return self._calls.write(fd, bytes(data))
 
@@ -280,7 +277,7 @@ class FakeOs:
 
         return self._with(fd, machine, os.pread, length, offset)  # type: ignore[no-any-return]
 
-    def pwrite(self, fd: int, data: Buffer, offset: int, /) -> int:
+    def pwrite(self, fd: int, data: Any, offset: int, /) -> int:
         def machine(fd: int) -> int:
             return self._calls.pwrite(fd, bytes(data), offset)
 
@@ -482,7 +479,8 @@ class FakeOs:
         if not any(mine):
             real(old, new)
         elif all(mine):
-            assert first is not None and second is not None
+            assert first is not None
+            assert second is not None
             self.in_machine(lambda: machine(first, second), old, new)
         else:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old, None, new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Buffer, Callable
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class MachineFile(io.RawIOBase):
         self._check()
         return False
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """read(2)."""
         if not self.readable():
             raise io.UnsupportedOperation("File not open for reading")
@@ -90,7 +90,7 @@ class MachineFile(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         """write(2)."""
         if not self.writable():
             raise io.UnsupportedOperation("File not open for writing")

@@ -11,9 +11,13 @@ import os
 from typing import IO, Any
 
 from harness.mounts.inprocess.calls import InProcessCalls
+from harness.mounts.inprocess.children import UnmodelledError
 from harness.mounts.inprocess.copies import shallow
 from harness.mounts.inprocess.fake_os import FakeOs
 from harness.mounts.inprocess.files import MachineFile, check_arguments, open_flags, wrap
+
+#: The builtin function is replaced while there is a mount.
+real_open = io.open
 
 
 class _FileIOType(type(io.FileIO)):  # type: ignore[misc]
@@ -47,11 +51,11 @@ def make_io(fake: FakeOs) -> Any:
         opener: Any = None,
     ) -> IO[Any]:
         if not fake.concerns(file, opener):
-            return open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            return real_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         check_arguments(mode, encoding, errors, newline)
         found = raw(file, mode, closefd, opener)
         if found is None:
-            return open(fake.host_path(file), mode, buffering, encoding, errors, newline)
+            return real_open(fake.host_path(file), mode, buffering, encoding, errors, newline)
         try:
             return wrap(found, mode, buffering, encoding, errors, newline)
         except BaseException:
@@ -71,14 +75,15 @@ def make_io(fake: FakeOs) -> Any:
     return shallow(io, {"open": machine_open, "FileIO": FileIO})
 
 
-def make_fcntl(fake: FakeOs, calls: InProcessCalls) -> Any:
-    """A copy of ``fcntl``."""
+def _number(fd: Any) -> int:
+    return fd if isinstance(fd, int) else int(fd.fileno())
 
-    def number(fd: Any) -> int:
-        return fd if isinstance(fd, int) else int(fd.fileno())
+
+def make_fcntl(fake: FakeOs, calls: InProcessCalls) -> Any:
+    """A copy of ``fcntl``. flock and lockf are real: of a file of the machine they say EBADF."""
 
     def machine_ioctl(fd: Any, request: int, arg: Any = 0, mutate_flag: bool = True, /) -> Any:
-        fd = number(fd)
+        fd = _number(fd)
         if not fake.owns(fd):
             return fcntl.ioctl(fd, request, arg, mutate_flag)
         if isinstance(arg, int):
@@ -95,31 +100,18 @@ def make_fcntl(fake: FakeOs, calls: InProcessCalls) -> Any:
         return result
 
     def machine_fcntl(fd: Any, command: int, arg: Any = 0, /) -> Any:
-        fd = number(fd)
-        if not fake.owns(fd):
+        fd = _number(fd)
+        if not fake.owns(fd) or command in (fcntl.F_GETFD, fcntl.F_SETFD):
             return fcntl.fcntl(fd, command, arg)
         if command in (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC):
             return fake.dup(fd)
-        if command in (fcntl.F_GETFD, fcntl.F_SETFD):
-            return fcntl.fcntl(fd, command, arg)
         if command == fcntl.F_GETFL:
             return fake.in_machine(lambda: calls.caller.description(fd).flags & ~_NOT_KEPT)
-        raise OSError(errno.EOPNOTSUPP, f"fcntl command {command} in an in-process mount")
+        raise UnmodelledError(errno.EOPNOTSUPP, f"fcntl command {command} in an in-process mount")
 
-    def unmodelled(name: str) -> Any:
-        real = getattr(fcntl, name)
-
-        def function(fd: Any, *arguments: Any) -> Any:
-            # The host's kernel answers EBADF for one of the machine's.
-            return real(fd, *arguments)
-
-        function.__name__, function.__module__ = name, "fcntl"
-        return function
-
-    changes = {name: unmodelled(name) for name in ("flock", "lockf")}
     machine_ioctl.__name__, machine_ioctl.__module__ = "ioctl", "fcntl"
     machine_fcntl.__name__, machine_fcntl.__module__ = "fcntl", "fcntl"
-    return shallow(fcntl, {"ioctl": machine_ioctl, "fcntl": machine_fcntl, **changes})
+    return shallow(fcntl, {"ioctl": machine_ioctl, "fcntl": machine_fcntl})
 
 
 #: Flags that are of opening alone (do_dentry_open).

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine's /sys and /dev for the Python code of this process.
 
-pyfakefs finds every place that holds ``os``, ``io``, ``fcntl``, ``select``, ``open`` or one of their
-functions, in modules loaded before and during the mount, and puts ours there. Its own fake file
-system stays unused: what is not the machine's is the host's, as in the process mount.
+pyfakefs finds every place that holds ``os``, ``io``, ``fcntl``, ``select``, ``open`` or one of
+their functions, in modules loaded before and during the mount, and puts ours there. Its own fake
+file system stays unused: what is not the machine's is the host's, as in the process mount.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
@@ -27,7 +28,7 @@ from harness.mounts.process.errors import MountError
 _FUNCTIONS = {
     "os": [*NAMES, "walk", "fwalk", "makedirs", "removedirs", "renames", "popen", "fdopen"],
     "io": ["open"],
-    "fcntl": ["ioctl", "fcntl", "flock", "lockf"],
+    "fcntl": ["ioctl", "fcntl"],
     "select": ["select", "poll"],
 }
 
@@ -47,10 +48,12 @@ class _Patcher(Patcher):
 
     #: Ours work on the real files, whenever they were imported.
     _OURS: ClassVar[str] = "harness"
+    SKIPMODULES: ClassVar[set[Any]] = Patcher.SKIPMODULES | {select}
 
     def __init__(self, modules: dict[str, Any]) -> None:
         self._modules = modules
-        ours = [name for name in sys.modules if name.partition(".")[0] == self._OURS]
+        names = [name for name in sys.modules if name.partition(".")[0] == self._OURS]
+        ours: list[str | ModuleType] = [*names]
         super().__init__(additional_skip_names=ours, use_known_patches=False, use_cache=False)
 
     def _init_fake_module_classes(self) -> None:

@@ -133,7 +133,7 @@ def make_select(calls: InProcessCalls) -> Any:
         lists = [list(readers), list(writers), list(exceptional)]
         mine = calls.caller.descriptions
         if not any(_fileno(file) in mine for files in lists for file in files):
-            return select.select(*lists, timeout)
+            return select.select(lists[0], lists[1], lists[2], timeout)
         events = (select.POLLIN, select.POLLOUT, select.POLLPRI)
         watched: dict[int, int] = {}
         for files, event in zip(lists, events, strict=True):

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The target ``inprocess``: Python's own functions in an in-process mount.
+
+What Python has no function for goes straight to the mount's system calls: getdents, access (which
+tells no error in Python), capabilities and limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.agent.program import FIRST_TASK
+from harness.conformance.call import Endpoint
+from harness.conformance.results import NotRunnableError
+from harness.conformance.targets.model import Answer, ModelEndpoint, ModelTask, stat_fields
+from harness.kernel.errors import Errno
+from harness.kernel.system_calls import UnableError
+from harness.kernel.task import LocalCaller
+from harness.kernel.vfs import Stat
+from harness.machine import load_machine
+from harness.mounts.inprocess import InProcessMount, UnmodelledError
+
+_MAP_ANONYMOUS = 0x20
+
+
+def _python(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of the mount's modules returns; its errors as the model's."""
+    try:
+        return function(*arguments)
+    except UnmodelledError as error:
+        raise UnableError(str(error)) from None
+    except OSError as error:
+        assert error.errno is not None
+        raise Errno(error.errno) from None
+
+
+def _fields(found: Any) -> Answer:
+    return stat_fields(
+        Stat(
+            found.st_ino,
+            found.st_mode,
+            found.st_nlink,
+            found.st_uid,
+            found.st_gid,
+            found.st_size,
+            found.st_rdev,
+        )
+    )
+
+
+class InProcessTask(ModelTask):
+    """This process. Methods are named for operations, and are documented where they are made."""
+
+    def __init__(self, endpoint: InProcessEndpoint, mount: InProcessMount) -> None:
+        super().__init__(endpoint, mount.calls.caller)
+        self.calls = mount.calls
+        self._os: Any = mount.modules["os"]
+        self._fcntl: Any = mount.modules["fcntl"]
+        self._select: Any = mount.modules["select"]
+        self._buffers: list[mmap.mmap] = []
+
+    def open(self, path: bytes, flags: int, mode: int) -> Answer:
+        return int(_python(self._os.open, path, flags, mode))
+
+    def close(self, fd: int) -> Answer:
+        _python(self._os.close, fd)
+        return 0
+
+    def dup(self, fd: int) -> Answer:
+        return int(_python(self._os.dup, fd))
+
+    def read(self, fd: int, count: int) -> Answer:
+        data = _python(self._os.read, fd, count)
+        return len(data), [data]
+
+    def pread(self, fd: int, count: int, offset: int) -> Answer:
+        data = _python(self._os.pread, fd, count, offset)
+        return len(data), [data]
+
+    def write(self, fd: int, data: bytes) -> Answer:
+        return int(_python(self._os.write, fd, data))
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> Answer:
+        return int(_python(self._os.pwrite, fd, data, offset))
+
+    def lseek(self, fd: int, offset: int, whence: int) -> Answer:
+        return int(_python(self._os.lseek, fd, offset, whence))
+
+    def ioctl(self, fd: int, command: int, argument: int) -> Answer:
+        return int(_python(self._fcntl.ioctl, fd, command, argument))
+
+    def poll(self, timeout: int, *pairs: int) -> Answer:
+        poll = self._select.poll()
+        for fd, events in zip(pairs[::2], pairs[1::2], strict=True):
+            poll.register(fd, events)
+        ready = dict(_python(poll.poll, None if timeout < 0 else timeout))
+        return len(ready), [ready.get(fd, 0) for fd in pairs[::2]]
+
+    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
+        if not flags & _MAP_ANONYMOUS:
+            return super().mmap(length, prot, flags, fd, offset)
+        self._buffers.append(mmap.mmap(-1, length))
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._buffers[-1]))
+
+    def munmap(self, address: int, length: int) -> Answer:
+        return 0
+
+    def stat(self, path: bytes) -> Answer:
+        return _fields(_python(self._os.stat, path))
+
+    def lstat(self, path: bytes) -> Answer:
+        return _fields(_python(self._os.lstat, path))
+
+    def fstat(self, fd: int) -> Answer:
+        return _fields(_python(self._os.fstat, fd))
+
+    def readlink(self, path: bytes) -> Answer:
+        data = _python(self._os.readlink, path)
+        return len(data), [data]
+
+    def mkdir(self, path: bytes, mode: int) -> Answer:
+        _python(self._os.mkdir, path, mode)
+        return 0
+
+    def rmdir(self, path: bytes) -> Answer:
+        _python(self._os.rmdir, path)
+        return 0
+
+    def unlink(self, path: bytes) -> Answer:
+        _python(self._os.unlink, path)
+        return 0
+
+    def rename(self, old: bytes, new: bytes) -> Answer:
+        _python(self._os.rename, old, new)
+        return 0
+
+    def symlink(self, target: bytes, path: bytes) -> Answer:
+        _python(self._os.symlink, target, path)
+        return 0
+
+    def link(self, old: bytes, new: bytes) -> Answer:
+        _python(self._os.link, old, new)
+        return 0
+
+    def mknod(self, path: bytes, mode: int, rdev: int) -> Answer:
+        _python(self._os.mknod, path, mode, rdev)
+        return 0
+
+    def truncate(self, path: bytes, length: int) -> Answer:
+        _python(self._os.truncate, path, length)
+        return 0
+
+    def ftruncate(self, fd: int, length: int) -> Answer:
+        _python(self._os.ftruncate, fd, length)
+        return 0
+
+    def chmod(self, path: bytes, mode: int) -> Answer:
+        _python(self._os.chmod, path, mode)
+        return 0
+
+    def chown(self, path: bytes, uid: int, gid: int) -> Answer:
+        _python(self._os.chown, path, uid, gid)
+        return 0
+
+    def fork(self) -> Answer:
+        raise UnableError("a forked child has no part in an in-process mount")
+
+    def interrupt(self) -> Answer:
+        raise UnableError("a thread of this process cannot be interrupted alone")
+
+
+class InProcessEndpoint(ModelEndpoint):
+    """The one task that this process is."""
+
+    def __init__(self, mount: InProcessMount) -> None:
+        self.kernel = mount.calls.kernel
+        self.tasks = {FIRST_TASK: InProcessTask(self, mount)}
+
+    def new_task(self, parent: LocalCaller) -> tuple[int, ModelTask]:
+        """Nothing makes one here."""
+        raise UnableError("there is but one task in this process")
+
+
+class InProcessTarget:
+    """A machine and an in-process mount for each case."""
+
+    name = "inprocess"
+    features = frozenset[str]()
+
+    @contextmanager
+    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
+        """See :class:`harness.conformance.targets.Target`."""
+        loaded = load_machine(machine, profile=profile)
+
+        def cannot(reason: str) -> None:
+            raise NotRunnableError(reason)
+
+        with InProcessMount(loaded, cannot=cannot) as mount:
+            endpoint = InProcessEndpoint(mount)
+            try:
+                yield endpoint
+            finally:
+                endpoint.close()
