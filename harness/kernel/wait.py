@@ -31,6 +31,10 @@ class Interruption:
         if self._wake is not None:
             self._wake()
 
+    def on_interrupt(self, wake: Callable[[], None] | None) -> None:
+        """What wakes a wait that is not the scheduler's; None when it is over."""
+        self._wake = wake
+
 
 class Waiting(Protocol):
     """The part of a caller that a wait needs."""

@@ -8,6 +8,7 @@ tells no error in Python), capabilities and limits.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,8 +35,7 @@ def _python(function: Callable[..., Any], *arguments: Any) -> Any:
     except UnmodelledError as error:
         raise UnableError(str(error)) from None
     except OSError as error:
-        assert error.errno is not None
-        raise Errno(error.errno) from None
+        raise Errno(error.errno or errno.EIO) from None
 
 
 def _fields(found: Any) -> Answer:
@@ -62,6 +62,7 @@ class InProcessTask(ModelTask):
         self._fcntl: Any = mount.modules["fcntl"]
         self._select: Any = mount.modules["select"]
         self._buffers: list[mmap.mmap] = []
+        self._polling = self.caller.interruption
 
     def open(self, path: bytes, flags: int, mode: int) -> Answer:
         return int(_python(self._os.open, path, flags, mode))
@@ -94,6 +95,7 @@ class InProcessTask(ModelTask):
         return int(_python(self._fcntl.ioctl, fd, command, argument))
 
     def poll(self, timeout: int, *pairs: int) -> Answer:
+        self._polling = self.caller.interruption  # of this thread
         poll = self._select.poll()
         for fd, events in zip(pairs[::2], pairs[1::2], strict=True):
             poll.register(fd, events)
@@ -170,7 +172,10 @@ class InProcessTask(ModelTask):
         raise UnableError("a forked child has no part in an in-process mount")
 
     def interrupt(self) -> Answer:
-        raise UnableError("a thread of this process cannot be interrupted alone")
+        with self.kernel.lock:
+            if self.busy:
+                self._polling.interrupt()
+        return 0
 
 
 class InProcessEndpoint(ModelEndpoint):

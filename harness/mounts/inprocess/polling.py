@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -35,16 +36,16 @@ class _Wake:
         self._queues: list[WaitQueue] = []
 
     def add(self, queue: WaitQueue) -> None:
-        queue.add(self._signal)
+        queue.add(self.signal)
         self._queues.append(queue)
 
-    def _signal(self) -> None:
+    def signal(self) -> None:
         os.eventfd_write(self.fd, 1)
 
     def forget(self) -> None:
         """Nothing that happens is heard any more."""
         for queue in self._queues:
-            queue.remove(self._signal)
+            queue.remove(self.signal)
         self._queues.clear()
 
 
@@ -67,8 +68,10 @@ class Waiter:
             return real.poll(milliseconds)
         forever = milliseconds is None or milliseconds < 0
         deadline = None if forever else time.monotonic() + (milliseconds or 0) / 1000
+        interruption = self._calls.caller.interruption
         with self._heard() as wake:
             real.register(wake.fd, select.POLLIN)
+            interruption.on_interrupt(wake.signal)
             while True:
                 wake.forget()
                 found = {fd: self._calls.poll_one(fd, events, wake) for fd, events in mine.items()}
@@ -77,6 +80,8 @@ class Waiter:
                 ready |= dict(real.poll(0 if ready else left))
                 if ready.pop(wake.fd, 0):
                     os.eventfd_read(wake.fd)
+                    if interruption.pending:
+                        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                     if not ready:
                         continue
                 if ready or (deadline is not None and time.monotonic() >= deadline):
@@ -88,6 +93,7 @@ class Waiter:
         try:
             yield wake
         finally:
+            self._calls.caller.interruption.on_interrupt(None)
             with self._calls.kernel.lock:
                 wake.forget()
             os.close(wake.fd)
