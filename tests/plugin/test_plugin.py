@@ -196,3 +196,51 @@ def test_workers_do_not_disturb_one_another(outcome):
             assert uapi_run(["cat", path]).stdout == f"{size}\\n"
     """
     outcome(code, "-n", "2", passed=8)
+
+
+def test_code_of_the_test_itself(outcome):
+    code = """
+        import os
+        import pathlib
+
+        import pytest
+
+        def test_files(uapi_inprocess, uapi_machine):
+            path = pathlib.Path("/sys/bus/dsa/devices/dsa0/wq0.0/size")
+            path.write_text("8")
+            assert uapi_machine.read(str(path)) == "8\\n"
+
+        @pytest.mark.uapi_machine("gnr-1s")
+        def test_marked(uapi_inprocess):
+            assert open("/sys/bus/dsa/devices/dsa0/version").read() == "0x200\\n"
+
+        def test_without():
+            assert not os.path.exists("/sys/bus/dsa/devices/dsa0")
+    """
+    outcome(code, passed=3)
+
+
+def test_a_file_left_open_in_this_process_fails_the_test(outcome):
+    code = """
+        import os
+
+        def test_leak(uapi_inprocess):
+            os.open("/sys/bus/dsa/devices/dsa0/state", os.O_RDONLY)
+    """
+    result = outcome(code, passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*still open: /sys/devices/*/dsa0/state*"])
+
+
+def test_programs_of_this_process_skip_where_they_cannot_run(outcome):
+    code = """
+        import subprocess
+        from harness.mounts.process import MountError, ProcessMount
+
+        def test_program(uapi_inprocess, monkeypatch):
+            def refuse(mount):
+                raise MountError("no /dev/fuse")
+            monkeypatch.setattr(ProcessMount, "__enter__", refuse)
+            subprocess.run(["true"])
+    """
+    outcome(code, "-p", "no:cacheprovider", skipped=1)
+    outcome(code, "--uapi-strict", failed=1)

@@ -108,6 +108,7 @@ class InProcessMount:
         #: The modules that code in the mount has, by name.
         self.modules: dict[str, ModuleType] = {
             "os": fake_os,
+            "os.path": fake_os.path,
             "io": make_io(fake),
             "fcntl": make_fcntl(fake, self.calls),
             "select": make_select(self.calls),
