@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     _conform_options(conform)
     conform.set_defaults(function=_conform, parser=conform)
 
+    explain = commands.add_parser("explain", help="where the answer of a case or node comes from")
+    explain.add_argument(
+        "subject", metavar="CASE|NODE", help="a case's id, or a path such as /sys/..."
+    )
+    explain.add_argument("--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="of a node")
+    explain.set_defaults(function=_explain, parser=explain)
+
     machines = commands.add_parser("machines", help="the machines that come along, or one of them")
     machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
     machines.add_argument("--profile", metavar="P", help="the kernel, instead of the machine's own")
@@ -151,8 +158,12 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", default="model", help="model or process (default: %(default)s)")
-    parser.add_argument("--profile", default="6.1", help="kernel profile (default: %(default)s)")
+    several = "or several with commas (default: %(default)s)"
+    parser.add_argument("--target", default="model", help=f"model, inprocess or process, {several}")
+    parser.add_argument("--profile", default="6.1", help=f"kernel profile, {several}")
+    parser.add_argument(
+        "--missing", action="store_true", help="list what of the profile no case touches, instead"
+    )
     parser.add_argument(
         "--suite", action="append", metavar="S", help="a suite, may be repeated (default: all)"
     )
@@ -262,9 +273,11 @@ def _lasting(command: str, action: Callable[[], None]) -> int:
 
 def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
-    from harness.report import ConformError, conform
+    from harness.report import ConformError, conform, write_missing
 
     try:
+        if options.missing:
+            return write_missing(options.profile, sys.stdout)
         return conform(
             target=options.target,
             profile=options.profile,
@@ -276,6 +289,18 @@ def _conform(options: argparse.Namespace) -> int:
         )
     except (ConformError, MachineError) as error:
         return _fail("conform", str(error), BAD_INPUT)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from harness.conformance.explain import explain
+    from harness.conformance.runner import ConformError
+    from harness.machine import MachineError
+
+    try:
+        print("\n".join(explain(options.subject, options.machine)))
+    except (ConformError, MachineError) as error:
+        return _fail("explain", str(error), BAD_INPUT)
+    return GOOD
 
 
 def _machines(options: argparse.Namespace) -> int:

@@ -36,6 +36,10 @@ class NotRunnableError(Exception):
     """The case cannot run here; the text says what is missing."""
 
 
+class ImpossibleError(Exception):
+    """No host could run the case on this target; the text says why."""
+
+
 def shown(value: object) -> str:
     """A value as the report shows it, at a bearable length."""
     text = repr(value)

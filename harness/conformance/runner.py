@@ -25,7 +25,7 @@ from harness.conformance.call import Call, Context, TaskGoneError
 from harness.conformance.cases import Case, discover, suite_names
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
-from harness.conformance.results import CaseFailedError, Failure, NotRunnableError
+from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
 from harness.conformance.targets import TARGETS, Target
 from harness.data import lineage, profile_names
 
@@ -119,6 +119,8 @@ def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
             failure = judge(
                 case, Context(endpoint, time.monotonic() + case.limit, lineage(profile))
             )
+    except ImpossibleError as error:
+        return State.SKIP, None, str(error)
     except NotRunnableError as error:
         return State.NOT_RUNNABLE, None, str(error)
     except TimeoutError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from attrs import asdict
@@ -43,7 +44,8 @@ def report(run: Run) -> dict[str, Any]:
     }
 
 
-def write_json(run: Run, output: TextIO) -> None:
-    """One JSON document."""
-    json.dump(report(run), output, indent=1)
+def write_json(runs: Sequence[Run], output: TextIO) -> None:
+    """One JSON document: the run, or an object with several."""
+    several = {"schema": SCHEMA, "runs": [report(run) for run in runs]}
+    json.dump(several if len(runs) > 1 else report(runs[0]), output, indent=1)
     output.write("\n")

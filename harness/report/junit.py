@@ -77,13 +77,14 @@ def _suite(
         _case(suite, run, record, outcome)
 
 
-def write_junit(run: Run, output: TextIO) -> None:
+def write_junit(runs: Sequence[Run], output: TextIO) -> None:
     """One document."""
     root = ElementTree.Element("testsuites")
-    findings = {id(record) for record in run.findings}
-    for name in sorted({record.suite for record in run.records}):
-        records = [record for record in run.records if record.suite == name]
-        _suite(root, run, name, records, findings)
+    for run in runs:
+        findings = {id(record) for record in run.findings}
+        for name in sorted({record.suite for record in run.records}):
+            records = [record for record in run.records if record.suite == name]
+            _suite(root, run, name, records, findings)
     ElementTree.indent(root)
     output.write('<?xml version="1.0" encoding="UTF-8"?>\n')
     output.write(ElementTree.tostring(root, encoding="unicode") + "\n")

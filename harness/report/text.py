@@ -16,10 +16,39 @@ WIDTH = 100
 _LABEL = 10
 
 
-def write_text(run: Run, output: TextIO) -> None:
-    """The whole report."""
-    for line in _lines(run):
-        output.write(f"{line}\n")
+def write_text(runs: Sequence[Run], output: TextIO) -> None:
+    """The whole report: of several runs, first how each suite fared in each."""
+    if len(runs) > 1:
+        for line in _matrix(runs):
+            output.write(f"{line}\n")
+    for number, run in enumerate(runs):
+        if number or len(runs) > 1:
+            output.write("\n")
+        for line in _lines(run):
+            output.write(f"{line}\n")
+
+
+def _matrix(runs: Sequence[Run]) -> Iterator[str]:
+    """Suites by target and profile: how many cases passed, of those that were run."""
+    width = max(9, *(len(run.profile) + 2 for run in runs))
+    width = width if len(runs) * width + 16 <= WIDTH else 9
+    targets = list(dict.fromkeys(run.target for run in runs))
+    spans = [(name, sum(run.target == name for run in runs) * width) for name in targets]
+    yield " " * 16 + "".join(f"{name:>{max(span, len(name) + 1)}}" for name, span in spans)
+    ordered = [run for name in targets for run in runs if run.target == name]
+    single = {name: max(span, len(name) + 1) for name, span in spans if span == width}
+    widths = [single.get(run.target, width) for run in ordered]
+    cells = zip((run.profile for run in ordered), widths, strict=True)
+    yield f"{'suite':<16}" + "".join(f"{cell:>{wide}}" for cell, wide in cells)
+    suites = sorted({record.suite for run in runs for record in run.records})
+    for suite in suites:
+        shares = zip((_share(run, suite) for run in ordered), widths, strict=True)
+        yield f"{suite:<16}" + "".join(f"{cell:>{wide}}" for cell, wide in shares)
+
+
+def _share(run: Run, suite: str) -> str:
+    judged = [one for one in run.records if one.suite == suite and one.state not in NOT_RUN]
+    return f"{sum(record.state is State.PASS for record in judged)}/{len(judged)}"
 
 
 def _lines(run: Run) -> Iterator[str]:
@@ -37,6 +66,7 @@ def _lines(run: Run) -> Iterator[str]:
             yield ""
             yield from _finding(run, record)
     yield from _reasons(run, State.KNOWN_DIFFERENCE)
+    yield from _reasons(run, State.SKIP)
     if not run.strict:
         yield from _reasons(run, State.NOT_RUNNABLE)
 

@@ -231,7 +231,8 @@ def test_a_file_left_open_in_this_process_fails_the_test(outcome):
     result.stdout.fnmatch_lines(["*still open: /sys/devices/*/dsa0/state*"])
 
 
-def test_programs_of_this_process_skip_where_they_cannot_run(outcome):
+def test_programs_of_this_process_skip_where_they_cannot_run(outcome, monkeypatch):
+    monkeypatch.delenv("UAPI_STRICT", raising=False)
     code = """
         import subprocess
         from harness.mounts.process import MountError, ProcessMount

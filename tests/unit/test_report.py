@@ -50,7 +50,7 @@ EVERYTHING = [
 def junit_of(records, strict=False):
     """The root of a document that the schema allows."""
     output = io.StringIO()
-    write_junit(Run("model", "6.1", records, strict), output)
+    write_junit([Run("model", "6.1", records, strict)], output)
     schema = xmlschema.XMLSchema(str(Path(harness.report.__file__).parent / "junit.xsd"))
     schema.validate(output.getvalue())
     return ElementTree.fromstring(output.getvalue())
@@ -58,13 +58,13 @@ def junit_of(records, strict=False):
 
 def text(records, strict=False):
     output = io.StringIO()
-    write_text(Run("model", "6.1", records, strict), output)
+    write_text([Run("model", "6.1", records, strict)], output)
     return output.getvalue()
 
 
 def json_of(records, strict=False):
     output = io.StringIO()
-    write_json(Run("model", "6.1", records, strict), output)
+    write_json([Run("model", "6.1", records, strict)], output)
     return json.loads(output.getvalue())
 
 
@@ -184,3 +184,28 @@ def test_junit_of_what_xml_cannot_hold():
 
 def test_junit_of_no_case():
     assert len(junit_of([])) == 0
+
+
+def test_several_runs_are_one_table_and_then_each():
+    records = [record("kernfs/x::a", State.PASS), record("kernfs/x::b", State.FAIL, failure=LONG)]
+    runs = [
+        Run(target, profile, records)
+        for target in ("model", "inprocess", "process")
+        for profile in ("6.1", "6.12", "7.2")
+    ]
+    output = io.StringIO()
+    write_text(runs, output)
+    lines = output.getvalue().splitlines()
+    assert lines[0].split() == ["model", "inprocess", "process"]
+    assert lines[1].split() == ["suite", *["6.1", "6.12", "7.2"] * 3]
+    assert lines[2].split()[1:] == ["1/2"] * 9
+    assert max(map(len, lines)) <= 100
+    assert sum(line.startswith("target ") for line in lines) == 9
+    output = io.StringIO()
+    write_json(runs, output)
+    several = json.loads(output.getvalue())
+    jsonschema.validate(several, SCHEMA)
+    assert [one["target"] for one in several["runs"]] == [one.target for one in runs]
+    output = io.StringIO()
+    write_junit(runs, output)
+    assert output.getvalue().count("<testsuite ") == 9

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.agent.program import FIRST_TASK
 from harness.conformance.call import Endpoint
-from harness.conformance.results import NotRunnableError
+from harness.conformance.results import ImpossibleError, NotRunnableError
 from harness.conformance.targets.model import Answer, ModelEndpoint, ModelTask, stat_fields
 from harness.kernel.errors import Errno
 from harness.kernel.system_calls import UnableError
@@ -169,7 +169,7 @@ class InProcessTask(ModelTask):
         return 0
 
     def fork(self) -> Answer:
-        raise UnableError("a forked child has no part in an in-process mount")
+        raise ImpossibleError("a forked child has no part in an in-process mount")
 
     def interrupt(self) -> Answer:
         with self.kernel.lock:

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a profile's uAPI no case touches: ``uapi-harness conform --missing``.
+
+The suites run on the model with an observer that writes down which nodes are read, written and
+followed; all nodes of all machines are what could be. Numbers and addresses in names do not count:
+``wq0.1/size`` touched is ``wq3.0/size`` touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+
+from harness.conformance.call import Endpoint
+from harness.conformance.cases import discover
+from harness.conformance.runner import ConformError, run_case
+from harness.conformance.targets.model import ModelEndpoint
+from harness.data import machine_names, profile_names
+from harness.kernel.trace import Event
+from harness.machine import load_machine
+
+_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_BUS = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+#: What is done to a node of each kind, by the key that a tree shows it with.
+_READ, _WRITE, _FOLLOW = "read", "write", "readlink"
+
+Use = tuple[str, str]
+
+
+def pattern(path: str) -> str:
+    """The path without what differs between devices of a kind."""
+    path = _BUS.sub("pciBUS", _ADDRESS.sub("ADDRESS", path))
+    return _NUMBER.sub("N", path)
+
+
+@define
+class _Observer:
+    """Writes down which operations nodes were asked for, whatever the answer was."""
+
+    touched: set[Use] = field(factory=set)
+
+    def before(self, event: Event) -> Callable[[], Any] | None:
+        """Only watches."""
+        return None
+
+    def after(self, event: Event) -> None:
+        """Attributes and links; directories are on everybody's way."""
+        if event.operation in (_READ, _WRITE, _FOLLOW):
+            self.touched.add((event.operation, pattern(event.object)))
+
+
+@define
+class _WatchedModel:
+    """The target ``model``, observed."""
+
+    observer: _Observer
+    name: str = "model"
+    features: frozenset[str] = frozenset()
+
+    @contextmanager
+    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
+        """See :class:`harness.conformance.targets.Target`."""
+        kernel = load_machine(machine, profile=profile).kernel
+        kernel.trace.observers.append(self.observer)
+        endpoint = ModelEndpoint(kernel)
+        try:
+            yield endpoint
+        finally:
+            endpoint.close()
+
+
+def uses(profile: str) -> set[Use]:
+    """Everything that could be done to nodes of our machines with this kernel."""
+    found = set()
+    for name in machine_names():
+        machine = load_machine(name, profile=profile)
+        for top in machine.listdir("/"):
+            for path, shown in machine.tree(f"/{top}").items():
+                if "link" in shown:
+                    found.add((_FOLLOW, pattern(path)))
+                mode = int(shown.get("mode", "0"), 8)
+                if mode & 0o444:
+                    found.add((_READ, pattern(path)))
+                if mode & 0o222:
+                    found.add((_WRITE, pattern(path)))
+    return found
+
+
+def missing(profile: str) -> tuple[list[Use], int]:
+    """What no case does, sorted by path, and how much there is in all. ConformError."""
+    if profile not in profile_names():
+        known = ", ".join(sorted(profile_names()))
+        raise ConformError(f"unknown profile {profile!r}; allowed: {known}")
+    observer = _Observer()
+    target = _WatchedModel(observer)
+    for case in discover():
+        if case.is_about(profile):
+            run_case(case, target, profile)
+    every = uses(profile)
+    left = every - observer.touched
+    return sorted(left, key=lambda use: (use[1], use[0])), len(every)
