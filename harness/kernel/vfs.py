@@ -434,8 +434,18 @@ class Walker(Protocol):
 _MAXSYMLINKS = 40
 
 
-def path_walk(kernel: Walker, caller: Caller, path: str, *, follow: bool) -> Node:
+def path_walk(
+    kernel: Walker,
+    caller: Caller,
+    path: str,
+    *,
+    follow: bool,
+    arrived: Callable[[Node, list[str]], None] | None = None,
+) -> Node:
     """The node at an absolute path (link_path_walk, step_into; fs/namei.c 6.1).
+
+    ``arrived`` is told each node on the way that is no link to follow, and the names that are left,
+    last name first.
 
     ENOENT for an empty path or a missing name, ENOTDIR for a name below a file, ELOOP after 40
     links, and what lookup answers.
@@ -461,6 +471,8 @@ def path_walk(kernel: Walker, caller: Caller, path: str, *, follow: bool) -> Nod
                 node = kernel.root
             pending.extend(part for part in reversed(target.split("/")) if part not in ("", "."))
             continue
+        if arrived is not None:
+            arrived(found, pending)
         node = found
     if path.endswith("/") and not is_directory(node):
         raise Errno(errno.ENOTDIR)

@@ -21,7 +21,6 @@ from os import listdir as listdir_of_os
 import pytest
 
 from harness.doctor import missing_for_process_mount
-from harness.machine import load_machine
 from harness.mounts.inprocess import ChildrenError, InProcessMount, UnmodelledError
 from harness.mounts.process import MountError, ProcessMount
 
@@ -29,18 +28,6 @@ DSA0 = "/sys/bus/dsa/devices/dsa0"
 needs_programs = pytest.mark.skipif(
     missing_for_process_mount() is not None, reason=str(missing_for_process_mount())
 )
-
-
-@pytest.fixture
-def machine():
-    return load_machine("spr-2s")
-
-
-@pytest.fixture
-def mount(machine):
-    with InProcessMount(machine) as mount:
-        yield mount
-    assert machine.leaks() == []
 
 
 def read(path):

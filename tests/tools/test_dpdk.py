@@ -30,18 +30,6 @@ def idxd_cfg(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture
-def machine():
-    return load_machine("spr-2s")
-
-
-@pytest.fixture
-def mount(machine):
-    with InProcessMount(machine) as mount:
-        yield mount
-    assert machine.leaks() == []
-
-
 def imported(path):
     loader = SourceFileLoader("tool", path)
     module = module_from_spec(spec_from_loader("tool", loader))

@@ -11,24 +11,21 @@ uses it without asking us gets EBADF from the host's kernel.
 
 from __future__ import annotations
 
-import errno
 import os
+import stat
 import threading
 from typing import Any
 
 from attrs import define, field
 
-from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import Description, DescriptorCaller, SystemCalls
-from harness.kernel.task import AddressSpace, Task
-from harness.kernel.vfs import Node, is_directory, is_link
+from harness.kernel.task import AddressSpace, Caller, Task
+from harness.kernel.vfs import Node, is_link, path_walk
 from harness.kernel.wait import Interruption
 from harness.mounts.address_space import ProcessMemory
 from harness.mounts.overlay import HostNode, Overlay
-
-_MAXSYMLINKS = 40
 
 
 class OnHost(Exception):
@@ -37,6 +34,12 @@ class OnHost(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+
+def _arrived(node: Node, left: list[str]) -> None:
+    """Go on where the host's part begins, unless it is a link that is not to be followed."""
+    if isinstance(node, HostNode) and not is_link(node):
+        raise OnHost("/".join([node.path_on_host, *reversed(left)]))
 
 
 class _Here(threading.local):
@@ -86,48 +89,26 @@ class InProcessCalls(SystemCalls):
         super().__init__(kernel, InProcessCaller())
         self._overlay = Overlay(kernel)
 
-    def walk(self, path: str, *, follow: bool = True) -> Node:
-        """The machine's node; OnHost if it is the host's (link_path_walk, step_into)."""
-        if not path:
-            raise Errno(errno.ENOENT)
-        kernel = self.kernel
-        node = kernel.root
-        pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        links = 0
-        while pending:
-            name = pending.pop()
-            if name == "..":
-                node = node.parent or node
-                continue
-            found = self._step(node, name, pending)
-            if is_link(found) and (pending or follow or path.endswith("/")):
-                links += 1
-                if links > _MAXSYMLINKS:
-                    raise Errno(errno.ELOOP)
-                target = self._target(found)
-                if target.startswith("/"):
-                    node = kernel.root
-                parts = reversed(target.split("/"))
-                pending.extend(part for part in parts if part not in ("", "."))
-                continue
-            if isinstance(found, HostNode):
-                raise OnHost("/".join([found.path_on_host, *reversed(pending)]))
-            node = found
-        if path.endswith("/") and not is_directory(node):
-            raise Errno(errno.ENOTDIR)
-        return node
+    @property
+    def root(self) -> Node:
+        """See :class:`harness.kernel.vfs.Walker`."""
+        return self.kernel.root
 
-    def _step(self, node: Node, name: str, pending: list[str]) -> Node:
-        if node is self.kernel.root:
+    def call(self, caller: Caller, operation: str, target: Node, *arguments: str) -> object:
+        """A lookup or readlink in the merged tree."""
+        if operation == "readlink":
+            return self._target(target)
+        (name,) = arguments
+        if target is self.kernel.root:
             if name not in self.kernel.roots:
-                raise OnHost("/".join(["", name, *reversed(pending)]))
+                return HostNode(f"/{name}", name, stat.S_IFDIR, 0)
             return self.kernel.roots[name].directory
-        host = self._overlay.find(node, name)
-        if host is not None:
-            return host
-        found = self._call("lookup", node, name)
-        assert isinstance(found, Node)
-        return found
+        host = self._overlay.find(target, name)
+        return self._call("lookup", target, name) if host is None else host
+
+    def walk(self, path: str, *, follow: bool = True) -> Node:
+        """The machine's node, or a link of the host; OnHost for anything else of the host's."""
+        return path_walk(self, self.caller, path, follow=follow, arrived=_arrived)
 
     def _target(self, link: Node) -> str:
         if isinstance(link, HostNode):
