@@ -32,8 +32,13 @@ class Interruption:
             self._wake()
 
     def on_interrupt(self, wake: Callable[[], None] | None) -> None:
-        """What wakes a wait that is not the scheduler's; None when it is over."""
+        """What wakes a wait that is not the scheduler's; None when it is over.
+
+        Call with the machine's lock held. An interruption that came before wakes at once.
+        """
         self._wake = wake
+        if wake is not None and self.pending:
+            wake()
 
 
 class Waiting(Protocol):

@@ -8,7 +8,7 @@ import pytest
 
 from harness.kernel.errors import Errno
 from harness.kernel.task import LocalCaller
-from harness.kernel.wait import Scheduler, WaitQueue
+from harness.kernel.wait import Interruption, Scheduler, WaitQueue
 
 
 class Blocked:
@@ -84,3 +84,14 @@ def test_a_true_condition_wins_over_an_interruption():
 
 def test_a_timeout_is_false():
     assert Blocked(timeout=0.01).finish() is False
+
+
+def test_an_interruption_before_the_wait_wakes_at_once():
+    interruption = Interruption()
+    woken = []
+    interruption.interrupt()
+    interruption.on_interrupt(lambda: woken.append(True))
+    assert woken == [True]
+    interruption.on_interrupt(None)
+    interruption.interrupt()
+    assert woken == [True]

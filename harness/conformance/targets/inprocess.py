@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.agent.program import FIRST_TASK
+from harness.agent.program import FIRST_TASK, Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
 from harness.conformance.targets.model import Answer, ModelEndpoint, ModelTask, stat_fields
@@ -22,6 +22,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.system_calls import UnableError
 from harness.kernel.task import LocalCaller
 from harness.kernel.vfs import Stat
+from harness.kernel.wait import Interruption
 from harness.machine import load_machine
 from harness.mounts.inprocess import InProcessMount, UnmodelledError
 
@@ -62,7 +63,6 @@ class InProcessTask(ModelTask):
         self._fcntl: Any = mount.modules["fcntl"]
         self._select: Any = mount.modules["select"]
         self._buffers: list[mmap.mmap] = []
-        self._polling = self.caller.interruption
 
     def open(self, path: bytes, flags: int, mode: int) -> Answer:
         return int(_python(self._os.open, path, flags, mode))
@@ -95,7 +95,6 @@ class InProcessTask(ModelTask):
         return int(_python(self._fcntl.ioctl, fd, command, argument))
 
     def poll(self, timeout: int, *pairs: int) -> Answer:
-        self._polling = self.caller.interruption  # of this thread
         poll = self._select.poll()
         for fd, events in zip(pairs[::2], pairs[1::2], strict=True):
             poll.register(fd, events)
@@ -171,12 +170,6 @@ class InProcessTask(ModelTask):
     def fork(self) -> Answer:
         raise ImpossibleError("a forked child has no part in an in-process mount")
 
-    def interrupt(self) -> Answer:
-        with self.kernel.lock:
-            if self.busy:
-                self._polling.interrupt()
-        return 0
-
 
 class InProcessEndpoint(ModelEndpoint):
     """The one task that this process is."""
@@ -184,6 +177,13 @@ class InProcessEndpoint(ModelEndpoint):
     def __init__(self, mount: InProcessMount) -> None:
         self.kernel = mount.calls.kernel
         self.tasks = {FIRST_TASK: InProcessTask(self, mount)}
+        self._caller = mount.calls.caller
+        self._interruption = Interruption()
+
+    def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
+        """See :class:`ModelEndpoint`. A call on a thread of its own is interrupted from another."""
+        self._caller.interruption = self._interruption
+        return super().perform(task, op, fields, seconds)
 
     def new_task(self, parent: LocalCaller) -> tuple[int, ModelTask]:
         """Nothing makes one here."""

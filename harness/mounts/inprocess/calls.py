@@ -62,9 +62,13 @@ class InProcessCaller(DescriptorCaller):
         return Task(os.getpid(), threading.get_native_id(), threading.current_thread().name)
 
     @property
-    def interruption(self) -> Interruption:  # type: ignore[override]
+    def interruption(self) -> Interruption:
         """Of the calling thread."""
         return self._here.interruption
+
+    @interruption.setter
+    def interruption(self, interruption: Interruption) -> None:
+        self._here.interruption = interruption
 
     def add(self, description: Description) -> int:
         """A real fd that nothing can be done with."""

@@ -71,9 +71,9 @@ class Waiter:
         interruption = self._calls.caller.interruption
         with self._heard() as wake:
             real.register(wake.fd, select.POLLIN)
-            interruption.on_interrupt(wake.signal)
             while True:
-                wake.forget()
+                with self._calls.kernel.lock:
+                    wake.forget()
                 found = {fd: self._calls.poll_one(fd, events, wake) for fd, events in mine.items()}
                 ready = {fd: mask for fd, mask in found.items() if mask}
                 left = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
@@ -90,11 +90,14 @@ class Waiter:
     @contextmanager
     def _heard(self) -> Iterator[_Wake]:
         wake = _Wake()
+        interruption = self._calls.caller.interruption
         try:
+            with self._calls.kernel.lock:
+                interruption.on_interrupt(wake.signal)
             yield wake
         finally:
-            self._calls.caller.interruption.on_interrupt(None)
             with self._calls.kernel.lock:
+                interruption.on_interrupt(None)
                 wake.forget()
             os.close(wake.fd)
 
