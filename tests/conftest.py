@@ -4,7 +4,6 @@
 import pytest
 
 from harness.machine import load_machine
-from harness.mounts.inprocess import InProcessMount
 
 
 @pytest.fixture
@@ -14,6 +13,9 @@ def machine():
 
 @pytest.fixture
 def mount(machine):
+    # Not at the top: the benchmarks, which also get this file, do without pyfakefs.
+    from harness.mounts.inprocess import InProcessMount
+
     with InProcessMount(machine) as mount:
         yield mount
     assert machine.leaks() == []
