@@ -158,9 +158,22 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
-    several = "or several with commas (default: %(default)s)"
-    parser.add_argument("--target", default="model", help=f"model, inprocess or process, {several}")
-    parser.add_argument("--profile", default="6.1", help=f"kernel profile, {several}")
+    several = "with commas or repeated, for several"
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="T",
+        help="model, inprocess, process, or vm:KERNEL for a real kernel in a virtual machine; "
+        f"{several} (default: model)",
+    )
+    parser.add_argument(
+        "--profile", action="append", metavar="P", help=f"kernel profile; {several} (default: 6.1)"
+    )
+    parser.add_argument(
+        "--fidelity",
+        action="store_true",
+        help="compare with what real kernels did: those among the targets, else recorded ones",
+    )
     parser.add_argument(
         "--missing", action="store_true", help="list what of the profile no case touches, instead"
     )
@@ -168,7 +181,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         "--suite", action="append", metavar="S", help="a suite, may be repeated (default: all)"
     )
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
-    parser.add_argument("--format", default="text", choices=("text", "json", "junit"))
+    parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
     parser.add_argument(
         "--strict",
@@ -176,6 +189,11 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("UAPI_STRICT") == "1",
         help="a case that could not run here is a finding (default: on if UAPI_STRICT=1)",
     )
+
+
+def _several(values: list[str] | None, default: str) -> list[str]:
+    """The words of an option that takes commas and may be repeated."""
+    return [word for value in values or [default] for word in value.split(",")]
 
 
 def _uid(text: str) -> int:
@@ -277,15 +295,16 @@ def _conform(options: argparse.Namespace) -> int:
 
     try:
         if options.missing:
-            return write_missing(options.profile, sys.stdout)
+            return write_missing(_several(options.profile, "6.1")[0], sys.stdout)
         return conform(
-            target=options.target,
-            profile=options.profile,
+            targets=_several(options.target, "model"),
+            profiles=_several(options.profile, "6.1"),
             suites=options.suite,
             pattern=options.pattern,
             format=options.format,
             strict=options.strict,
             jobs=options.jobs,
+            fidelity=options.fidelity,
         )
     except (ConformError, MachineError) as error:
         return _fail("conform", str(error), BAD_INPUT)

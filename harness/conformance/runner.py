@@ -14,6 +14,8 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -26,7 +28,7 @@ from harness.conformance.cases import Case, discover, suite_names
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
-from harness.conformance.targets import TARGETS, Target
+from harness.conformance.targets import Target, TargetError, make_target
 from harness.data import lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
@@ -62,8 +64,11 @@ def run(
     progress: Progress | None = None,
 ) -> Run:
     """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError."""
-    _choose("target", target, TARGETS)
     _choose("profile", profile, profile_names())
+    try:
+        chosen_target = make_target(target)
+    except TargetError as error:
+        raise ConformError(str(error)) from None
     if jobs is not None and jobs < 1:
         raise ConformError(f"{jobs} jobs; at least 1")
     chosen = select(suites, pattern)
@@ -80,7 +85,15 @@ def run(
         if progress is not None:
             progress(record)
 
-    _Pool(cases, target, profile, keep).run(count)
+    try:
+        chosen_target.prepare(profile)
+    except NotRunnableError as error:
+        for case in cases:
+            keep(_record(case, target, profile, State.NOT_RUNNABLE, reason=str(error)))
+    else:
+        # A target may keep a machine for the next case that wants the same.
+        ordered = sorted(cases, key=lambda case: case.machine)
+        _Pool(ordered, target, profile, keep).run(count)
     return Run(target, profile, [records[case.id] for case in cases], strict)
 
 
@@ -91,14 +104,27 @@ def run_case(case: Case, target: Target, profile: str) -> Record:
     """Run one case in this process, in a fresh machine."""
     started = time.monotonic()
     state, failure, reason = _outcome(case, target, profile)
+    duration = time.monotonic() - started
+    return _record(case, target.name, profile, state, failure, reason, duration)
+
+
+def _record(
+    case: Case,
+    target: str,
+    profile: str,
+    state: State,
+    failure: Failure | None = None,
+    reason: str | None = None,
+    duration: float = 0.0,
+) -> Record:
     return Record(
         id=case.id,
         state=state,
-        target=target.name,
+        target=target,
         profile=profile,
         evidence=evidence(case, profile),
         source=case.source,
-        duration=time.monotonic() - started,
+        duration=duration,
         failure=failure,
         reason=reason,
     )
@@ -162,14 +188,14 @@ def _work(
     connection: Connection, make: Callable[[], Target], load: Callable[[], list[Case]], profile: str
 ) -> None:
     """The life of a worker: ids of cases in, records out, until the other end closes."""
-    target = make()
     cases = {case.id: case for case in load()}
-    while True:
-        try:
-            case = cases[connection.recv()]
-        except EOFError:
-            return
-        connection.send(run_case(case, target, profile))
+    with closing(make()) as target:
+        while True:
+            try:
+                case = cases[connection.recv()]
+            except EOFError:
+                return
+            connection.send(run_case(case, target, profile))
 
 
 @define(eq=False)
@@ -224,7 +250,7 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        arguments = (theirs, TARGETS[self.target], discover, self.profile)
+        arguments = (theirs, partial(make_target, self.target), discover, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -266,16 +292,7 @@ class _Pool:
         worker.kill()
         case = worker.case
         self.keep(
-            Record(
-                id=case.id,
-                state=state,
-                target=self.target,
-                profile=self.profile,
-                evidence=evidence(case, self.profile),
-                source=case.source,
-                duration=case.limit,
-                reason=reason,
-            )
+            _record(case, self.target, self.profile, state, reason=reason, duration=case.limit)
         )
         self._start()
 

@@ -17,7 +17,7 @@ from harness.conformance.known import KnownDifference
 from harness.conformance.records import Record, Run, State
 from harness.conformance.results import Failure, NotRunnableError
 from harness.conformance.runner import ConformError, judge, run_case, select
-from harness.conformance.targets import TARGETS
+from harness.conformance.targets import TARGETS, Target
 
 
 class ToyEndpoint:
@@ -38,7 +38,7 @@ class ToyEndpoint:
         return answers.get(op, empty._replace(result=3))
 
 
-class ToyTarget:
+class ToyTarget(Target):
     name = "toy"
     features = frozenset({"toys"})
 

@@ -15,6 +15,7 @@ from harness.agent.client import PROGRAM, AgentClient
 from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
+from harness.conformance.targets import Target
 from harness.kernel.wait import RealClock
 from harness.machine import load_machine
 from harness.mounts.process import MountError, ProcessMount
@@ -58,7 +59,7 @@ def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
         child.wait()
 
 
-class ProcessTarget:
+class ProcessTarget(Target):
     """A machine and a process mount for each case."""
 
     name = "process"
