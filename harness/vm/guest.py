@@ -8,14 +8,13 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.agent.build import static_agent
-from harness.vm.kernels import KernelImage
-
 from harness import machine_file
+from harness.agent.build import static_agent
 from harness.hardware import KINDS
 from harness.hardware.pci import PciFunction
 from harness.machine_file import MachineFile, PciEntry, function_entry
 from harness.vm import initramfs
+from harness.vm.kernels import KernelImage
 from harness.vm.qemu import MEMORY, Guest, VmError
 
 #: What the agent's channel needs, and what a machine with 9p devices does.

@@ -8,16 +8,14 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.vm.kernels import KernelImage
-
-from harness.agent.client import AgentClient, AgentError
-from harness.agent.program import FIRST_TASK, Field, Message, Op
+from harness.agent.client import AgentClient
+from harness.agent.program import FIRST_TASK, Op
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
 from harness.vm.guest import accelerators, guest, make_initramfs
+from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine
 
-_SECONDS = 30.0
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases; $slots are the accelerators', $modules the machine's, the one
 #: that is loaded first in front. Enabled work queues go first: to take the function away from under
@@ -79,30 +77,25 @@ class Session:
         assert self.vm.client is not None
         return self.vm.client
 
-    def ask(self, task: int, op: Op, *fields: Field) -> Message:
-        """One operation of the agent; AgentError if it dies or does not answer."""
-        try:
-            return self.client.begin(task, op, fields).result(_SECONDS)
-        except TimeoutError:
-            raise AgentError(f"no answer to {op.name} within {_SECONDS:g} s") from None
-
     def run(self, script: str, **variables: str) -> str:
         """Run a script of /bin/sh in the machine; what it printed. AgentError."""
         settings = "".join(f"{name}={shlex.quote(text)}\n" for name, text in variables.items())
-        forked = self.ask(FIRST_TASK, Op.FORK)
+        forked = self.client.ask(FIRST_TASK, Op.FORK)
         text = f"exec >{_OUTPUT} 2>&1\n{settings}{script}"
-        self.ask(forked.result, Op.EXEC, b"/bin/sh", b"sh", b"-c", text.encode())
-        self.ask(FIRST_TASK, Op.WAIT, *forked.fields)
+        self.client.ask(forked.result, Op.EXEC, b"/bin/sh", b"sh", b"-c", text.encode())
+        self.client.ask(FIRST_TASK, Op.WAIT, *forked.fields)
         return self._read(_OUTPUT)
 
     def _read(self, path: str) -> str:
-        fd = self.ask(FIRST_TASK, Op.OPEN, path.encode(), O_RDONLY, 0).result
+        fd = self.client.ask(FIRST_TASK, Op.OPEN, path.encode(), O_RDONLY, 0).result
         content = b""
-        while isinstance(part := self.ask(FIRST_TASK, Op.READ, fd, 1 << 16).fields[0], bytes):
+        while isinstance(
+            part := self.client.ask(FIRST_TASK, Op.READ, fd, 1 << 16).fields[0], bytes
+        ):
             if not part:
                 break
             content += part
-        self.ask(FIRST_TASK, Op.CLOSE, fd)
+        self.client.ask(FIRST_TASK, Op.CLOSE, fd)
         return content.decode(errors="replace")
 
     def reset(self) -> bool:

@@ -9,31 +9,18 @@ state after boot, or the kernel died, the next case has a new boot.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-
-from attrs import define, field
+from contextlib import contextmanager
 
 from harness.agent.client import AgentError
-from harness.agent.program import FIRST_TASK, Field, Message, Op
 from harness.conformance.call import Endpoint, TaskGoneError
 from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import Target
+from harness.conformance.targets.tasks import case_tasks
+from harness.packages import PackagesError
 from harness.vm import kernels
 from harness.vm.guest import machine_for
 from harness.vm.qemu import VmError, program
 from harness.vm.session import Session
-
-_SIGKILL = 9
-#: After these the machine is as before, once all tasks are gone.
-_HARMLESS = frozenset(
-    {
-        *(Op.HELLO, Op.OPEN, Op.CLOSE, Op.READ, Op.PREAD, Op.LSEEK, Op.POLL, Op.MMAP, Op.MUNMAP),
-        *(Op.LOAD, Op.PEEK, Op.POKE, Op.STAT, Op.LSTAT, Op.FSTAT, Op.ACCESS, Op.READLINK),
-        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.THREAD, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
-        *(Op.INTERRUPT, Op.SETUID, Op.DROP_CAPABILITIES, Op.SETRLIMIT),
-    }
-)
 
 
 class VmTarget(Target):
@@ -54,7 +41,7 @@ class VmTarget(Target):
         try:
             program()
             kernels.build(self._kernel)
-        except (VmError, kernels.KernelError) as error:
+        except (VmError, PackagesError) as error:
             raise NotRunnableError(str(error)) from error
 
     @contextmanager
@@ -62,16 +49,15 @@ class VmTarget(Target):
         """See :class:`harness.conformance.targets.Target`."""
         try:
             session = self._booted(machine)
-        except (VmError, AgentError, kernels.KernelError) as error:
+        except (VmError, AgentError, PackagesError) as error:
             raise NotRunnableError(str(error)) from error
         try:
-            endpoint = VmEndpoint(session)
-            try:
-                yield endpoint
-            finally:
-                endpoint.end()
-            if endpoint.dirty and not session.reset():
+            with case_tasks(session.client) as tasks:
+                yield tasks
+            if tasks.dirty and not session.reset():
                 self.close()
+        except NotRunnableError:
+            raise
         except (AgentError, TaskGoneError, TimeoutError) as error:
             raise self._death(session, error) from error
         except BaseException:
@@ -98,43 +84,3 @@ class VmTarget(Target):
         trouble = session.vm.console.trouble()
         self.close()
         return error if trouble is None else AgentError(f"the target died: {trouble}")
-
-
-@define(eq=False)
-class VmEndpoint:
-    """The tasks of one case: children of the agent's first task, which stays for the next case."""
-
-    _session: Session
-    dirty: bool = False
-    _tasks: dict[int, Field] = field(factory=dict)
-    _first: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        forked = self._session.ask(FIRST_TASK, Op.FORK)
-        self._first = forked.result
-        self._tasks[forked.result] = forked.fields[0]
-
-    def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
-        """See :class:`harness.conformance.call.Endpoint`."""
-        self.dirty = self.dirty or op not in _HARMLESS
-        number = self._first if task == FIRST_TASK else task
-        future = self._session.client.begin(number, op, fields)
-        if op in (Op.FORK, Op.THREAD):
-            future.add_done_callback(self._remember)
-        return future
-
-    def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
-        """See :class:`harness.conformance.call.Endpoint`."""
-        return self.begin(task, op, fields).result(seconds)
-
-    def _remember(self, future: Future[Message]) -> None:
-        with suppress(AgentError):
-            reply = future.result()
-            if reply.fields:
-                self._tasks[reply.result] = reply.fields[0]
-
-    def end(self) -> None:
-        """Kill all tasks of the case. AgentError."""
-        for task in self._tasks:
-            self._session.ask(task, Op.KILL, _SIGKILL)
-        self._session.ask(FIRST_TASK, Op.WAIT, self._tasks[self._first])
