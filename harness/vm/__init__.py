@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real kernels in virtual machines, and our hardware in them."""
