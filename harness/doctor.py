@@ -18,8 +18,8 @@ from typing import TextIO
 
 from attrs import frozen
 
+from harness.address_space import ProcessMemory
 from harness.machine import load_machine
-from harness.mounts.address_space import ProcessMemory
 from harness.mounts.process import MountError, ProcessMount
 from harness.mounts.process.stdio import DEVNULL, PIPE
 

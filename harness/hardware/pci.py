@@ -8,7 +8,7 @@ memory. Follows the PCI Local Bus Specification 3.0 and the PCI Express Base Spe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from harness.hardware import pci_config as cfg
 from harness.hardware.config_mask import build_mask
@@ -20,6 +20,24 @@ MSIX_VECTOR_CONTROL, MSIX_VECTOR_MASKED = 12, 1
 #: In the PCI Express capability: the high byte of Device Control, and the bit in it.
 _DEVICE_CONTROL_HIGH, _INITIATE_FLR = 0x09, 0x80
 _COMMAND_DECODES = {"memory": cfg.COMMAND_MEMORY, "io": cfg.COMMAND_IO}
+
+
+class DmaFault(Exception):
+    """The function may not access memory at this address; nothing was read or written there."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"{address:#x}")
+        self.address = address
+
+
+class Dma(Protocol):
+    """Memory as a function reaches it, by the addresses that its driver gave it."""
+
+    def read(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes, or DmaFault."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store ``data``, or DmaFault: what came before that address may have been stored."""
 
 
 class PciFunction:
@@ -34,7 +52,7 @@ class PciFunction:
         self.bars = dict(entry.bars)
         self.config = build_config(entry)
         self.interrupt: Callable[[int], None] | None = None
-        self.dma: Any = None
+        self.dma: Dma | None = None
         self.trace: Callable[[str, tuple[Any, ...]], None] | None = None
         self._mask = build_mask(self.config, self.bars)
         self._memory: dict[int, bytearray] = {}
@@ -83,12 +101,17 @@ class PciFunction:
         capability = find_capability(self.config, cfg.CAP_PM)
         return not self.config[capability + cfg.PM_CONTROL] & cfg.PM_NO_SOFT_RESET
 
-    def _initiates_flr(self, offset: int, size: int, value: int) -> bool:
+    @property
+    def has_flr(self) -> bool:
+        """Whether it can be reset by itself."""
         capability = find_capability(self.config, cfg.CAP_PCIE)
-        if not capability:
+        device = load(self.config, capability + cfg.PCIE_DEVICE, 4) if capability else 0
+        return bool(device & cfg.PCIE_DEVICE_FLR)
+
+    def _initiates_flr(self, offset: int, size: int, value: int) -> bool:
+        if not self.has_flr:
             return False
-        if not load(self.config, capability + cfg.PCIE_DEVICE, 4) & cfg.PCIE_DEVICE_FLR:
-            return False
+        capability = find_capability(self.config, cfg.CAP_PCIE)
         position = capability + _DEVICE_CONTROL_HIGH - offset
         return 0 <= position < size and bool(value >> 8 * position & _INITIATE_FLR)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real kernels in virtual machines: what they are booted from, and how programs run in them."""
+"""Real kernels in virtual machines, and our hardware in them."""

@@ -18,13 +18,13 @@ from typing import Any
 
 from attrs import define, field
 
+from harness.address_space import ProcessMemory
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import Description, DescriptorCaller, SystemCalls
 from harness.kernel.task import AddressSpace, Caller, Task
 from harness.kernel.vfs import Node, is_link, path_walk
 from harness.kernel.wait import Interruption
-from harness.mounts.address_space import ProcessMemory
 from harness.mounts.overlay import HostNode, Overlay
 
 

@@ -12,10 +12,10 @@ import errno
 import os
 from typing import TYPE_CHECKING, NoReturn
 
+from harness.address_space import AddressSpaces
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace, Credentials, HostFile, Task
 from harness.kernel.wait import Interruption
-from harness.mounts.address_space import AddressSpaces
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile

@@ -26,11 +26,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness.address_space import AddressSpaces
 from harness.kernel.errors import Errno, errno_name
 from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
 from harness.kernel.vfs import Changes, Node, OpenFile, Stat, vfs_open
-from harness.mounts.address_space import AddressSpaces
 from harness.mounts.overlay import HostNode, Overlay
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
