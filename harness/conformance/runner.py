@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -22,12 +23,12 @@ from attrs import define, field
 from harness.agent.client import AgentError
 from harness.conformance import known
 from harness.conformance.call import Call, Context, TaskGoneError
-from harness.conformance.cases import Case, discover, suite_names
+from harness.conformance.cases import Case, CaseFileError, discover, is_path, suite_names
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
 from harness.conformance.targets import TARGETS, Target
-from harness.data import lineage, profile_names
+from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
 GRACE = 30.0
@@ -44,11 +45,33 @@ def _choose(kind: str, name: str, allowed: Iterable[str]) -> None:
         raise ConformError(f"unknown {kind} {name!r}; allowed: {', '.join(sorted(allowed))}")
 
 
+def check_names(target: str, profile: str) -> None:
+    """ConformError if there is no such target or profile."""
+    _choose("target", target, TARGETS)
+    _choose("profile", profile, profile_names())
+
+
 def select(suites: Sequence[str] | None, pattern: str | None) -> list[Case]:
-    """The cases of ``suites`` (None: all) whose id has ``pattern`` in it."""
+    """The cases of ``suites`` (None: all) whose id has ``pattern`` in it. ConformError.
+
+    A suite is a name, or the path of somebody's own file of cases.
+    """
     for suite in suites or ():
-        _choose("suite", suite, suite_names())
-    return [case for case in discover(suites or None) if pattern is None or pattern in case.id]
+        if not is_path(suite):
+            _choose("suite", suite, suite_names())
+    try:
+        found = discover(suites or None)
+    except CaseFileError as error:
+        raise ConformError(str(error)) from None
+    return [case for case in found if pattern is None or pattern in case.id]
+
+
+def known_differences(cases: Iterable[Case]) -> list[known.KnownDifference]:
+    """The known differences that these cases may have. ConformError."""
+    try:
+        return known.load(case.file for case in cases if case.file is not None)
+    except DataError as error:
+        raise ConformError(str(error)) from None
 
 
 def run(
@@ -62,8 +85,7 @@ def run(
     progress: Progress | None = None,
 ) -> Run:
     """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError."""
-    _choose("target", target, TARGETS)
-    _choose("profile", profile, profile_names())
+    check_names(target, profile)
     if jobs is not None and jobs < 1:
         raise ConformError(f"{jobs} jobs; at least 1")
     chosen = select(suites, pattern)
@@ -71,7 +93,7 @@ def run(
     if chosen and not cases:
         raise ConformError(f"none of the cases chosen is about {profile}")
     count = min(jobs or len(os.sched_getaffinity(0)), len(cases))
-    differences = known.load()
+    differences = known_differences(cases)
     records: dict[str, Record] = {}
 
     def keep(record: Record) -> None:
@@ -80,7 +102,7 @@ def run(
         if progress is not None:
             progress(record)
 
-    _Pool(cases, target, profile, keep).run(count)
+    _Pool(cases, target, profile, partial(discover, suites or None), keep).run(count)
     return Run(target, profile, [records[case.id] for case in cases], strict)
 
 
@@ -90,21 +112,34 @@ def run(
 def run_case(case: Case, target: Target, profile: str) -> Record:
     """Run one case in this process, in a fresh machine."""
     started = time.monotonic()
-    state, failure, reason = _outcome(case, target, profile)
-    return Record(
-        id=case.id,
-        state=state,
-        target=target.name,
-        profile=profile,
-        evidence=evidence(case, profile),
-        source=case.source,
-        duration=time.monotonic() - started,
-        failure=failure,
-        reason=reason,
-    )
+    outcome = _outcome(case, target, profile)
+    return _record(case, target.name, profile, time.monotonic() - started, *outcome)
 
 
 _Outcome = tuple[State, Failure | None, str | None]
+
+
+def _record(
+    case: Case,
+    target: str,
+    profile: str,
+    duration: float,
+    state: State,
+    failure: Failure | None,
+    reason: str | None,
+) -> Record:
+    return Record(
+        id=case.id,
+        state=state,
+        target=target,
+        profile=profile,
+        evidence=evidence(case, profile),
+        source=case.source,
+        duration=duration,
+        failure=failure,
+        reason=reason,
+        file=case.file,
+    )
 
 
 def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
@@ -199,10 +234,19 @@ class _Worker:
 class _Pool:
     """Workers and the cases that wait for one."""
 
-    def __init__(self, cases: Sequence[Case], target: str, profile: str, keep: Progress) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        target: str,
+        profile: str,
+        load: Callable[[], list[Case]],
+        keep: Progress,
+    ) -> None:
         self.waiting = deque(cases)
         self.target = target
         self.profile = profile
+        #: Finds the cases once more, in a worker.
+        self.load = load
         self.keep = keep
         self.workers: list[_Worker] = []
         # A worker must not inherit threads' locks or file descriptors from whoever calls us.
@@ -224,7 +268,7 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        arguments = (theirs, TARGETS[self.target], discover, self.profile)
+        arguments = (theirs, TARGETS[self.target], self.load, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -265,18 +309,7 @@ class _Pool:
         self.workers.remove(worker)
         worker.kill()
         case = worker.case
-        self.keep(
-            Record(
-                id=case.id,
-                state=state,
-                target=self.target,
-                profile=self.profile,
-                evidence=evidence(case, self.profile),
-                source=case.source,
-                duration=case.limit,
-                reason=reason,
-            )
-        )
+        self.keep(_record(case, self.target, self.profile, case.limit, state, None, reason))
         self._start()
 
 

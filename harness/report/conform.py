@@ -14,13 +14,15 @@ from harness.report.json_report import write_json
 from harness.report.junit import write_junit
 from harness.report.text import write_text
 
+#: The kernel that cases are run for, unless another is asked for.
+DEFAULT_PROFILE = "6.1"
 FORMATS = {"text": write_text, "json": write_json, "junit": write_junit}
 
 
 def conform(
     *,
     target: str = "model",
-    profile: str = "6.1",
+    profile: str = DEFAULT_PROFILE,
     suites: Sequence[str] | None = None,
     pattern: str | None = None,
     format: str = "text",
