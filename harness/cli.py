@@ -178,7 +178,10 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         "--missing", action="store_true", help="list what of the profile no case touches, instead"
     )
     parser.add_argument(
-        "--suite", action="append", metavar="S", help="a suite, may be repeated (default: all)"
+        "--suite",
+        action="append",
+        metavar="S",
+        help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
     parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))

@@ -12,7 +12,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from harness.conformance import golden
-from harness.conformance.cases import Case, discover
+from harness.conformance.cases import Case, discover, suite_of
 from harness.conformance.records import NOT_RUN, Record, Run, State
 from harness.conformance.results import Failure
 from harness.conformance.targets import VM
@@ -48,7 +48,7 @@ class Comparison:
     @property
     def suite(self) -> str:
         """The suite the case is in."""
-        return self.id.split("/", 1)[0]
+        return suite_of(self.id)
 
 
 @frozen

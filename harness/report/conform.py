@@ -17,6 +17,8 @@ from harness.report.json_report import write_json
 from harness.report.junit import write_junit
 from harness.report.text import write_text
 
+#: The kernel that cases are run for, unless another is asked for.
+DEFAULT_PROFILE = "6.1"
 FORMATS = {"text": write_text, "json": write_json, "junit": write_junit}
 #: Formats of the comparison with a kernel.
 _FIDELITY = {"text": fidelity_lines, "markdown": fidelity_markdown}
@@ -25,7 +27,7 @@ _FIDELITY = {"text": fidelity_lines, "markdown": fidelity_markdown}
 def conform(
     *,
     targets: Sequence[str] = ("model",),
-    profiles: Sequence[str] = ("6.1",),
+    profiles: Sequence[str] = (DEFAULT_PROFILE,),
     suites: Sequence[str] | None = None,
     pattern: str | None = None,
     format: str = "text",

@@ -62,7 +62,7 @@ def _lines(run: Run) -> Iterator[str]:
     for record in run.records:
         if id(record) in shown:
             yield ""
-            yield from _finding(run, record)
+            yield from finding(record)
     yield from _reasons(run, State.KNOWN_DIFFERENCE)
     yield from _reasons(run, State.SKIP)
     if not run.strict:
@@ -98,7 +98,8 @@ def _evidence(records: Sequence[Record]) -> Iterator[str]:
             yield f"{evidence:<12}{passed} of {len(those)} agree ({worth})"
 
 
-def _finding(run: Run, record: Record) -> Iterator[str]:
+def finding(record: Record) -> Iterator[str]:
+    """The lines about one case: the call, expected, got, source, and how to run it again."""
     yield from textwrap.wrap(f"{record.state.value.upper()} {record.id}", WIDTH)
     if record.failure is not None:
         yield from entry("call", record.failure.call)
@@ -107,13 +108,14 @@ def _finding(run: Run, record: Record) -> Iterator[str]:
     if record.reason is not None:
         yield from entry("reason", record.reason)
     yield from entry("source", f"{record.source} ({record.evidence})")
-    yield from entry("again", reproduce(run, record))
+    yield from entry("again", reproduce(record))
 
 
-def reproduce(run: Run, record: Record) -> str:
+def reproduce(record: Record) -> str:
     """The command that runs this one case again."""
-    words = ["uapi-harness", "conform", "--target", run.target, "--profile", run.profile]
-    return shlex.join([*words, "-k", record.id])
+    words = ["uapi-harness", "conform", "--target", record.target, "--profile", record.profile]
+    suite = ["--suite", record.file] if record.file is not None else []
+    return shlex.join([*words, *suite, "-k", record.id])
 
 
 def _reasons(run: Run, state: State) -> Iterator[str]:
