@@ -15,7 +15,8 @@ from harness.hardware.pci import PciFunction
 from harness.machine_file import MachineFile, PciEntry, function_entry
 from harness.vm import initramfs
 from harness.vm.kernels import KernelImage
-from harness.vm.qemu import MEMORY, Guest, VmError
+from harness.vm.qemu import MEMORY, Guest, VmError, start
+from harness.vm.vfio_server import VfioServer
 
 #: What the agent's channel needs, and what a machine with 9p devices does.
 _TRANSPORT = ("virtio_pci", "virtio_console")
@@ -66,8 +67,17 @@ def make_initramfs(
         raise VmError(f"the kernel {image.name} has no module {error.args[0]}") from None
 
 
-def guest(image: KernelImage, machine: MachineFile, archive: bytes, share: Path) -> Guest:
-    """The virtual machine. Programs in it see the folder ``share`` where the machine has 9p."""
+def guest(
+    image: KernelImage,
+    machine: MachineFile,
+    archive: bytes,
+    share: Path,
+    server: VfioServer | None = None,
+) -> Guest:
+    """The virtual machine. Programs in it see the folder ``share`` where the machine has 9p.
+
+    ``server`` has the machine's accelerators.
+    """
     return Guest(
         kernel=image.vmlinux,
         initramfs=archive,
@@ -75,7 +85,9 @@ def guest(image: KernelImage, machine: MachineFile, archive: bytes, share: Path)
             *("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap"),
             *("-fsdev", f"local,id=share,path={share},security_model=none,multidevs=remap"),
             *machine.qemu,
+            *(server.arguments if server is not None else ()),
         ),
+        start=server.start if server is not None else start,
         command_line="intel_iommu=on" if machine.iommu is not None else "",
         memory=machine.memory if machine.memory is not None else MEMORY,
     )

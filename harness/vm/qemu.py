@@ -17,11 +17,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from attrs import define, field, frozen
 
 from harness.agent.client import AgentClient, AgentError
+from harness.seccomp import StartError
 from harness.vm.initramfs import PORT
 
 PROGRAM = "qemu-system-x86_64"
@@ -46,27 +47,21 @@ class VmError(Exception):
     """A virtual machine could not be had, or came to its end. One line."""
 
 
-class Process(Protocol):
-    """What is needed of a started QEMU."""
-
-    pid: int
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def kill(self) -> None: ...
-
-    def poll(self) -> int | None: ...
+#: Starts a command as subprocess.Popen does, with its options.
+Start = Callable[..., "subprocess.Popen[Any]"]
 
 
-#: Starts a command with these file descriptors, and its output on the last argument.
-Spawn = Callable[[Sequence[str], Sequence[int], int], Process]
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """A process that ends with us, whatever becomes of us (PR_SET_PDEATHSIG by setpriv(1))."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], **options)
 
 
 @frozen
 class Guest:
     """What a virtual machine is made of: QEMU's arguments for its devices, and Linux's.
 
-    ``memory`` is in bytes. ``initramfs`` is the content of the first file system.
+    ``memory`` is in bytes. ``initramfs`` is the content of the first file system. ``start`` starts
+    QEMU.
     """
 
     kernel: Path
@@ -74,18 +69,7 @@ class Guest:
     devices: tuple[str, ...] = ()
     command_line: str = ""
     memory: int = MEMORY
-    spawn: Spawn | None = None
-
-
-def plain_spawn(command: Sequence[str], fds: Sequence[int], output: int) -> Process:
-    """A process that ends with us, whatever becomes of us (PR_SET_PDEATHSIG by setpriv(1))."""
-    return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=fds,
-    )
+    start: Start = start
 
 
 def program() -> str:
@@ -135,7 +119,7 @@ class VirtualMachine:
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
-        self._process: Process | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self.client: AgentClient | None = None
 
     def __enter__(self) -> VirtualMachine:
@@ -147,11 +131,13 @@ class VirtualMachine:
         try:
             _write_all(archive, self._guest.initramfs)
             command = arguments(self._guest, *fds)
-            self._process = (self._guest.spawn or plain_spawn)(command, fds, writing)
-        except OSError as error:
+            self._process = self._guest.start(
+                command, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, pass_fds=fds
+            )
+        except (OSError, StartError) as error:
             ours.close()
             os.close(reading)
-            raise VmError(f"{PROGRAM} cannot be started: {error.strerror}") from error
+            raise VmError(f"{PROGRAM} cannot be started: {error}") from error
         finally:
             theirs.close()
             os.close(archive)

@@ -15,6 +15,7 @@ from harness.uapi.fs import O_RDONLY
 from harness.vm.guest import accelerators, guest, make_initramfs
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine
+from harness.vm.vfio_server import VfioServer
 
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases; $slots are the accelerators', $modules the machine's, the one
@@ -32,14 +33,12 @@ rmmod $backwards
 for slot in $slots; do echo 1 >"/sys/bus/pci/devices/$slot/remove"; done
 echo 1 >/sys/bus/pci/drivers_autoprobe
 echo 1 >/sys/bus/pci/rescan
-for module in $modules; do modprobe "$module"; done
+modprobe -a $modules
 """
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
-for folder in /sys/bus/*/devices /sys/bus/*/drivers /sys/bus/pci/drivers/* /dev /dev/dsa; do
-    echo "$folder:" $(ls "$folder")
-done
-for file in /sys/bus/pci/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
+echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
+for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
     read -r text <"$file"
     echo "$file: $text"
 done
@@ -61,7 +60,8 @@ class Session:
         with ExitStack() as stack:
             share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
             archive = make_initramfs(self._image, self._machine)
-            made = guest(self._image, self._machine, archive, share, self._hardware)
+            server = stack.enter_context(VfioServer(self._hardware)) if self._hardware else None
+            made = guest(self._image, self._machine, archive, share, server)
             self.vm = stack.enter_context(VirtualMachine(made))
             self._state = self.run(_STATE)
             self._stack = stack.pop_all()
