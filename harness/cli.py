@@ -30,6 +30,7 @@ examples:
   uapi-harness run --trace -- cat /sys/bus/dsa/devices/dsa0/state
   uapi-harness conform --target process --suite idxd
   uapi-harness start lab; uapi-harness run --in lab -- lspci; uapi-harness stop lab
+  uapi-harness record idxd -o my-machine.yaml
   uapi-harness machines
   uapi-harness doctor"""
 
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="of a node")
     explain.set_defaults(function=_explain, parser=explain)
 
+    _record_parser(commands)
     machines = commands.add_parser("machines", help="the machines that come along, or one of them")
     machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
     machines.add_argument("--profile", metavar="P", help="the kernel, instead of the machine's own")
@@ -106,6 +108,44 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
     doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
+
+
+RECORD_EPILOG = """\
+DEVICE is a PCI address, an id, a driver, or a parent of mediated devices. The bridges above a
+function are recorded with it. Only sysfs is read: the registers of an accelerator as far as idxd
+shows them, configuration space as far as you may (64 bytes of it without CAP_SYS_ADMIN). Serial
+numbers become zeros. The head of the file says what was masked, and what could not be known.
+
+examples:
+  uapi-harness record --all -o my-machine.yaml
+  uapi-harness record idxd                                   # all that the driver has, to stdout
+  uapi-harness record 6a:01.0 8086:0cfe -o two.yaml --name two
+  uapi-harness record --root ./copy --all                    # ./copy/sys and ./copy/proc"""
+
+
+def _record_parser(commands: Any) -> None:
+    record = commands.add_parser(
+        "record",
+        help="make a machine file of devices of this host",
+        epilog=RECORD_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    record.add_argument("devices", nargs="*", metavar="DEVICE", help="what to record")
+    record.add_argument("--all", action="store_true", help="all that can be recorded")
+    record.add_argument("-o", dest="output", metavar="FILE", help="where to (default: stdout)")
+    record.add_argument("--force", action="store_true", help="overwrite FILE")
+    record.add_argument("--name", metavar="N", help="what the machine is called (default: FILE)")
+    record.add_argument(
+        "--profile", metavar="P", help="the kernel to be (default: the one most like this host's)"
+    )
+    record.add_argument("--unmasked", action="store_true", help="keep serial numbers")
+    record.add_argument(
+        "--root",
+        default="/",
+        metavar="DIR",
+        help="read DIR/sys and DIR/proc, copied from a host",
+    )
+    record.set_defaults(function=_record, parser=record)
 
 
 CTL_EPILOG = """\
@@ -158,17 +198,33 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
-    several = "or several with commas (default: %(default)s)"
-    parser.add_argument("--target", default="model", help=f"model, inprocess or process, {several}")
-    parser.add_argument("--profile", default="6.1", help=f"kernel profile, {several}")
+    several = "with commas or repeated, for several"
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="T",
+        help="model, inprocess, process, or vm:KERNEL for a real kernel in a virtual machine; "
+        f"{several} (default: model)",
+    )
+    parser.add_argument(
+        "--profile", action="append", metavar="P", help=f"kernel profile; {several} (default: 6.1)"
+    )
+    parser.add_argument(
+        "--fidelity",
+        action="store_true",
+        help="compare with what real kernels did: those among the targets, else recorded ones",
+    )
     parser.add_argument(
         "--missing", action="store_true", help="list what of the profile no case touches, instead"
     )
     parser.add_argument(
-        "--suite", action="append", metavar="S", help="a suite, may be repeated (default: all)"
+        "--suite",
+        action="append",
+        metavar="S",
+        help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
-    parser.add_argument("--format", default="text", choices=("text", "json", "junit"))
+    parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
     parser.add_argument(
         "--strict",
@@ -176,6 +232,11 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("UAPI_STRICT") == "1",
         help="a case that could not run here is a finding (default: on if UAPI_STRICT=1)",
     )
+
+
+def _several(values: list[str] | None, default: str) -> list[str]:
+    """The words of an option that takes commas and may be repeated."""
+    return [word for value in values or [default] for word in value.split(",")]
 
 
 def _uid(text: str) -> int:
@@ -277,15 +338,16 @@ def _conform(options: argparse.Namespace) -> int:
 
     try:
         if options.missing:
-            return write_missing(options.profile, sys.stdout)
+            return write_missing(_several(options.profile, "6.1")[0], sys.stdout)
         return conform(
-            target=options.target,
-            profile=options.profile,
+            targets=_several(options.target, "model"),
+            profiles=_several(options.profile, "6.1"),
             suites=options.suite,
             pattern=options.pattern,
             format=options.format,
             strict=options.strict,
             jobs=options.jobs,
+            fidelity=options.fidelity,
         )
     except (ConformError, MachineError) as error:
         return _fail("conform", str(error), BAD_INPUT)
@@ -300,6 +362,33 @@ def _explain(options: argparse.Namespace) -> int:
         print("\n".join(explain(options.subject, options.machine)))
     except (ConformError, MachineError) as error:
         return _fail("explain", str(error), BAD_INPUT)
+    return GOOD
+
+
+def _record(options: argparse.Namespace) -> int:
+    from harness.record import DirectoryTree, NothingToRecord, RecordError, checked, record, write
+
+    if bool(options.devices) == options.all:
+        message = "name the devices, or give --all" if not options.all else "--all, or devices"
+        return _fail("record", f"{message}; see uapi-harness record --help", BAD_INPUT)
+    try:
+        recording = record(
+            DirectoryTree(options.root),
+            options.devices,
+            everything=options.all,
+            name=options.name,
+            profile=options.profile,
+            unmasked=options.unmasked,
+        )
+        text = checked(recording)
+        if options.output is None:
+            sys.stdout.write(text)
+        else:
+            write(text, options.output, force=options.force)
+    except NothingToRecord as error:
+        return _fail("record", str(error), NOTHING_RAN)
+    except RecordError as error:
+        return _fail("record", str(error), BAD_INPUT)
     return GOOD
 
 

@@ -23,6 +23,9 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _PROFILES = os.path.join(_HERE, "profiles")
 #: What a profile's file has besides its sections.
 _PROFILE_KEYS = ("schema", "name", "extends")
+#: What this process has parsed of the files that come along, by path, with the source it was.
+#: Nobody changes these documents.
+_kept: dict[str, tuple[bytes, Any]] = {}
 
 
 class DataError(ValueError):
@@ -109,6 +112,14 @@ def load_yaml(path: str | os.PathLike[str]) -> Any:
 def _load_kept(path: str | os.PathLike[str]) -> Any:
     """The document in a file that comes along, parsed now or before."""
     source = _source(path)
+    kept = _kept.get(os.fspath(path))
+    if kept is None or kept[0] != source:
+        kept = _kept[os.fspath(path)] = (source, _cached(path, source))
+    return kept[1]
+
+
+def _cached(path: str | os.PathLike[str], source: bytes) -> Any:
+    """The document ``source``, out of the user's cache if it was parsed before."""
     cached = _cache_file(path)
     try:
         with open(cached, "rb") as stream:

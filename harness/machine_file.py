@@ -295,10 +295,15 @@ def _numbers(pair: str | None) -> tuple[int, int] | tuple[None, None]:
 # --- reading
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether this is a path: it has a slash or ``.yaml`` in it. Else it is a name."""
+    return os.sep in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+
+
 def find(name_or_path: str | os.PathLike[str]) -> str:
-    """The file of a machine: a name, or a path with a slash or ``.yaml`` in it."""
+    """The file of a machine: a name, or a path."""
     path = os.fspath(name_or_path)
-    if os.sep in path or path.endswith((".yaml", ".yml")):
+    if is_path(path):
         return path
     if path in data.machine_names():
         return data.machine_path(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pytest plugin: a fake machine in a test, and programs in it.
+"""The pytest plugin: a fake machine in a test, programs in it, and files of conformance cases.
 
 Importing this is cheap, because every pytest of the environment does: all else is imported by the
 fixtures that need it. Each test has its own machine, so tests run in parallel and in any order.
@@ -13,11 +13,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.machine import Machine
     from harness.mounts.inprocess import InProcessMount
     from harness.mounts.process import Child, ProcessMount
@@ -26,25 +29,62 @@ _MARKER = "uapi_machine(name, profile=None): the machine of the fixture uapi_mac
 DEFAULT_MACHINE = "spr-2s"
 #: How long a program may take, in seconds, unless a test says otherwise.
 _TIMEOUT = 60.0
+#: What case files are to be run on, if anything.
+_PLAN = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options and their settings; an option outranks the setting, a marker outranks both."""
     group = parser.getgroup("uapi-harness")
     machine = f"machine of the fixture uapi_machine, a name or a file (default: {DEFAULT_MACHINE})"
-    profile = "kernel profile, instead of the machine's own"
+    profile = "kernel profile, instead of the machine's own; of case files also several with commas"
+    target = "collect case files, for model, inprocess or process, or several with commas"
     strict = "fail where a test would be skipped because this host lacks something"
     group.addoption("--uapi-machine", metavar="NAME|FILE", help=machine)
     group.addoption("--uapi-profile", metavar="P", help=profile)
+    group.addoption("--uapi-target", metavar="T", help=target)
     group.addoption("--uapi-strict", action="store_true", default=None, help=strict)
     parser.addini("uapi_machine", machine, default=DEFAULT_MACHINE)
     parser.addini("uapi_profile", profile, default="")
+    parser.addini("uapi_target", target, default="")
+    parser.addini("uapi_case_files", "names of case files", type="args", default=["cases_*.py"])
     parser.addini("uapi_strict", strict, type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and what case files are to be run on."""
     config.addinivalue_line("markers", _MARKER)
+    targets = _setting(config, "uapi_target")
+    if targets:
+        from harness.pytest_cases import Plan
+
+        plan = Plan.of(targets, _setting(config, "uapi_profile"), _strict(config))
+        config.stash[_PLAN] = plan
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Case files, if a target is named: see :func:`_is_case_file`."""
+    plan = parent.config.stash.get(_PLAN, None)
+    if plan is None or not _is_case_file(file_path, parent.session):
+        return None
+    from harness.pytest_cases import CaseFile
+
+    return CaseFile.from_parent(parent, path=file_path, plan=plan)
+
+
+def _is_case_file(path: Path, session: pytest.Session) -> bool:
+    """One that the setting ``uapi_case_files`` is about, or that the command line names."""
+
+    def named(setting: str) -> bool:
+        return any(fnmatch(path.name, pattern) for pattern in session.config.getini(setting))
+
+    given = session.isinitpath(path) and path.suffix == ".py" and not named("python_files")
+    return given or named("uapi_case_files")
+
+
+def pytest_pycollect_makeitem(obj: object) -> list[pytest.Item] | None:
+    """A case in a test file, or in a case file that pytest reads as one, is no test function."""
+    return [] if hasattr(obj, "uapi_case") else None
 
 
 def _setting(config: pytest.Config, name: str) -> Any:

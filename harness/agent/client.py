@@ -15,6 +15,10 @@ from harness.agent.program import HEADER, Field, Message, Op, ProtocolError
 PROGRAM = Path(program.__file__)
 
 
+#: Seconds after which an agent that does not answer is taken for dead.
+_LONG = 30.0
+
+
 class AgentError(Exception):
     """The agent died, or it speaks another protocol."""
 
@@ -61,6 +65,13 @@ class AgentClient:
             except BrokenPipeError:
                 self._end()
         return future
+
+    def ask(self, task: int, op: Op, *fields: Field) -> Message:
+        """One request and its reply; AgentError also if there is none for long."""
+        try:
+            return self.begin(task, op, fields).result(_LONG)
+        except TimeoutError:
+            raise AgentError(f"no answer to {op.name} within {_LONG:g} s") from None
 
     def close(self) -> None:
         """Let the agent go, with all its tasks. To be called once, when nobody waits."""

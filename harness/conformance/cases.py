@@ -4,18 +4,23 @@
 A case is a function in ``suites/SUITE/FILE.py`` with the decorator :func:`case`; its first argument
 is ``call``. Its id is ``SUITE/FILE::NAME``, with ``[ROW]`` behind it for each row of a
 :func:`param` table. Ids are stable: recorded results, known differences and reports key on them.
+A file of somebody's own is a suite by itself, whose cases have the ids ``FILE::NAME``.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import os
 import pkgutil
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from harness import machine_file
 from harness.data import lineage
 
 Evidence = Literal["kernel-run", "source", "document"]
@@ -36,7 +41,8 @@ class Case:
     ``evidence`` is what that alone is worth. ``golden`` are the recorded probes that may have seen
     the same answer: ``idxd:PROBE`` on any kernel, ``idxd-6.1:PROBE`` on that one. ``since`` is the
     first profile that it is about, ``until`` the first that it is not; ``needs`` are features that
-    the target must have; ``limit`` is in seconds.
+    the target must have; ``limit`` is in seconds. ``file`` is the path by which somebody's own file
+    was named.
     """
 
     id: str
@@ -50,16 +56,26 @@ class Case:
     needs: tuple[str, ...] = ()
     limit: float = _DEFAULT_LIMIT
     arguments: Mapping[str, Any] = field(factory=dict)
+    file: str | None = None
 
     @property
     def suite(self) -> str:
-        """The directory the case is in."""
-        return self.id.split("/", 1)[0]
+        """The directory the case is in, or the file if it is somebody's own."""
+        return suite_of(self.id)
 
     def is_about(self, profile: str) -> bool:
         """Whether this kernel is one of those that the case is about."""
         kernels = lineage(profile)
         return self.since in (None, *kernels) and self.until not in kernels
+
+
+class CaseFileError(ValueError):
+    """A file of cases cannot be used: ``FILE:LINE: what is wrong``."""
+
+
+def suite_of(id: str) -> str:
+    """The suite of the case with this id."""
+    return id.partition("::")[0].partition("/")[0]
 
 
 @define
@@ -72,7 +88,8 @@ class _Declaration:
     id_format: str = ""
 
 
-_ATTRIBUTE = "uapi_case"
+#: The attribute of a function that is a case.
+ATTRIBUTE = "uapi_case"
 
 
 def case(
@@ -133,10 +150,10 @@ def param(names: str, rows: Sequence[Any], id: str | None = None) -> Callable[[F
 
 
 def _declaration(function: Callable[..., None]) -> _Declaration:
-    declaration: _Declaration | None = getattr(function, _ATTRIBUTE, None)
+    declaration: _Declaration | None = getattr(function, ATTRIBUTE, None)
     if declaration is None:
         declaration = _Declaration()
-        setattr(function, _ATTRIBUTE, declaration)
+        setattr(function, ATTRIBUTE, declaration)
     return declaration
 
 
@@ -163,7 +180,7 @@ class _Word(str):
 def cases_of(module: ModuleType, prefix: str) -> Iterator[Case]:
     """All cases of one file, in the order they are written. ``prefix`` is ``SUITE/FILE``."""
     for function in vars(module).values():
-        declaration = getattr(function, _ATTRIBUTE, None)
+        declaration = getattr(function, ATTRIBUTE, None)
         if declaration is None or function.__module__ != module.__name__:
             continue
         if "source" not in declaration.options:
@@ -198,17 +215,89 @@ def suite_names() -> list[str]:
 
 
 def discover(suites: Sequence[str] | None = None) -> list[Case]:
-    """The cases of the given suites, or of all. ValueError if two cases have one id."""
+    """The cases of the given suites and files, or of all suites.
+
+    ValueError if two cases have one id; CaseFileError, one of them, for a file that is of no use.
+    """
     found: dict[str, Case] = {}
-    for suite, package in _modules(_suites()):
-        if suites is not None and suite not in suites:
-            continue
-        for name, module in _modules(package):
-            for one in cases_of(module, f"{suite}/{name}"):
-                if one.id in found:
-                    raise ValueError(f"two cases have the id {one.id}")
-                found[one.id] = one
+    for one in _found(suites):
+        if one.id in found:
+            raise CaseFileError(f"two cases have the id {one.id}")
+        found[one.id] = one
     return list(found.values())
+
+
+def _found(suites: Sequence[str] | None) -> Iterator[Case]:
+    for suite, package in _modules(_suites()):
+        if suites is None or suite in suites:
+            for name, module in _modules(package):
+                yield from cases_of(module, f"{suite}/{name}")
+    for path in suites or ():
+        if is_path(path):
+            yield from load_file(path)
+
+
+def is_path(suite: str) -> bool:
+    """Whether what stands for a suite is the path of somebody's own file."""
+    return os.sep in suite or suite.endswith(".py")
+
+
+def load_file(path: str) -> list[Case]:
+    """The cases in a file of somebody's own. CaseFileError.
+
+    The file may import what lies next to it, and name machine files from there.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    stem = name.removesuffix(".py")
+    module = _execute(path, f"uapi_case_file_{stem}", folder)
+    try:
+        found = [_placed(one, path, folder) for one in cases_of(module, stem)]
+    except LookupError as error:
+        raise CaseFileError(f"{path}: {error} is no column of its table") from None
+    except ValueError as error:
+        raise CaseFileError(f"{path}: {error}") from None
+    if not found:
+        raise CaseFileError(f"{path}: no function has the decorator @case")
+    return found
+
+
+def _execute(path: str, name: str, folder: str) -> ModuleType:
+    """The module in the file ``path``, by another name than its own import would give it."""
+    if not os.path.isfile(path):
+        raise CaseFileError(f"{path}: no such file")
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise CaseFileError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise CaseFileError(f"{path}{_line(error, path)}: {_problem(error)}") from None
+    return module
+
+
+def _line(error: Exception, path: str) -> str:
+    """``:LINE`` of the last place in the file that the error passed through, if any."""
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(path)]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _problem(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())}"
+
+
+def _placed(case: Case, path: str, folder: str) -> Case:
+    machine = case.machine
+    if machine_file.is_path(machine):
+        machine = os.path.join(folder, machine)
+    return evolve(case, file=path, machine=machine)
 
 
 def _suites() -> ModuleType:

@@ -3,11 +3,12 @@
 
 They are the list ``cases`` of ``fixtures/known-differences.yaml``: ``id`` of a case, ``target``,
 ``profile`` (absent: every one) and ``reason``. A case that agrees after all is a failure, so that
-no entry outlives its reason.
+no entry outlives its reason. Somebody's own file of cases may have such a list next to it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from attrs import evolve, frozen
 
 from harness.conformance.records import Record, State
 from harness.conformance.results import Failure
-from harness.data import data_path, load_yaml
+from harness.data import DataError, data_path, load_yaml
 
 FILE = "known-differences.yaml"
 
@@ -45,9 +46,25 @@ def structure(entries: Iterable[Mapping[str, Any]]) -> list[KnownDifference]:
     return converter.structure(list(entries), list[KnownDifference])
 
 
-def load() -> list[KnownDifference]:
-    """All known differences that come along."""
-    return structure(load_yaml(data_path("fixtures", FILE)).get("cases") or [])
+def load(case_files: Iterable[str] = ()) -> list[KnownDifference]:
+    """All known differences that come along, and those in lists next to ``case_files``.
+
+    DataError for a list that is of no use.
+    """
+    folders = {os.path.dirname(os.path.abspath(path)): None for path in case_files}
+    beside = [os.path.join(folder, FILE) for folder in folders]
+    paths = [str(data_path("fixtures", FILE)), *filter(os.path.exists, beside)]
+    return [difference for path in paths for difference in _load(path)]
+
+
+def _load(path: str) -> list[KnownDifference]:
+    document = load_yaml(path)
+    entries = document.get("cases") if isinstance(document, Mapping) else None
+    try:
+        return structure(entries or [])
+    except Exception as error:
+        problems = "; ".join(cattrs.transform_error(error, path="cases"))
+        raise DataError(f"{path}: {problems}") from None
 
 
 def apply(record: Record, known: Sequence[KnownDifference]) -> Record:

@@ -18,6 +18,7 @@ from attrs import define, field
 from harness.conformance.call import Endpoint
 from harness.conformance.cases import discover
 from harness.conformance.runner import ConformError, run_case
+from harness.conformance.targets import Target
 from harness.conformance.targets.model import ModelEndpoint
 from harness.data import machine_names, profile_names
 from harness.kernel.trace import Event
@@ -55,12 +56,12 @@ class _Observer:
 
 
 @define
-class _WatchedModel:
+class _WatchedModel(Target):
     """The target ``model``, observed."""
 
+    name = "model"
+
     observer: _Observer
-    name: str = "model"
-    features: frozenset[str] = frozenset()
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from harness.conformance.cases import Evidence
+from harness.conformance.cases import Evidence, suite_of
 from harness.conformance.results import Failure
 
 
@@ -34,7 +34,8 @@ NOT_RUN = frozenset({State.SKIP, State.NOT_RUNNABLE})
 class Record:
     """How one case ended. ``reason`` explains every state but pass and a plain failure.
 
-    ``duration`` is in seconds, with the machine's start.
+    ``duration`` is in seconds, with the machine's start. ``file`` is the path of the case's file if
+    it is somebody's own.
     """
 
     id: str
@@ -46,11 +47,12 @@ class Record:
     duration: float
     failure: Failure | None = None
     reason: str | None = None
+    file: str | None = None
 
     @property
     def suite(self) -> str:
         """The suite the case is in."""
-        return self.id.split("/", 1)[0]
+        return suite_of(self.id)
 
 
 @frozen

@@ -14,6 +14,8 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -22,12 +24,12 @@ from attrs import define, field
 from harness.agent.client import AgentError
 from harness.conformance import known
 from harness.conformance.call import Call, Context, TaskGoneError
-from harness.conformance.cases import Case, discover, suite_names
+from harness.conformance.cases import Case, CaseFileError, discover, is_path, suite_names
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
-from harness.conformance.targets import TARGETS, Target
-from harness.data import lineage, profile_names
+from harness.conformance.targets import Target, TargetError, make_target
+from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
 GRACE = 30.0
@@ -44,11 +46,36 @@ def _choose(kind: str, name: str, allowed: Iterable[str]) -> None:
         raise ConformError(f"unknown {kind} {name!r}; allowed: {', '.join(sorted(allowed))}")
 
 
+def check_names(target: str, profile: str) -> Target:
+    """The target. ConformError if there is no such target or profile."""
+    _choose("profile", profile, profile_names())
+    try:
+        return make_target(target)
+    except TargetError as error:
+        raise ConformError(str(error)) from None
+
+
 def select(suites: Sequence[str] | None, pattern: str | None) -> list[Case]:
-    """The cases of ``suites`` (None: all) whose id has ``pattern`` in it."""
+    """The cases of ``suites`` (None: all) whose id has ``pattern`` in it. ConformError.
+
+    A suite is a name, or the path of somebody's own file of cases.
+    """
     for suite in suites or ():
-        _choose("suite", suite, suite_names())
-    return [case for case in discover(suites or None) if pattern is None or pattern in case.id]
+        if not is_path(suite):
+            _choose("suite", suite, suite_names())
+    try:
+        found = discover(suites or None)
+    except CaseFileError as error:
+        raise ConformError(str(error)) from None
+    return [case for case in found if pattern is None or pattern in case.id]
+
+
+def known_differences(cases: Iterable[Case]) -> list[known.KnownDifference]:
+    """The known differences that these cases may have. ConformError."""
+    try:
+        return known.load(case.file for case in cases if case.file is not None)
+    except DataError as error:
+        raise ConformError(str(error)) from None
 
 
 def run(
@@ -62,8 +89,7 @@ def run(
     progress: Progress | None = None,
 ) -> Run:
     """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError."""
-    _choose("target", target, TARGETS)
-    _choose("profile", profile, profile_names())
+    chosen_target = check_names(target, profile)
     if jobs is not None and jobs < 1:
         raise ConformError(f"{jobs} jobs; at least 1")
     chosen = select(suites, pattern)
@@ -71,7 +97,7 @@ def run(
     if chosen and not cases:
         raise ConformError(f"none of the cases chosen is about {profile}")
     count = min(jobs or len(os.sched_getaffinity(0)), len(cases))
-    differences = known.load()
+    differences = known_differences(cases)
     records: dict[str, Record] = {}
 
     def keep(record: Record) -> None:
@@ -80,7 +106,17 @@ def run(
         if progress is not None:
             progress(record)
 
-    _Pool(cases, target, profile, keep).run(count)
+    try:
+        chosen_target.prepare(profile)
+    except NotRunnableError as error:
+        for case in cases:
+            outcome = (State.NOT_RUNNABLE, None, str(error))
+            keep(_record(case, target, profile, 0.0, *outcome))
+    else:
+        # A target may keep a machine for the next case that wants the same.
+        ordered = sorted(cases, key=lambda case: case.machine)
+        load = partial(discover, suites or None)
+        _Pool(ordered, target, profile, load, keep).run(count)
     return Run(target, profile, [records[case.id] for case in cases], strict)
 
 
@@ -90,21 +126,34 @@ def run(
 def run_case(case: Case, target: Target, profile: str) -> Record:
     """Run one case in this process, in a fresh machine."""
     started = time.monotonic()
-    state, failure, reason = _outcome(case, target, profile)
-    return Record(
-        id=case.id,
-        state=state,
-        target=target.name,
-        profile=profile,
-        evidence=evidence(case, profile),
-        source=case.source,
-        duration=time.monotonic() - started,
-        failure=failure,
-        reason=reason,
-    )
+    outcome = _outcome(case, target, profile)
+    return _record(case, target.name, profile, time.monotonic() - started, *outcome)
 
 
 _Outcome = tuple[State, Failure | None, str | None]
+
+
+def _record(
+    case: Case,
+    target: str,
+    profile: str,
+    duration: float,
+    state: State,
+    failure: Failure | None,
+    reason: str | None,
+) -> Record:
+    return Record(
+        id=case.id,
+        state=state,
+        target=target,
+        profile=profile,
+        evidence=evidence(case, profile),
+        source=case.source,
+        duration=duration,
+        failure=failure,
+        reason=reason,
+        file=case.file,
+    )
 
 
 def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
@@ -162,14 +211,14 @@ def _work(
     connection: Connection, make: Callable[[], Target], load: Callable[[], list[Case]], profile: str
 ) -> None:
     """The life of a worker: ids of cases in, records out, until the other end closes."""
-    target = make()
     cases = {case.id: case for case in load()}
-    while True:
-        try:
-            case = cases[connection.recv()]
-        except EOFError:
-            return
-        connection.send(run_case(case, target, profile))
+    with closing(make()) as target:
+        while True:
+            try:
+                case = cases[connection.recv()]
+            except EOFError:
+                return
+            connection.send(run_case(case, target, profile))
 
 
 @define(eq=False)
@@ -199,10 +248,19 @@ class _Worker:
 class _Pool:
     """Workers and the cases that wait for one."""
 
-    def __init__(self, cases: Sequence[Case], target: str, profile: str, keep: Progress) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        target: str,
+        profile: str,
+        load: Callable[[], list[Case]],
+        keep: Progress,
+    ) -> None:
         self.waiting = deque(cases)
         self.target = target
         self.profile = profile
+        #: Finds the cases once more, in a worker.
+        self.load = load
         self.keep = keep
         self.workers: list[_Worker] = []
         # A worker must not inherit threads' locks or file descriptors from whoever calls us.
@@ -224,7 +282,7 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        arguments = (theirs, TARGETS[self.target], discover, self.profile)
+        arguments = (theirs, partial(make_target, self.target), self.load, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -265,18 +323,7 @@ class _Pool:
         self.workers.remove(worker)
         worker.kill()
         case = worker.case
-        self.keep(
-            Record(
-                id=case.id,
-                state=state,
-                target=self.target,
-                profile=self.profile,
-                evidence=evidence(case, self.profile),
-                source=case.source,
-                duration=case.limit,
-                reason=reason,
-            )
-        )
+        self.keep(_record(case, self.target, self.profile, case.limit, state, None, reason))
         self._start()
 
 

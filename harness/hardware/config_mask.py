@@ -7,12 +7,12 @@ here is read-only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from attrs import define
 
 from harness.hardware import pci_config as cfg
-from harness.hardware.pci_config import Bar, load
+from harness.hardware.pci_config import Bar, capabilities, extended_capabilities, load
 
 #: Offset, size and writable bits; the last number marks bits that a 1 clears.
 _Field = tuple[int, int, int, int]
@@ -86,28 +86,6 @@ class ConfigMask:
             config[position] = value & ~(byte & self.write_1_to_clear[position])
 
 
-def _chain(config: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Number and offset of each conventional capability."""
-    offset = config[cfg.CAPABILITY_LIST] & ~3 if config[cfg.STATUS] & cfg.STATUS_CAP_LIST else 0
-    seen: set[int] = set()
-    while offset >= 0x40 and offset not in seen:
-        seen.add(offset)
-        yield config[offset], offset
-        offset = config[offset + 1] & ~3
-
-
-def _extended_chain(config: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Number and offset of each extended capability."""
-    offset = cfg.CONFIG_SIZE
-    seen: set[int] = set()
-    while cfg.CONFIG_SIZE <= offset < len(config) and offset not in seen:
-        seen.add(offset)
-        header = load(config, offset, 4)
-        if header:
-            yield header & 0xFFFF, offset
-        offset = header >> 20
-
-
 def _allow_msi(mask: ConfigMask, config: bytes | bytearray, offset: int) -> None:
     """Control, address, data and mask bits of MSI, whose layout depends on its flags."""
     control = load(config, offset + 2, 2)
@@ -132,12 +110,12 @@ def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar]) -> ConfigMask
         low = 0x3 if bar.kind == "io" else 0xF
         writable = ((1 << bar.bits) - 1) & ~(bar.size - 1) & ~low
         mask.allow(cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8, writable)
-    for number, start in _chain(config):
+    for number, start in capabilities(config):
         if number == cfg.CAP_MSI:
             _allow_msi(mask, config, start)
         for offset, size, writable, clear in _CAPABILITY_FIELDS.get(number, ()):
             mask.allow(start + offset, size, writable, clear)
-    for number, start in _extended_chain(config):
+    for number, start in extended_capabilities(config):
         for offset, size, writable, clear in _EXTENDED_FIELDS.get(number, ()):
             mask.allow(start + offset, size, writable, clear)
     return mask

@@ -7,7 +7,7 @@ Specification 1.2 and the PCI Express Base Specification (all that begins at 0x1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -268,6 +268,28 @@ def _data(description: Mapping[str, Any]) -> bytes:
 _CAPABILITY_KEYS = ("kind", "at", "data")
 
 
+def capabilities(config: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Number and offset of each conventional capability; an endless list ends."""
+    offset = config[CAPABILITY_LIST] & ~3 if config[STATUS] & STATUS_CAP_LIST else 0
+    seen: set[int] = set()
+    while 0x40 <= offset < len(config) - 1 and offset not in seen:
+        seen.add(offset)
+        yield config[offset], offset
+        offset = config[offset + 1] & ~3
+
+
+def extended_capabilities(config: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Number and offset of each extended capability; an endless list ends."""
+    offset = CONFIG_SIZE
+    seen: set[int] = set()
+    while CONFIG_SIZE <= offset < len(config) and offset not in seen:
+        seen.add(offset)
+        header = load(config, offset, 4)
+        if header:
+            yield header & 0xFFFF, offset
+        offset = header >> 20
+
+
 def find_capability(config: bytes | bytearray, number: int) -> int:
     """The offset of a capability, 0 if it is not there (__pci_find_next_cap of Linux)."""
     offset = config[CAPABILITY_LIST] & ~3 if config[STATUS] & STATUS_CAP_LIST else 0
@@ -280,10 +302,5 @@ def find_capability(config: bytes | bytearray, number: int) -> int:
 
 def find_extended_capability(config: bytes | bytearray, number: int) -> int:
     """The offset of an extended capability, 0 if it is not there."""
-    offset = CONFIG_SIZE
-    while offset and offset < len(config):
-        header = load(config, offset, 4)
-        if header & 0xFFFF == number:
-            return offset
-        offset = header >> 20
-    return 0
+    found = (offset for kind, offset in extended_capabilities(config) if kind == number)
+    return next(found, 0)

@@ -51,6 +51,8 @@ class Device:
     devmode: int = 0o600
     open_method: OpenMethod | None = None
     device_class: DeviceClass | None = None
+    #: Whether the device is unregistered when a program closes a file.
+    transient = False
     #: Whether there is a ``power`` directory (device_pm_not_required).
     power_managed = True
 
@@ -466,6 +468,7 @@ def device_add(device: Device, directory: KernfsDirectory | None = None) -> None
     """
     parent = directory if directory is not None else _device_parent(device)
     node = KernfsDirectory(parent.root, device.name)
+    node.transient = device.transient
     parent.add(node)
     device.directory = node
     device.platform_notify()

@@ -93,18 +93,24 @@ class KernfsNode(Node):
 class KernfsDirectory(KernfsNode):
     """A directory. Children are kept in the kernel's readdir order."""
 
-    __slots__ = ("_sorted", "children", "subdirectories")
+    __slots__ = ("_sorted", "_transient_children", "children", "subdirectories")
 
     def __init__(self, root: KernfsRoot, name: str, mode: int = 0o755) -> None:
         super().__init__(root, name, stat.S_IFDIR | mode)
         self.children: dict[str, Node] = {}
         self.subdirectories = 0
+        self._transient_children = 0
         self._sorted: list[Node] | None = None
 
     @property
     def nlink(self) -> int:
         """2 and one for each subdirectory (kernfs_refresh_inode)."""
         return 2 + self.subdirectories
+
+    @property
+    def settled(self) -> bool:
+        """The link count changes with a child that goes."""
+        return not (self.transient or self._transient_children)
 
     def lookup(self, caller: Caller, name: str) -> Node:
         """kernfs_iop_lookup."""
@@ -133,6 +139,8 @@ class KernfsDirectory(KernfsNode):
         self.children[node.name] = node
         self._sorted = None
         self.subdirectories += stat.S_ISDIR(node.mode)
+        node.transient = node.transient or self.transient
+        self._transient_children += node.transient
         for watcher in self.root.watchers:
             watcher.added(self, node.name)
 
@@ -145,6 +153,7 @@ class KernfsDirectory(KernfsNode):
         del self.children[name]
         self._sorted = None
         self.subdirectories -= stat.S_ISDIR(node.mode)
+        self._transient_children -= node.transient
         if isinstance(node, KernfsFile):
             node.deactivate()
         for watcher in self.root.watchers:
@@ -180,6 +189,7 @@ class KernfsLink(KernfsNode):
     def __init__(self, root: KernfsRoot, name: str, target: Node) -> None:
         super().__init__(root, name, stat.S_IFLNK | 0o777)
         self.target = target
+        self.transient = target.transient
 
     def readlink(self, caller: Caller) -> str:
         """The relative path from this link's directory (kernfs_get_target_path)."""

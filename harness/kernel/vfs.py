@@ -138,7 +138,7 @@ class OpenFile:
 class Node:
     """A file, directory or link (struct inode). ``parent`` is None once it was removed."""
 
-    __slots__ = ("gid", "ino", "mode", "name", "parent", "size", "uid")
+    __slots__ = ("gid", "ino", "mode", "name", "parent", "size", "transient", "uid")
 
     def __init__(self, name: str, mode: int, ino: int, size: int = 0) -> None:
         self.name = name
@@ -149,6 +149,9 @@ class Node:
         self.uid = 0
         self.gid = 0
         self.parent: Node | None = None
+        #: Whether it goes when some program closes a file. No mount hears of that before the
+        #: program goes on, so such a node, and all below it, is to be looked up each time.
+        self.transient = False
 
     def path(self) -> str:
         """The absolute path, ``/sys/...``; a removed node's begins with its own name."""
@@ -162,6 +165,11 @@ class Node:
     def getattr(self, caller: Caller) -> Stat:
         """What stat(2) shows."""
         return Stat(self.ino, self.mode, self.nlink, self.uid, self.gid, self.size, self.rdev)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what getattr shows stays the same when some program closes a file."""
+        return not self.transient
 
     @property
     def nlink(self) -> int:

@@ -52,7 +52,7 @@ def _case(parent: ElementTree.Element, run: Run, record: Record, outcome: str | 
     if outcome != "skipped":
         element.set("type", record.state.value)
         source = f"source: {record.source} ({record.evidence})"
-        element.text = _clean(f"{message}\n{source}\nagain: {reproduce(run, record)}\n")
+        element.text = _clean(f"{message}\n{source}\nagain: {reproduce(record)}\n")
 
 
 def _suite(

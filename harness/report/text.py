@@ -11,9 +11,7 @@ from typing import TextIO, get_args
 
 from harness.conformance.cases import Evidence
 from harness.conformance.records import NOT_RUN, Record, Run, State
-
-WIDTH = 100
-_LABEL = 10
+from harness.report.layout import WIDTH, counted, entry
 
 
 def write_text(runs: Sequence[Run], output: TextIO) -> None:
@@ -64,7 +62,7 @@ def _lines(run: Run) -> Iterator[str]:
     for record in run.records:
         if id(record) in shown:
             yield ""
-            yield from _finding(run, record)
+            yield from finding(record)
     yield from _reasons(run, State.KNOWN_DIFFERENCE)
     yield from _reasons(run, State.SKIP)
     if not run.strict:
@@ -100,38 +98,26 @@ def _evidence(records: Sequence[Record]) -> Iterator[str]:
             yield f"{evidence:<12}{passed} of {len(those)} agree ({worth})"
 
 
-def _finding(run: Run, record: Record) -> Iterator[str]:
+def finding(record: Record) -> Iterator[str]:
+    """The lines about one case: the call, expected, got, source, and how to run it again."""
     yield from textwrap.wrap(f"{record.state.value.upper()} {record.id}", WIDTH)
     if record.failure is not None:
-        yield from _entry("call", record.failure.call)
-        yield from _entry("expected", record.failure.expected)
-        yield from _entry("got", record.failure.got)
+        yield from entry("call", record.failure.call)
+        yield from entry("expected", record.failure.expected)
+        yield from entry("got", record.failure.got)
     if record.reason is not None:
-        yield from _entry("reason", record.reason)
-    yield from _entry("source", f"{record.source} ({record.evidence})")
-    yield from _entry("again", reproduce(run, record))
+        yield from entry("reason", record.reason)
+    yield from entry("source", f"{record.source} ({record.evidence})")
+    yield from entry("again", reproduce(record))
 
 
-def _entry(label: str, text: str) -> Iterator[str]:
-    """A label and its text, broken where the line ends; a command is never broken by a hyphen."""
-    lines = textwrap.wrap(text, WIDTH - _LABEL - 2, break_on_hyphens=False) or [""]
-    yield f"  {label:<{_LABEL}}{lines[0]}"
-    for line in lines[1:]:
-        yield " " * (_LABEL + 2) + line
-
-
-def reproduce(run: Run, record: Record) -> str:
+def reproduce(record: Record) -> str:
     """The command that runs this one case again."""
-    words = ["uapi-harness", "conform", "--target", run.target, "--profile", run.profile]
-    return shlex.join([*words, "-k", record.id])
+    words = ["uapi-harness", "conform", "--target", record.target, "--profile", record.profile]
+    suite = ["--suite", record.file] if record.file is not None else []
+    return shlex.join([*words, *suite, "-k", record.id])
 
 
 def _reasons(run: Run, state: State) -> Iterator[str]:
-    """Why cases are in a state that is no finding: each reason once, with the number of cases."""
-    reasons = Counter(record.reason for record in run.records if record.state is state)
-    if reasons:
-        yield ""
-    for reason, count in reasons.items():
-        yield from textwrap.wrap(
-            f"{state.value} ({count}): {reason}", WIDTH, subsequent_indent="  "
-        )
+    """Why cases are in a state that is no finding."""
+    yield from counted(state.value, (one.reason for one in run.records if one.state is state))

@@ -19,6 +19,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Set-up in front of a command is what tox has done already.
 _COMMAND = re.compile(r"(?:^|\.venv/bin/)(uapi-harness .*)$", re.MULTILINE)
@@ -92,8 +93,10 @@ def works(words, tmp_path, no_mount):
         pytest.skip(no_mount)
     if "accel-config" in words and shutil.which("accel-config") is None:
         pytest.skip("accel-config is not installed; see fixtures/packages.yaml")
-    # The documents call the reader's own machine file by this name.
+    # The documents call the reader's own machine file and file of cases by these names.
     shutil.copy(ROOT / "sysfs_models" / "spr-2s.yaml", tmp_path / "my-machine.yaml")
+    guide = (ROOT / "docs" / "writing-cases.md").read_text()
+    (tmp_path / "cases_my_device.py").write_text(_PYTHON.search(guide)[1])
     answer = harness(words, tmp_path)
     said = answer.stdout + answer.stderr
     if runs:
@@ -135,9 +138,7 @@ def test_every_floor_that_is_drawn_exists():
 
 def quoted():
     document = ROOT / "docs" / "add-an-attribute.md"
-    for block in re.findall(
-        r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE
-    ):
+    for block in _PYTHON.findall(document.read_text()):
         yield pytest.param(block, id=block.splitlines()[0].strip())
 
 

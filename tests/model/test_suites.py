@@ -15,7 +15,7 @@ from harness.agent.program import Op, Status
 from harness.conformance import Call, suites
 from harness.conformance.call import Context
 from harness.conformance.cases import cases_of, discover
-from harness.conformance.golden import import_recording, main, probes, recorded
+from harness.conformance.probes import import_recording, main, probes, recorded
 from harness.conformance.records import State
 from harness.conformance.runner import judge, run_case
 from harness.conformance.targets.model import ModelTarget

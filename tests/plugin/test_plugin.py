@@ -1,38 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plugin as a stranger's tests use it."""
 
-import os
-from importlib.metadata import entry_points
-from pathlib import Path
-
 import pytest
 
-import harness
-
 pytest_plugins = ["pytester"]
-
-
-@pytest.fixture
-def outcome(pytester, monkeypatch):
-    """``outcome(code, *options, **counts)``: run a test file, and see how its tests ended."""
-    root = str(Path(harness.__file__).parents[1])
-    paths = [root, os.environ.get("PYTHONPATH")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-
-    def run(code, *options, **counts):
-        pytester.makepyfile(code)
-        result = pytester.runpytest_subprocess(*plugin(), "-p", "no:randomly", *options)
-        result.assert_outcomes(**counts)
-        return result
-
-    return run
-
-
-def plugin():
-    """What makes the plugin known: nothing where the distribution is installed."""
-    points = entry_points(group="pytest11")
-    installed = any(point.value == "harness.pytest_plugin" for point in points)
-    return () if installed else ("-p", "harness.pytest_plugin")
 
 
 def test_two_lines(outcome):

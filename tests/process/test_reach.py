@@ -4,6 +4,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections import Counter
 
@@ -13,7 +14,9 @@ from harness.kernel.chardev import makedev
 from harness.kernel.errors import Errno
 from harness.kernel.sysfs import Attribute, sysfs_create_file
 from harness.kernel.vfs import OpenFile
-from harness.kernel.wait import WaitQueue
+from harness.kernel.wait import RealClock, WaitQueue
+from harness.machine import load_machine
+from harness.mounts.process import ProcessMount
 
 STATE = "/sys/bus/dsa/devices/dsa0/state"
 PIPES = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -83,6 +86,60 @@ def test_what_the_machine_changed_is_seen_after_a_flush(machine, mounted):
     out, err = child.communicate(60)
     assert out == b""
     assert b"No such file" in err
+
+
+OPEN_AND_CLOSE = """
+import os
+
+wq = "/sys/bus/dsa/devices/wq0.0"
+cdev = f"{wq}/dsa!wq0.0"
+gone = ["/sys/bus/dsa/devices/file0", f"{cdev}/file0", f"{cdev}/file0/cr_faults"]
+stale = []
+links = os.stat(cdev).st_nlink
+for turn in range(400):
+    queue = os.open("/dev/dsa/wq0.0", os.O_RDWR)
+    for path in gone:
+        os.stat(path)
+    os.listdir(cdev)
+    directory = os.open(gone[1], os.O_RDONLY)
+    os.stat("pid", dir_fd=directory)
+    assert os.stat(cdev).st_nlink == links + 1
+    os.close(queue)
+    if turn % 2 == 0 and os.stat(cdev).st_nlink != links:
+        stale.append("link count")
+    for path, options in [("pid", {"dir_fd": directory}), *((path, {}) for path in gone)]:
+        try:
+            os.stat(path, **options)
+            stale.append(path)
+        except FileNotFoundError:
+            pass
+    os.close(directory)
+print(sorted(set(stale)), len(stale))
+"""
+
+
+#: An engine and a queue for programs, as stores below /sys/bus/dsa.
+USER_QUEUE = {
+    "devices/engine0.0/group_id": "0",
+    "devices/wq0.0/group_id": "0",
+    "devices/wq0.0/mode": "dedicated",
+    "devices/wq0.0/size": "8",
+    "devices/wq0.0/priority": "1",
+    "devices/wq0.0/type": "user",
+    "devices/wq0.0/name": "app",
+    "devices/wq0.0/driver_name": "user",
+    "drivers/idxd/bind": "dsa0",
+    "drivers/user/bind": "wq0.0",
+}
+
+
+def test_what_goes_with_an_open_file_is_gone_when_close_returns():
+    """Closing is a message that nobody waits for, so what hangs on it must not be cached."""
+    machine = load_machine("gnr-1s", profile="7.2", clock=RealClock())
+    for path, value in USER_QUEUE.items():
+        machine.write(f"/sys/bus/dsa/{path}", value)
+    with ProcessMount(machine) as mount:
+        assert output(mount, sys.executable, "-c", OPEN_AND_CLOSE) == "[] 0\n"
 
 
 # --- toy devices

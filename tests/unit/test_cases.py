@@ -6,7 +6,7 @@ import types
 import pytest
 
 from harness.conformance import case, param
-from harness.conformance.cases import cases_of, discover, suite_names
+from harness.conformance.cases import CaseFileError, cases_of, discover, load_file, suite_names
 
 
 def cases(**functions):
@@ -88,3 +88,80 @@ def test_the_suites():
     assert {one.suite for one in found} == {"kernfs"}
     assert discover(["kernfs"]) == found
     assert len(discover()) > len(found)
+
+
+# --- somebody's own files
+
+OWN = """
+from harness.conformance import case, param
+from my_words import WORDS
+
+@case(source="s", machine="other.yaml")
+@param("word", WORDS)
+def words(call, word):
+    pass
+
+@case(source="s", machine="spr-1s")
+def named(call):
+    pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """``own(text)``: the path of a file of cases with that text."""
+
+    def write(text, name="my_cases.py"):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    (tmp_path / "my_words.py").write_text("WORDS = ['a/b', 'c::d']\n")
+    return write
+
+
+def test_a_file_of_somebodys_own(own, tmp_path):
+    path = own(OWN)
+    found = load_file(path)
+    names = ["words[a/b]", "words[c::d]", "named"]
+    assert [one.id for one in found] == [f"my_cases::{name}" for name in names]
+    assert {one.suite for one in found} == {"my_cases"}
+    assert {one.file for one in found} == {path}
+    assert [one.machine for one in found] == [str(tmp_path / "other.yaml")] * 2 + ["spr-1s"]
+
+
+def test_files_and_suites_together(own):
+    path = own(OWN)
+    assert [one.suite for one in discover([path])] == ["my_cases"] * 3
+    both = discover(["kernfs", path])
+    assert {one.suite for one in both} == {"kernfs", "my_cases"}
+    with pytest.raises(CaseFileError, match=r"two cases have the id my_cases::words\[a/b\]"):
+        discover([path, path])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "my_cases.py: no function has the decorator @case"),
+        ("\n\ndef f(:", "my_cases.py:3: SyntaxError: invalid syntax"),
+        ("import nowhere_at_all", "my_cases.py:1: ModuleNotFoundError: No module named 'nowh"),
+        ("\n" + OWN.replace("WORDS)", "[(1, 2)])"), "my_cases.py:7: ValueError: row .1, 2. does"),
+        (OWN.replace('source="s", m', "m"), "my_cases.py:5: TypeError: .*'source'"),
+        (OWN.replace('@case(source="s", machine="other.yaml")', ""), "words has @param but no @ca"),
+        (OWN.replace('s", m', 's", golden="{nothing}", m'), "my_cases.py: 'nothing' is no column"),
+        ("\0", "my_cases.py"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_one_line(own, text, message):
+    path = own(text)
+    with pytest.raises(CaseFileError, match=message) as raised:
+        load_file(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("none.py", "no such file"), ("text.txt", "not a Python file")]
+)
+def test_what_is_no_file_of_cases(own, tmp_path, name, problem):
+    own("", "text.txt")
+    with pytest.raises(CaseFileError, match=f"{name}: {problem}"):
+        load_file(str(tmp_path / name))

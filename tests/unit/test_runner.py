@@ -17,7 +17,7 @@ from harness.conformance.known import KnownDifference
 from harness.conformance.records import Record, Run, State
 from harness.conformance.results import Failure, NotRunnableError
 from harness.conformance.runner import ConformError, judge, run_case, select
-from harness.conformance.targets import TARGETS
+from harness.conformance.targets import TARGETS, Target
 
 
 class ToyEndpoint:
@@ -38,7 +38,7 @@ class ToyEndpoint:
         return answers.get(op, empty._replace(result=3))
 
 
-class ToyTarget:
+class ToyTarget(Target):
     name = "toy"
     features = frozenset({"toys"})
 
@@ -275,3 +275,48 @@ def test_entries_with_unknown_keys_are_refused():
 def test_every_known_difference_is_about_a_case_that_exists():
     ids = {case.id for case in select(None, None)}
     assert {difference.id for difference in known.load()} <= ids
+
+
+@pytest.fixture
+def own_case(tmp_path):
+    """A file of cases, one of which fails on the model."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from harness.conformance import case, expect\n"
+        "@case(source='s')\n"
+        "def wrong(call): expect(call.listdir('/sys/bus/dsa/devices'), [])\n"
+        "@case(source='s')\n"
+        "def right(call): expect(call.stat('/sys'))\n"
+    )
+    return path
+
+
+def test_somebodys_own_file(own_case):
+    path = str(own_case)
+    result = runner.run(target="model", profile="6.1", suites=[path], jobs=2)
+    assert [(one.id, one.state, one.file) for one in result.records] == [
+        ("mine::wrong", State.FAIL, path),
+        ("mine::right", State.PASS, path),
+    ]
+
+
+def test_known_differences_of_somebodys_own_file(own_case, tmp_path):
+    beside = tmp_path / "known-differences.yaml"
+    beside.write_text("cases: [{id: 'mine::wrong', target: model, reason: new}]")
+    result = runner.run(target="model", profile="6.1", suites=[str(own_case)], pattern="wrong")
+    assert [(one.state, one.reason) for one in result.records] == [(State.KNOWN_DIFFERENCE, "new")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cases: [{id: a, target: b}]", "known-differences.yaml: required field missing .*"),
+        ("cases: {", "known-differences.yaml:1: .*"),
+        ("cases: 7", "known-differences.yaml: .*"),
+    ],
+)
+def test_a_wrong_list_of_known_differences_is_one_line(own_case, tmp_path, text, message):
+    (tmp_path / "known-differences.yaml").write_text(text)
+    with pytest.raises(ConformError, match=message) as raised:
+        runner.run(target="model", profile="6.1", suites=[str(own_case)])
+    assert "\n" not in str(raised.value)

@@ -3,24 +3,38 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from harness.conformance.call import Endpoint
 
+#: How the names of real kernels in virtual machines begin.
+VM = "vm:"
 
-class Target(Protocol):
+
+class TargetError(ValueError):
+    """There is no target of this name: what there is."""
+
+
+class Target(ABC):
     """A kind of place that answers system calls.
 
     ``features`` are what a case may name in ``needs``.
     """
 
     name: str
-    features: frozenset[str]
+    features: frozenset[str] = frozenset()
 
+    def prepare(self, profile: str) -> None:  # noqa: B027 # most need nothing
+        """Get what all cases need, once; NotRunnableError if this host cannot have it."""
+
+    @abstractmethod
     def open(self, machine: str, profile: str) -> AbstractContextManager[Endpoint]:
-        """A fresh machine and a task in it. NotRunnableError if this host cannot have one."""
+        """A machine as if it were new, and a task in it. NotRunnableError if there can be none."""
+
+    def close(self) -> None:  # noqa: B027 # most keep nothing
+        """Give back what was kept from one case to the next."""
 
 
 def _model() -> Target:
@@ -47,3 +61,15 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "inprocess": _inprocess,
     "process": _process,
 }
+
+
+def make_target(name: str) -> Target:
+    """The target of this name. TargetError."""
+    if name in TARGETS:
+        return TARGETS[name]()
+    if name.startswith(VM):
+        from harness.conformance.targets.vm import VmTarget
+
+        return VmTarget(name.removeprefix(VM))
+    known = ", ".join([*TARGETS, f"{VM}KERNEL"])
+    raise TargetError(f"unknown target {name!r}; allowed: {known}")

@@ -17,6 +17,7 @@ from typing import Any
 from harness.agent.program import FIRST_TASK, Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
+from harness.conformance.targets import Target
 from harness.conformance.targets.model import Answer, ModelEndpoint, ModelTask, stat_fields
 from harness.kernel.errors import Errno
 from harness.kernel.system_calls import UnableError
@@ -190,11 +191,10 @@ class InProcessEndpoint(ModelEndpoint):
         raise UnableError("there is but one task in this process")
 
 
-class InProcessTarget:
+class InProcessTarget(Target):
     """A machine and an in-process mount for each case."""
 
     name = "inprocess"
-    features = frozenset[str]()
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
@@ -204,7 +204,9 @@ class InProcessTarget:
         def cannot(reason: str) -> None:
             raise NotRunnableError(reason)
 
-        with InProcessMount(loaded, cannot=cannot) as mount:
+        # Tasks call the functions of the modules themselves; to find all other places takes longer
+        # than most cases do.
+        with InProcessMount(loaded, cannot=cannot, patched=False) as mount:
             endpoint = InProcessEndpoint(mount)
             try:
                 yield endpoint

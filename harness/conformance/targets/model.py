@@ -15,6 +15,7 @@ from attrs import evolve
 
 from harness.agent.program import FIRST_TASK, Field, Message, Op, Status
 from harness.conformance.call import Endpoint
+from harness.conformance.targets import Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
@@ -356,11 +357,10 @@ class ModelEndpoint:
                 task.exit(0)
 
 
-class ModelTarget:
+class ModelTarget(Target):
     """A machine of the model for each case."""
 
     name = "model"
-    features = frozenset[str]()
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:

@@ -6,15 +6,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 
-from attrs import define
-
 from harness.agent.client import PROGRAM, AgentClient
-from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
+from harness.conformance.targets import Target
+from harness.conformance.targets.tasks import case_tasks
 from harness.kernel.wait import RealClock
 from harness.machine import load_machine
 from harness.mounts.process import MountError, ProcessMount
@@ -22,23 +20,8 @@ from harness.mounts.process import MountError, ProcessMount
 _START_SECONDS = 20.0
 
 
-@define(eq=False)
-class AgentEndpoint:
-    """The tasks of one agent."""
-
-    client: AgentClient
-
-    def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
-        """See :class:`harness.conformance.call.Endpoint`."""
-        return self.client.begin(task, op, fields)
-
-    def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
-        """See :class:`harness.conformance.call.Endpoint`."""
-        return self.client.begin(task, op, fields).result(seconds)
-
-
 @contextmanager
-def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
+def _agent(mount: ProcessMount) -> Iterator[AgentClient]:
     """An agent in ``mount``, which is gone with all its tasks at the end."""
     agent_reads, requests = os.pipe()
     replies, agent_writes = os.pipe()
@@ -49,7 +32,7 @@ def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
     client = AgentClient(replies, requests)
     try:
         client.hello(_START_SECONDS)
-        yield AgentEndpoint(client)
+        yield client
     except BaseException:
         child.destroy()  # whatever it is doing: it may never look at its input again
         raise
@@ -58,22 +41,51 @@ def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
         child.wait()
 
 
-class ProcessTarget:
-    """A machine and a process mount for each case."""
+class ProcessTarget(Target):
+    """A machine and a process mount for each case, or for several that change nothing."""
 
     name = "process"
     features = frozenset({"exec"})
 
+    def __init__(self) -> None:
+        self._kept = ExitStack()
+        self._client: AgentClient | None = None
+        #: The machine and profile that are kept.
+        self._what = ("", "")
+
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
         """See :class:`harness.conformance.targets.Target`."""
-        loaded = load_machine(machine, profile=profile, clock=RealClock())
-        with ExitStack() as stack:
-            # Tasks change their user, which only the machine's own permission checks can follow
-            # where a single user is mapped.
-            mount = ProcessMount(loaded, server_permissions=True)
-            try:
-                stack.enter_context(mount)
-            except MountError as error:
-                raise NotRunnableError(str(error)) from error
-            yield stack.enter_context(_agent(mount))
+        client = self._agent_in(machine, profile)
+        try:
+            with case_tasks(client) as tasks:
+                yield tasks
+        except BaseException as error:
+            self._client = None
+            self._kept.__exit__(type(error), error, error.__traceback__)
+            raise
+        if tasks.dirty:
+            self.close()
+
+    def close(self) -> None:
+        """End the mount."""
+        self._client = None
+        self._kept.close()
+
+    def _agent_in(self, machine: str, profile: str) -> AgentClient:
+        if self._client is None or self._what != (machine, profile):
+            self.close()
+            loaded = load_machine(machine, profile=profile, clock=RealClock())
+            with ExitStack() as stack:
+                # Tasks change their user, which only the machine's own permission checks can
+                # follow where a single user is mapped.
+                mount = ProcessMount(loaded, server_permissions=True)
+                try:
+                    stack.enter_context(mount)
+                except MountError as error:
+                    raise NotRunnableError(str(error)) from error
+                self._client = stack.enter_context(_agent(mount))
+                self._what = (machine, profile)
+                self._kept = stack.pop_all()
+        assert self._client is not None
+        return self._client

@@ -96,6 +96,7 @@ class IdxdFile(Device):
     """
 
     devtype = "idxd_file"
+    transient = True
     groups = (
         AttributeGroup(
             (

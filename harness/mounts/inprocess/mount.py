@@ -84,14 +84,22 @@ class InProcessMount:
     """The code of this process in a machine; a context manager. One at a time in a process.
 
     ``cannot`` is called with the reason when a program that the code starts cannot run in the
-    machine on this host; without it, ChildrenError is raised.
+    machine on this host; without it, ChildrenError is raised. Without ``patched``, nothing sees
+    the machine but who uses ``modules``.
     """
 
     _active: ClassVar[InProcessMount | None] = None
 
-    def __init__(self, machine: Machine, *, cannot: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        cannot: Callable[[str], object] | None = None,
+        patched: bool = True,
+    ) -> None:
         self._machine = machine
         self._children = Children(machine, cannot)
+        self._patched = patched
         self._patcher: _Patcher | None = None
         #: What was still running at the end, and was killed.
         self.killed: list[str] = []
@@ -114,12 +122,8 @@ class InProcessMount:
             "select": make_select(self.calls),
         }
         self._children.start(fake.getuid, fake.getcwd)
-        try:
-            self._patcher = _Patcher(self.modules)
-            self._patcher.setUp()
-        except BaseException:
-            self._children.stop()
-            raise
+        if self._patched:
+            self._patch()
         InProcessMount._active = self
         return self
 
@@ -131,12 +135,20 @@ class InProcessMount:
     ) -> None:
         """Everything is as it was; files of the machine that are still open are closed."""
         InProcessMount._active = None
-        assert self._patcher is not None
-        self._patcher.tearDown()
-        self._patcher = None
+        if self._patcher is not None:
+            self._patcher.tearDown()
+            self._patcher = None
         self.killed = self._children.stop()
         for fd in list(self.calls.caller.descriptions):
             self._fake.close(fd)
+
+    def _patch(self) -> None:
+        try:
+            self._patcher = _Patcher(self.modules)
+            self._patcher.setUp()
+        except BaseException:
+            self._children.stop()
+            raise
 
     def open_paths(self) -> Iterable[str]:
         """The files of the machine that this process has open."""

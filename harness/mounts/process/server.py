@@ -330,7 +330,7 @@ class Server:
         if tree != Tree.HOST and node.parent is None:
             raise Errno(errno.ENOENT)
         entry = self._table.looked_up(tree, node)
-        return _entry_head(entry.nodeid) + entry.attributes(found, self._time)
+        return _entry_head(entry) + entry.attributes(found, self._time)
 
     def _forget(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
         (lookups,) = fuse.FORGET_IN.unpack_from(view, BODY)
@@ -415,7 +415,8 @@ class Server:
         return self._attributes(entry, self._do(caller, "getattr", entry.node))
 
     def _attributes(self, entry: Entry, found: Stat) -> bytes:
-        return _ATTRIBUTES_HEAD + entry.attributes(found, self._time)
+        head = _ATTRIBUTES_HEAD if entry.node.settled else _UNSETTLED_HEAD
+        return head + entry.attributes(found, self._time)
 
     def _setattr(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         fields = fuse.SETATTR_IN.unpack_from(view, BODY)
@@ -646,10 +647,15 @@ _ENTRY_SIZE = fuse.ENTRY.size + fuse.ATTR.size
 _NO_ENTRY = bytes(_ENTRY_SIZE)
 _ABSENT = fuse.ENTRY.pack(0, 0, LIFETIME, 0, 0, 0) + bytes(fuse.ATTR.size)
 _ATTRIBUTES_HEAD = fuse.ATTR_OUT.pack(LIFETIME, 0, 0)
+_UNSETTLED_HEAD = fuse.ATTR_OUT.pack(0, 0, 0)
 
 
-def _entry_head(nodeid: int) -> bytes:
-    return fuse.ENTRY.pack(nodeid, 0, LIFETIME, LIFETIME, 0, 0)
+def _entry_head(entry: Entry) -> bytes:
+    """What changes by a RELEASE is not cached: the next lookup queues behind the RELEASE, while a
+    notification that it has changed would come after the program's close(2) has returned."""
+    node = entry.node
+    for_name = 0 if node.transient else LIFETIME
+    return fuse.ENTRY.pack(entry.nodeid, 0, for_name, LIFETIME if node.settled else 0, 0, 0)
 
 
 def _bytes(name: str) -> bytes:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases one after the other on one agent: each has tasks of its own, and leaves none behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+
+from attrs import define, field
+
+from harness.agent.client import AgentClient, AgentError
+from harness.agent.program import FIRST_TASK, Field, Message, Op
+
+_SIGKILL = 9
+#: After these the machine is as before, once all tasks are gone.
+_HARMLESS = frozenset(
+    {
+        *(Op.HELLO, Op.OPEN, Op.CLOSE, Op.READ, Op.PREAD, Op.LSEEK, Op.POLL, Op.MMAP, Op.MUNMAP),
+        *(Op.LOAD, Op.PEEK, Op.POKE, Op.STAT, Op.LSTAT, Op.FSTAT, Op.ACCESS, Op.READLINK),
+        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
+        *(Op.INTERRUPT, Op.SETUID, Op.DROP_CAPABILITIES, Op.SETRLIMIT),
+    }
+)
+
+
+@define(eq=False)
+class CaseTasks:
+    """The tasks of one case. Its first one is a child of the agent's, which stays as it is.
+
+    ``dirty`` says whether the machine may have changed.
+    """
+
+    _client: AgentClient
+    dirty: bool = False
+    _pids: dict[int, Field] = field(factory=dict)
+    _first: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        forked = self._client.ask(FIRST_TASK, Op.FORK)
+        self._first = forked.result
+        self._pids[forked.result] = forked.fields[0]
+
+    def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
+        """See :class:`harness.conformance.call.Endpoint`."""
+        self.dirty = self.dirty or op not in _HARMLESS
+        number = self._first if task == FIRST_TASK else task
+        future = self._client.begin(number, op, fields)
+        if op in (Op.FORK,):
+            future.add_done_callback(self._remember)
+        return future
+
+    def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
+        """See :class:`harness.conformance.call.Endpoint`."""
+        return self.begin(task, op, fields).result(seconds)
+
+    def _remember(self, future: Future[Message]) -> None:
+        with suppress(AgentError):
+            reply = future.result()
+            if reply.fields:
+                self._pids[reply.result] = reply.fields[0]
+
+    def end(self) -> None:
+        """Kill all tasks, and wait until what they held is given back. AgentError."""
+        for task in self._pids:
+            self._client.ask(task, Op.KILL, _SIGKILL)
+        self._client.ask(FIRST_TASK, Op.WAIT, self._pids[self._first])
+
+
+@contextmanager
+def case_tasks(client: AgentClient) -> Iterator[CaseTasks]:
+    """Tasks for one case, which are gone at the end."""
+    tasks = CaseTasks(client)
+    try:
+        yield tasks
+    finally:
+        tasks.end()

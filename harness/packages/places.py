@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are kept, and how two processes keep out of each other's way there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.packages.errors import PackagesError, Progress
+
+
+def cache_folder() -> Path:
+    """The project's part of the user's cache directory (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uapi-harness"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """The system's errors as PackagesError: which file, and what is the matter."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename
+        said = (error.strerror or str(error)).lower()
+        raise PackagesError(f"{where}: {said}" if where else said) from None
+
+
+@contextmanager
+def locked(target: Path, progress: Progress) -> Iterator[None]:
+    """Hold the lock of ``target``, a file or folder that need not exist; waits for who has it."""
+    with one_line_errors():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            progress(f"{target.name}: waiting for another process")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A new folder that becomes ``target`` if the block ends well, and otherwise is removed.
+
+    Only for the holder of the target's lock: what a killed process left there is removed.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    _remove(partial)
+    try:
+        with one_line_errors():
+            partial.mkdir(parents=True)
+        yield partial
+        with one_line_errors():
+            _remove(target)
+            partial.rename(target)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Packages bring folders that their owner may not write; those too."""
+    if not folder.is_dir():
+        return
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path) and not os.access(path, os.W_OK | os.X_OK):
+                os.chmod(path, 0o700)
+    shutil.rmtree(folder)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be recorded from: /sys and /proc of this kernel, a copy of them, or a packed stream.
+
+All paths are those of the recorded system and begin with /sys or /proc. What is not there, and
+what cannot be read, is None or empty; links that leave the copy lead nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from harness.record.errors import RecordError
+
+#: No file that is read has more: an attribute is a page, configuration space 4096 bytes.
+_LIMIT = 4096
+#: The first line of a stream, and of what may be one.
+STREAM_HEADER = "uapi-harness recording 1"
+_MAX_LINKS = 40
+
+
+class Tree(Protocol):
+    """The files of one system."""
+
+    def real(self, path: str) -> str | None:
+        """``path`` without links in it; None if there is no such thing."""
+
+    def data(self, path: str) -> bytes | None:
+        """The content of a file; None if it cannot be read."""
+
+    def size(self, path: str) -> int:
+        """How many bytes stat says that a file has; 0 for what is not there."""
+
+    def link(self, path: str) -> str | None:
+        """Where a link says that it leads, without following it."""
+
+    def names(self, path: str) -> list[str]:
+        """What is in a directory, sorted; nothing if there is none."""
+
+
+def text(tree: Tree, path: str) -> str | None:
+    """The content of a file as text, without white space around it."""
+    data = tree.data(path)
+    return None if data is None else data.decode(errors="replace").strip()
+
+
+def number(tree: Tree, path: str, base: int = 10) -> int | None:
+    """The number in a file; None if there is none."""
+    try:
+        return int(text(tree, path) or "", base)
+    except ValueError:
+        return None
+
+
+class DirectoryTree:
+    """The directories ``sys`` and ``proc`` below ``root``. RecordError if there is no ``sys``."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.realpath(root)
+        if not os.path.isdir(os.path.join(self._root, "sys")):
+            raise RecordError(f"{root} has no directory sys")
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._root, path.lstrip("/"))
+
+    def real(self, path: str) -> str | None:
+        """See Tree."""
+        place = os.path.realpath(self._place(path))
+        top = self._root.rstrip("/")
+        if not place.startswith(f"{top}/") or not os.path.exists(place):
+            return None
+        return place.removeprefix(top)
+
+    def data(self, path: str) -> bytes | None:
+        """See Tree."""
+        real = self.real(path)
+        if real is None:
+            return None
+        try:
+            with open(self._place(real), "rb", buffering=0) as stream:
+                # One read: what an attribute is worth at one moment.
+                return stream.read(_LIMIT)
+        except OSError:
+            return None
+
+    def size(self, path: str) -> int:
+        """See Tree."""
+        real = self.real(path)
+        return 0 if real is None else os.stat(self._place(real)).st_size
+
+    def link(self, path: str) -> str | None:
+        """See Tree."""
+        folder, _, name = path.rpartition("/")
+        real = self.real(folder)
+        try:
+            return None if real is None else os.readlink(self._place(f"{real}/{name}"))
+        except OSError:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """See Tree."""
+        real = self.real(path)
+        try:
+            return [] if real is None else sorted(os.listdir(self._place(real)))
+        except OSError:
+            return []

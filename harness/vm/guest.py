@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a machine file and a kernel to a virtual machine that is the same machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness import machine_file
+from harness.agent.build import static_agent
+from harness.hardware import KINDS
+from harness.hardware.pci import PciFunction
+from harness.machine_file import MachineFile, PciEntry, function_entry
+from harness.vm import initramfs
+from harness.vm.kernels import KernelImage
+from harness.vm.qemu import MEMORY, Guest, VmError, start
+from harness.vm.vfio_server import VfioServer
+
+#: What the agent's channel needs, and what a machine with 9p devices does.
+_TRANSPORT = ("virtio_pci", "virtio_console")
+_9P = ("9pnet_virtio", "9p")
+#: Kinds of a machine file that QEMU does not have: our own hardware is put into its slots.
+_ACCELERATORS = ("dsa", "iaa")
+
+
+def machine_for(name: str) -> MachineFile:
+    """The machine file; VmError if it does not say how QEMU is to be that machine."""
+    machine = machine_file.read(machine_file.find(name), [*KINDS])
+    if not machine.qemu:
+        raise VmError(f"the machine {name} has no section qemu, so no virtual machine can be it")
+    return machine
+
+
+def accelerators(machine: MachineFile, profile: str) -> dict[str, PciFunction]:
+    """The accelerators of the machine, switched on just now, by slot."""
+    return {
+        entry.slot: KINDS[entry.kind](function_entry(entry, profile))
+        for entry in _functions(machine.pci)
+        if entry.kind in _ACCELERATORS
+    }
+
+
+def _functions(entries: Iterable[PciEntry]) -> Iterator[PciEntry]:
+    for entry in entries:
+        yield entry
+        yield from _functions(entry.children)
+
+
+def make_initramfs(
+    image: KernelImage, machine: MachineFile, *, agent: bool = True, start: bytes | None = None
+) -> bytes:
+    """The first file system for this machine; ``start`` is a script to run in the agent's place."""
+    nine_p = _9P if any("virtio-9p" in argument for argument in machine.qemu) else ()
+    try:
+        return initramfs.build(
+            busybox=static_busybox(),
+            agent=_agent() if agent else None,
+            modules=image.modules,
+            release=image.release,
+            load=[*_TRANSPORT, *nine_p, *machine.modules],
+            extra_modules=image.extra,
+            files={} if start is None else {"/etc/start": start},
+        )
+    except KeyError as error:
+        raise VmError(f"the kernel {image.name} has no module {error.args[0]}") from None
+
+
+def guest(
+    image: KernelImage,
+    machine: MachineFile,
+    archive: bytes,
+    share: Path,
+    server: VfioServer | None = None,
+) -> Guest:
+    """The virtual machine. Programs in it see the folder ``share`` where the machine has 9p.
+
+    ``server`` has the machine's accelerators.
+    """
+    return Guest(
+        kernel=image.vmlinux,
+        initramfs=archive,
+        devices=(
+            *("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap"),
+            *("-fsdev", f"local,id=share,path={share},security_model=none,multidevs=remap"),
+            *machine.qemu,
+            *(server.arguments if server is not None else ()),
+        ),
+        start=server.start if server is not None else start,
+        command_line="intel_iommu=on" if machine.iommu is not None else "",
+        memory=machine.memory if machine.memory is not None else MEMORY,
+    )
+
+
+def _agent() -> Path:
+    found = static_agent()
+    if found is None:
+        raise VmError("a virtual machine needs the agent in C: apt-get install gcc libc6-dev")
+    return found
+
+
+def static_busybox() -> Path:
+    """A busybox that needs no libraries. VmError."""
+    found = shutil.which("busybox")
+    if found is not None:
+        kind = subprocess.run(["ldd", found], capture_output=True, text=True, check=False)
+        if kind.returncode != 0:
+            return Path(found)
+    raise VmError("no static busybox; apt-get install busybox-static")

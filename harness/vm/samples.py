@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules that Debian does not build, compiled for one of its kernels against its own headers."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from harness.packages import Package, PackagesError, Progress, Suite, one_line_errors
+from harness.vm.programs import BuildError, need, run
+
+_COMPILER = re.compile(r"(?:^|-)(gcc-\d+)")
+#: Beginnings of the names of packages that a package of headers needs to be of use.
+_HEADERS = ("linux-headers-", "linux-kbuild-", "linux-compiler-")
+
+
+def build_samples(
+    suite: Suite,
+    image: Package,
+    samples: Mapping[str, tuple[str, ...]],
+    scratch: Path,
+    progress: Progress,
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Compile all ``samples`` for the kernel ``image``; what was built, and why the rest was not.
+
+    PackagesError if a package or a program that all of them need is missing.
+    """
+    headers = suite.package(image.name.replace("linux-image-", "linux-headers-"), image.version)
+    tools = scratch / "tools"
+    with one_line_errors():
+        tools.mkdir()
+    compiler = _unpack_headers(suite, headers, tools)
+    programs = need("make", compiler)
+    sources = _sources(suite, image, samples, scratch, progress)
+    built: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    for name, files in samples.items():
+        progress(f"{name}: compiling for {image.name}")
+        try:
+            built[name] = _compile(
+                name, [sources / file for file in files], tools, headers, programs
+            )
+        except BuildError as error:
+            missing[name] = str(error)
+    return built, missing
+
+
+def _unpack_headers(suite: Suite, headers: Package, tools: Path) -> str:
+    """Unpack the headers and what belongs to them; the name of the compiler that they are for."""
+    suite.extract(headers, tools)
+    compiler = ""
+    for name in headers.needs():
+        if name.startswith(_HEADERS):
+            suite.extract(suite.package(name), tools)
+        if match := _COMPILER.search(name):
+            compiler = match[1]
+    if not compiler:
+        raise PackagesError(f"{headers.name} names no compiler")
+    # The headers of one flavour include the common ones by an absolute path.
+    makefile = tools / "usr/src" / headers.name / "Makefile"
+    with one_line_errors():
+        makefile.write_text(makefile.read_text().replace("/usr/src/", f"{tools}/usr/src/"))
+    return compiler
+
+
+def _sources(
+    suite: Suite,
+    image: Package,
+    samples: Mapping[str, tuple[str, ...]],
+    scratch: Path,
+    progress: Progress,
+) -> Path:
+    """A folder with the files that ``samples`` name, from the source of that very kernel."""
+    version = re.match(r"\d+\.\d+", image.version)
+    package = suite.package(f"linux-source-{version[0] if version else ''}", image.version)
+    packed = scratch / "packed"
+    with one_line_errors():
+        packed.mkdir()
+    suite.extract(package, packed)
+    progress(f"{package.name}: picking sources")
+    wanted = {file for files in samples.values() for file in files}
+    target = scratch / "source"
+    with one_line_errors():
+        pick(next(packed.glob("usr/src/*.tar.*")), wanted, target)
+    return target
+
+
+def pick(archive: Path, wanted: Iterable[str], target: Path) -> None:
+    """Write the files ``wanted``, paths below the archive's one folder, below ``target``."""
+    left = set(wanted)
+    with tarfile.open(archive, "r|*") as tar:
+        for member in tar:
+            path = PurePosixPath(*PurePosixPath(member.name).parts[1:])
+            if str(path) not in left or (stream := tar.extractfile(member)) is None:
+                continue
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_bytes(stream.read())
+            left.remove(str(path))
+            if not left:
+                return
+    raise PackagesError(f"{archive.name} has no {', '.join(sorted(left))}")
+
+
+def _compile(
+    name: str, files: list[Path], tools: Path, headers: Package, programs: list[str]
+) -> Path:
+    folder = files[0].parent.parent / f"build-{name}"
+    make, compiler = programs
+    with one_line_errors():
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "Makefile").write_text(f"obj-m := {name}.o\n")
+    run(
+        [
+            make,
+            "-C",
+            tools / "usr/src" / headers.name,
+            f"M={folder}",
+            f"CC={compiler}",
+            # The types of the kernel itself, which these would be written against, are not there.
+            "CONFIG_DEBUG_INFO_BTF_MODULES=",
+            "modules",
+        ],
+        what=f"{name} cannot be compiled",
+    )
+    return folder / f"{name}.ko"

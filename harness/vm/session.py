@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One boot of a machine on a real kernel, and what is done in it from outside."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.agent.client import AgentClient
+from harness.agent.program import FIRST_TASK, Op
+from harness.machine_file import MachineFile
+from harness.uapi.fs import O_RDONLY
+from harness.vm.guest import accelerators, guest, make_initramfs
+from harness.vm.kernels import KernelImage
+from harness.vm.qemu import VirtualMachine
+from harness.vm.vfio_server import VfioServer
+
+_OUTPUT = "/tmp/output"
+#: Run by /bin/sh between two cases; $slots are the accelerators', $modules the machine's, the one
+#: that is loaded first in front. Enabled work queues go first: to take the function away from under
+#: an enabled kernel queue corrupts memory of 6.1.
+_RESET = """
+cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
+    read -r state 2>/dev/null <"$device/state" || continue
+    [ "$state" = enabled ] && echo "$device" >"$device/driver/unbind"
+done
+cd /
+backwards=
+for module in $modules; do backwards="$module $backwards"; done
+rmmod $backwards
+for slot in $slots; do echo 1 >"/sys/bus/pci/devices/$slot/remove"; done
+echo 1 >/sys/bus/pci/drivers_autoprobe
+echo 1 >/sys/bus/pci/rescan
+modprobe -a $modules
+"""
+#: What is the same after boot and after a reset that did its work.
+_STATE = """
+echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
+for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
+    read -r text <"$file"
+    echo "$file: $text"
+done
+"""
+
+
+class Session:
+    """A running machine; a context manager."""
+
+    def __init__(self, image: KernelImage, machine: MachineFile) -> None:
+        self._image = image
+        self._machine = machine
+        self._hardware = accelerators(machine, image.name)
+        self._stack = ExitStack()
+        self._state = ""
+
+    def __enter__(self) -> Session:
+        """Boot. VmError."""
+        with ExitStack() as stack:
+            share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
+            archive = make_initramfs(self._image, self._machine)
+            server = stack.enter_context(VfioServer(self._hardware)) if self._hardware else None
+            made = guest(self._image, self._machine, archive, share, server)
+            self.vm = stack.enter_context(VirtualMachine(made))
+            self._state = self.run(_STATE)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Switch it off."""
+        self._stack.close()
+
+    @property
+    def client(self) -> AgentClient:
+        """The agent in the machine."""
+        assert self.vm.client is not None
+        return self.vm.client
+
+    def run(self, script: str, **variables: str) -> str:
+        """Run a script of /bin/sh in the machine; what it printed. AgentError."""
+        settings = "".join(f"{name}={shlex.quote(text)}\n" for name, text in variables.items())
+        forked = self.client.ask(FIRST_TASK, Op.FORK)
+        text = f"exec >{_OUTPUT} 2>&1\n{settings}{script}"
+        self.client.ask(forked.result, Op.EXEC, b"/bin/sh", b"sh", b"-c", text.encode())
+        self.client.ask(FIRST_TASK, Op.WAIT, *forked.fields)
+        return self._read(_OUTPUT)
+
+    def _read(self, path: str) -> str:
+        fd = self.client.ask(FIRST_TASK, Op.OPEN, path.encode(), O_RDONLY, 0).result
+        content = b""
+        while isinstance(
+            part := self.client.ask(FIRST_TASK, Op.READ, fd, 1 << 16).fields[0], bytes
+        ):
+            if not part:
+                break
+            content += part
+        self.client.ask(FIRST_TASK, Op.CLOSE, fd)
+        return content.decode(errors="replace")
+
+    def reset(self) -> bool:
+        """Bring the machine back to where it was after boot; whether that worked. AgentError."""
+        names = {"slots": " ".join(self._hardware), "modules": " ".join(self._machine.modules)}
+        self.run(_RESET, **names)
+        return self.run(_STATE) == self._state
