@@ -19,6 +19,14 @@ MSIX_ENTRY_SIZE = 16
 MSIX_VECTOR_CONTROL, MSIX_VECTOR_MASKED = 12, 1
 #: In the PCI Express capability: the high byte of Device Control, and the bit in it.
 _DEVICE_CONTROL_HIGH, _INITIATE_FLR = 0x09, 0x80
+#: What software turns on, and a machine file may have recorded as such: extended capability, offset
+#: and size. A reset clears it.
+_TURNED_ON = (
+    (cfg.EXT_CAP_ATS, 0x06, 2),
+    (cfg.EXT_CAP_PRI, 0x04, 2),
+    (cfg.EXT_CAP_PRI, 0x0C, 4),
+    (cfg.EXT_CAP_PASID, 0x06, 2),
+)
 _COMMAND_DECODES = {"memory": cfg.COMMAND_MEMORY, "io": cfg.COMMAND_IO}
 
 
@@ -125,6 +133,11 @@ class PciFunction:
         for index, bar in self.bars.items():
             start, size = cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8
             self.config[start : start + size] = bar.flags().to_bytes(size, "little")
+        for number, offset, size in _TURNED_ON:
+            capability = cfg.find_extended_capability(self.config, number)
+            if capability:
+                start = capability + offset
+                self.config[start : start + size] = bytes(size)
         if self._msix:
             self.config[self._msix + cfg.MSIX_CONTROL + 1] &= 0x07
         for memory in self._memory.values():
