@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-VERSION = 1
+VERSION = 2
 #: No message is longer, header included.
 MAX_MESSAGE = 1 << 20
 #: No read or write of data is longer, so that it fits into a message.
@@ -83,6 +83,7 @@ class Op(IntEnum):
     SETUID = 41
     DROP_CAPABILITIES = 42
     SETRLIMIT = 43
+    THREAD = 44
 
 
 class Status(IntEnum):
