@@ -122,9 +122,7 @@ def _built(directory: Path, link: str, cc: str | None) -> list[Path]:
 def _works(program: Path) -> bool:
     """Whether it runs here (another machine's would not): it ends well when its input does."""
     try:
-        done = subprocess.run(
-            [program], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        done = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError:
         return False
     return done.returncode == 0

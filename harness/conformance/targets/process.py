@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 
 from attrs import define
 
-from harness.agent.client import PROGRAM, AgentClient
+from harness.agent.build import agent_command
+from harness.agent.client import AgentClient
 from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
@@ -40,9 +40,9 @@ class AgentEndpoint:
 @contextmanager
 def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
     """An agent in ``mount``, which is gone with all its tasks at the end."""
+    command = agent_command()
     agent_reads, requests = os.pipe()
     replies, agent_writes = os.pipe()
-    command = [sys.executable, "-I", "-S", str(PROGRAM)]
     child = mount.popen(command, stdin=agent_reads, stdout=agent_writes)
     os.close(agent_reads)
     os.close(agent_writes)
