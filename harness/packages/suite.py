@@ -111,7 +111,7 @@ class Suite:
         prefix = re.match(r"[\w-]*", pattern)
         names = self._cache_command("pkgnames", prefix[0] if prefix else "").split()
         wanted = [name for name in names if re.fullmatch(pattern, name)]
-        found = self._records(wanted) if wanted else []
+        found = self._records(wanted, "--all-versions") if wanted else []
         if not found:
             raise Unavailable(f"{self.name} has no package {pattern}")
         return max(found, key=lambda package: _version_key(package.version))
@@ -215,8 +215,8 @@ class Suite:
                     raise Unavailable(f"{file.name}: not what the list of packages promises")
                 os.replace(file, folder / file.name)
 
-    def _records(self, wanted: Sequence[str]) -> list[Package]:
-        said = self._cache_command("show", "--no-all-versions", "--", *wanted)
+    def _records(self, wanted: Sequence[str], versions: str = "--no-all-versions") -> list[Package]:
+        said = self._cache_command("show", versions, "--", *wanted)
         return [
             Package(
                 found["package"],
