@@ -10,6 +10,7 @@ from typing import Any
 
 import cattrs
 from attrs import Attribute, field, frozen
+from attrs.validators import matches_re
 from cattrs.errors import ClassValidationError
 from cattrs.v import transform_error
 
@@ -50,12 +51,21 @@ _SUITES = _each(_SUITE, "bookworm-backports")
 
 
 @frozen
+class CustomEntry:
+    """The Debian kernel whose source is taken, and a file in ``fixtures/kernel-configs``."""
+
+    source: str = field(validator=matches_re(_VERSION))
+    configuration: str = field(validator=matches_re(r"\w+\.config"))
+
+
+@frozen
 class KernelTable:
     """The whole file. ``samples`` are modules and their files, of which the first is compiled."""
 
     schema: int = field()
     profiles: Mapping[str, tuple[str, ...]] = field(validator=_lists(_VERSION, "6.12", _SUITES))
     suites: tuple[str, ...] = field(validator=_SUITES)
+    custom: Mapping[str, CustomEntry]
     samples: Mapping[str, tuple[str, ...]] = field(
         validator=_lists(_MODULE, "mtty", _each(_SOURCE, "samples/vfio-mdev/mtty.c"))
     )
@@ -75,7 +85,7 @@ class KernelTable:
             return (name,), _image_pattern(r"\d+\.\d+")
         if _VERSION.fullmatch(name):
             return self.profiles.get(name, self.suites), _image_pattern(re.escape(name))
-        known = ", ".join([*self.profiles, *self.suites])
+        known = ", ".join([*self.profiles, *self.custom, *self.suites])
         raise Unavailable(f'"{name}" names no kernel; known: {known}, or a version such as 6.18')
 
 
