@@ -128,6 +128,7 @@ class VfioServer:
 
     def __init__(self, devices: Mapping[str, PciFunction]) -> None:
         """ValueError for an address that is not DEVICE.0 on the guest's root bus."""
+        self.functions = dict(devices)
         self.lock = threading.RLock()
         self.memories = AddressSpaces()
         self._slots = {address: _slot(address) for address in devices}
