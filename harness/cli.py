@@ -120,7 +120,8 @@ examples:
   uapi-harness record --all -o my-machine.yaml
   uapi-harness record idxd                                   # all that the driver has, to stdout
   uapi-harness record 6a:01.0 8086:0cfe -o two.yaml --name two
-  uapi-harness record --root ./copy --all                    # ./copy/sys and ./copy/proc"""
+  uapi-harness record --script > pack.sh                     # for a host without Python:
+  ssh HOST sh -s < pack.sh | uapi-harness record --all --from - -o my-machine.yaml"""
 
 
 def _record_parser(commands: Any) -> None:
@@ -139,11 +140,15 @@ def _record_parser(commands: Any) -> None:
         "--profile", metavar="P", help="the kernel to be (default: the one most like this host's)"
     )
     record.add_argument("--unmasked", action="store_true", help="keep serial numbers")
-    record.add_argument(
-        "--root",
-        default="/",
-        metavar="DIR",
-        help="read DIR/sys and DIR/proc, copied from a host",
+    where = record.add_mutually_exclusive_group()
+    where.add_argument(
+        "--root", default="/", metavar="DIR", help="read DIR/sys and DIR/proc, copied from a host"
+    )
+    where.add_argument(
+        "--from", dest="stream", metavar="FILE", help="read what the script packed; - is stdin"
+    )
+    where.add_argument(
+        "--script", action="store_true", help="print a shell script that packs what is read"
     )
     record.set_defaults(function=_record, parser=record)
 
@@ -366,14 +371,16 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from harness.record import DirectoryTree, NothingToRecord, RecordError, checked, record, write
+    from harness.record import NothingToRecord, RecordError, checked, record, script, source, write
 
+    if options.script:
+        sys.stdout.write(script())
+        return GOOD
     if bool(options.devices) == options.all:
-        message = "name the devices, or give --all" if not options.all else "--all, or devices"
-        return _fail("record", f"{message}; see uapi-harness record --help", BAD_INPUT)
+        return _fail("record", "name devices, or give --all; see record --help", BAD_INPUT)
     try:
         recording = record(
-            DirectoryTree(options.root),
+            source(options.root, options.stream),
             options.devices,
             everything=options.all,
             name=options.name,

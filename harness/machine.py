@@ -8,6 +8,7 @@ the modules in order, and at last the recorded paths that no driver makes.
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import threading
@@ -284,11 +285,24 @@ def load_machine(
     default. Raises MachineError: ``FILE:LINE: KEY: what is wrong; what is allowed``.
     """
     path = machine_file.find(name_or_path)
-    file = machine_file.read(path, [*KINDS])
+    with _nothing_is_garbage():
+        file = machine_file.read(path, [*KINDS])
+        try:
+            return _build(path, file, profile, clock)
+        except Problem as problem:
+            raise machine_file.error_at(path, problem) from None
+
+
+@contextmanager
+def _nothing_is_garbage() -> Iterator[None]:
+    """What is built stays; to look through it again and again for garbage takes as long as it."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        return _build(path, file, profile, clock)
-    except Problem as problem:
-        raise machine_file.error_at(path, problem) from None
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:

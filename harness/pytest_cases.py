@@ -139,4 +139,8 @@ class CaseItem(pytest.Item):
     def reportinfo(self) -> tuple[os.PathLike[str], int, str]:
         """The case's place, and its id with what it ran on."""
         line = self._case.function.__code__.co_firstlineno - 1
-        return self.path, line, f"{self._case.id} on {self._judge.target.name}, {self._judge.profile}"
+        return (
+            self.path,
+            line,
+            f"{self._case.id} on {self._judge.target.name}, {self._judge.profile}",
+        )

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -974,7 +975,10 @@ static void serve(struct task *task) {
 
 /* --- the router */
 
-enum { INTERRUPT_AGAIN_MS = 10 };
+enum {
+    INTERRUPT_AGAIN_MS = 10,
+    DEATH_MS = 1000,
+};
 
 /* What the router knows of a task. */
 struct child {
@@ -996,9 +1000,21 @@ static struct {
     struct arguments arguments;
 } router;
 
+/* Take leave of all children that are dead. Whether any is left. */
+static bool reap(void) {
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        ;
+    return pid == 0;
+}
+
+/* The end of all tasks, and of the agent when they are dead: who waits for it finds none. */
 static _Noreturn void end(int status) {
     if (router.guard > 0)
         kill(-router.guard, SIGKILL);
+    /* But a task in a call that cannot be interrupted may take any time. */
+    for (int i = 0; reap() && i < DEATH_MS * 10; i++)
+        usleep(100);
     _exit(status);
 }
 
@@ -1066,6 +1082,7 @@ static void answer(const struct header *request, enum status status, int64_t res
 
 static void remove_child(struct child *child) {
     struct child gone = *child;
+    reap();
     close(gone.channel);
     *child = router.children[--router.count];
     if (gone.busy)
@@ -1235,6 +1252,7 @@ int main(void) {
     set_fatal_signals(SIG_IGN);
     sigaction(SIGUSR1, &interrupt, NULL);
     allow_interrupts(false);
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that end() can wait for those whose parent is gone */
     router.last_number = FIRST_TASK - 1;
     start_first_task(start_guard());
     for (;;)

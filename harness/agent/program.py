@@ -3,7 +3,7 @@
 
 It reads requests from its standard input, makes the system call each asks for, and writes a reply
 to its standard output. docs/agent-protocol.md has the whole protocol; the codec and the table of
-operations here are also what the client imports.
+operations here are also what the client imports. agent.c beside it answers the same.
 
 The process that is started is the router: it makes no calls, and passes each request on to the
 task it is for. A task is a process of its own with a socket to the router, so that a task may
@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-VERSION = 1
+VERSION = 2
 #: No message is longer, header included.
 MAX_MESSAGE = 1 << 20
 #: No read or write of data is longer, so that it fits into a message.
@@ -83,6 +83,7 @@ class Op(IntEnum):
     SETUID = 41
     DROP_CAPABILITIES = 42
     SETRLIMIT = 43
+    THREAD = 44
 
 
 class Status(IntEnum):
@@ -122,6 +123,7 @@ _FIELD = struct.Struct("<II")
 _NUMBER = struct.Struct("<Q")
 _INT, _BYTES = 1, 2
 _MASK = (1 << 64) - 1
+_UINT_MAX = (1 << 32) - 1
 
 
 def encode(message: Message) -> bytes:
@@ -202,6 +204,7 @@ _libc.mmap.argtypes = [
 ]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+_libc.poll.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int]
 _libc.syscall.restype = ctypes.c_long
 
 _GETDENTS64 = {"x86_64": 217, "aarch64": 61}
@@ -232,6 +235,12 @@ def _close(fd: int) -> int:
     return 0
 
 
+def _dup(fd: int) -> int:
+    new = os.dup(fd)
+    os.set_inheritable(new, True)  # as in _open
+    return new
+
+
 def _data(data: bytes) -> Answer:
     return len(data), [data]
 
@@ -259,12 +268,13 @@ def _poll(timeout: int, *pairs: int) -> Answer:
     """``pairs``: fd and events, in turn. Answers each fd's ready events."""
     if len(pairs) % 2:
         raise ProtocolError("poll takes pairs of fd and events")
-    poller = select.poll()
-    fds = pairs[::2]
-    for fd, events in zip(fds, pairs[1::2], strict=True):
-        poller.register(fd, events)
-    ready = dict(poller.poll(timeout))
-    return len(ready), [ready.get(fd, 0) for fd in fds]
+    # Python's own poll refuses negative fds, and takes an fd only once.
+    polled = struct.Struct("<iHH")
+    asked = zip(pairs[::2], pairs[1::2], strict=True)
+    data = b"".join(polled.pack(fd, events & 0xFFFF, 0) for fd, events in asked)
+    buffer = ctypes.create_string_buffer(data)
+    ready = _check(_libc.poll(buffer, len(pairs) // 2, timeout))
+    return ready, [events for _, _, events in polled.iter_unpack(buffer.raw[:-1])]
 
 
 def _stat_fields(status: os.stat_result) -> Answer:
@@ -296,6 +306,11 @@ def _getdents(fd: int, count: int) -> Answer:
     return length, fields
 
 
+def _mknod(path: bytes, mode: int, rdev: int) -> int:
+    os.mknod(path, mode, rdev & _UINT_MAX)
+    return 0
+
+
 def _access(path: bytes, mode: int) -> int:
     # os.access swallows the errno. The effective ids count, as the kernel's own checks do.
     return _check(_libc.faccessat(-100, path, mode, 0x200))
@@ -307,8 +322,13 @@ def _setrlimit(number: int, soft: int) -> int:
 
 
 def _exec(path: bytes, *arguments: bytes) -> Answer:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python changed
-    os.execv(path, arguments)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python changed
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execv(path, arguments)
+    finally:
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _no_answer(function: Callable[..., Any]) -> Callable[..., int]:
@@ -364,10 +384,14 @@ def _drop_capabilities(*numbers: int) -> int:
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
     data = ctypes.create_string_buffer(24)
     _check(_libc.capget(header, data))
-    drop = sum(1 << number for number in numbers) if numbers else _MASK
+    if any(not 0 <= number < 64 for number in numbers):
+        raise OSError(errno.EINVAL, "no number of a capability")
+    drop = 0 if numbers else _MASK
+    for number in numbers:
+        drop |= 1 << number
     words = list(struct.unpack("<6I", data.raw))
     for index in range(6):
-        words[index] &= ~(drop >> (32 if index >= 3 else 0)) & 0xFFFFFFFF
+        words[index] &= ~(drop >> (32 if index >= 3 else 0)) & _UINT_MAX
     return _check(_libc.capset(header, struct.pack("<6I", *words)))
 
 
@@ -386,10 +410,9 @@ class Memory:
 
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         """The address of a new mapping."""
-        address: int | None = _libc.mmap(None, length, prot, flags, fd, offset)
-        if address is None or address == _MASK:
+        address: int = _libc.mmap(None, length, prot, flags, fd, offset) or 0
+        if address == _MASK:
             _check(-1)
-        assert address is not None
         self.ranges[address] = length
         return address
 
@@ -468,50 +491,50 @@ class TaskProcess:
         self.operations = self._operations()
 
     def _operations(self) -> dict[int, tuple[str, Callable[..., Answer]]]:
-        """Operation -> its arguments (i number, b bytes, * more of the last), and function."""
+        """Operation -> its arguments, as :func:`_check_arguments` reads them, and function."""
         memory = self.memory
         return {
-            Op.OPEN: ("bii", _open),
-            Op.CLOSE: ("i", _close),
-            Op.READ: ("ii", _read),
-            Op.WRITE: ("ib", os.write),
-            Op.PREAD: ("iii", _pread),
-            Op.PWRITE: ("ibi", os.pwrite),
-            Op.LSEEK: ("iii", os.lseek),
-            Op.IOCTL: ("iii", _ioctl),
+            Op.OPEN: ("pii", _open),
+            Op.CLOSE: ("f", _close),
+            Op.READ: ("fn", _read),
+            Op.WRITE: ("fb", os.write),
+            Op.PREAD: ("fnn", _pread),
+            Op.PWRITE: ("fbn", os.pwrite),
+            Op.LSEEK: ("fni", os.lseek),
+            Op.IOCTL: ("fnn", _ioctl),
             Op.POLL: ("ii*", _poll),
-            Op.MMAP: ("iiiii", memory.mmap),
-            Op.MUNMAP: ("ii", memory.munmap),
-            Op.LOAD: ("ii", memory.load),
-            Op.STORE: ("iii", memory.store),
-            Op.PEEK: ("ii", memory.peek),
-            Op.POKE: ("ib", memory.poke),
-            Op.STAT: ("b", lambda path: _stat_fields(os.stat(path))),
-            Op.LSTAT: ("b", lambda path: _stat_fields(os.lstat(path))),
-            Op.FSTAT: ("i", lambda fd: _stat_fields(os.fstat(fd))),
-            Op.ACCESS: ("bi", _access),
-            Op.READLINK: ("b", lambda path: _data(os.readlink(path))),
-            Op.GETDENTS: ("ii", _getdents),
-            Op.MKDIR: ("bi", _no_answer(os.mkdir)),
-            Op.RMDIR: ("b", _no_answer(os.rmdir)),
-            Op.UNLINK: ("b", _no_answer(os.unlink)),
-            Op.RENAME: ("bb", _no_answer(os.rename)),
-            Op.SYMLINK: ("bb", _no_answer(os.symlink)),
-            Op.LINK: ("bb", _no_answer(os.link)),
-            Op.MKNOD: ("bii", _no_answer(os.mknod)),
-            Op.TRUNCATE: ("bi", _no_answer(os.truncate)),
-            Op.FTRUNCATE: ("ii", _no_answer(os.ftruncate)),
-            Op.CHMOD: ("bi", _no_answer(os.chmod)),
-            Op.CHOWN: ("bii", _no_answer(os.chown)),
-            Op.DUP: ("i", os.dup),
-            Op.EVENTFD: ("ii", os.eventfd),
+            Op.MMAP: ("niiin", memory.mmap),
+            Op.MUNMAP: ("nn", memory.munmap),
+            Op.LOAD: ("nn", memory.load),
+            Op.STORE: ("nnn", memory.store),
+            Op.PEEK: ("nn", memory.peek),
+            Op.POKE: ("nb", memory.poke),
+            Op.STAT: ("p", lambda path: _stat_fields(os.stat(path))),
+            Op.LSTAT: ("p", lambda path: _stat_fields(os.lstat(path))),
+            Op.FSTAT: ("f", lambda fd: _stat_fields(os.fstat(fd))),
+            Op.ACCESS: ("pi", _access),
+            Op.READLINK: ("p", lambda path: _data(os.readlink(path))),
+            Op.GETDENTS: ("fn", _getdents),
+            Op.MKDIR: ("pi", _no_answer(os.mkdir)),
+            Op.RMDIR: ("p", _no_answer(os.rmdir)),
+            Op.UNLINK: ("p", _no_answer(os.unlink)),
+            Op.RENAME: ("pp", _no_answer(os.rename)),
+            Op.SYMLINK: ("pp", _no_answer(os.symlink)),
+            Op.LINK: ("pp", _no_answer(os.link)),
+            Op.MKNOD: ("piu", _mknod),
+            Op.TRUNCATE: ("pn", _no_answer(os.truncate)),
+            Op.FTRUNCATE: ("fn", _no_answer(os.ftruncate)),
+            Op.CHMOD: ("pi", _no_answer(os.chmod)),
+            Op.CHOWN: ("puu", _no_answer(os.chown)),
+            Op.DUP: ("f", _dup),
+            Op.EVENTFD: ("ui", lambda initial, flags: os.eventfd(initial & _UINT_MAX, flags)),
             Op.FORK: ("", self.fork),
-            Op.EXEC: ("bb*", _exec),
+            Op.EXEC: ("pp*", _exec),
             Op.EXIT: ("i", os._exit),
             Op.WAIT: ("i", lambda pid: os.waitpid(pid, 0)[1]),
-            Op.SETUID: ("iii*", _setuid),
-            Op.DROP_CAPABILITIES: ("i*", _drop_capabilities),
-            Op.SETRLIMIT: ("ii", _setrlimit),
+            Op.SETUID: ("uuu*", _setuid),
+            Op.DROP_CAPABILITIES: ("n*", _drop_capabilities),
+            Op.SETRLIMIT: ("in", _setrlimit),
         }
 
     def serve(self) -> None:
@@ -535,7 +558,7 @@ class TaskProcess:
             if op not in self.operations:
                 return empty._replace(status=Status.UNKNOWN), []
             signature, function = self.operations[op]
-            _check_arguments(signature, message.fields)
+            _check_arguments(signature, message.fields, self.channel.fileno())
             answer = _interruptible(function, message.fields)
         except ProtocolError as problem:
             text = str(problem).encode()
@@ -586,14 +609,40 @@ def _interruptible(function: Callable[..., Answer], arguments: Sequence[Field]) 
         signal.pthread_sigmask(signal.SIG_BLOCK, [_INTERRUPT])
 
 
-def _check_arguments(signature: str, fields: Sequence[Field]) -> None:
-    """ProtocolError unless ``fields`` are as many and of the kinds that ``signature`` says."""
+def _check_arguments(signature: str, fields: Sequence[Field], own_fd: int = -1) -> None:
+    """Whether ``fields`` are arguments that a system call can be given.
+
+    A letter each; a star means any number of the last, or none:
+
+    * ``n`` a number; ``i`` one that fits into an int; ``u`` an unsigned int or -1; else EINVAL
+    * ``f`` an int, the number of an fd that is not the agent's own (``own_fd``), else EBADF
+    * ``b`` bytes; ``p`` bytes without a NUL, else EINVAL
+
+    Raises ProtocolError if there are too many, too few or of the wrong kind, and OSError.
+    """
     if signature.endswith("*"):
         fixed, rest = signature[:-2], signature[-2]
         signature = fixed + rest * max(0, len(fields) - len(fixed))
-    kinds = "".join("i" if isinstance(value, int) else "b" for value in fields)
-    if kinds != signature:
+    kinds = "".join("n" if isinstance(value, int) else "b" for value in fields)
+    if kinds != signature.translate(_KINDS):
         raise ProtocolError(f"arguments of kinds {kinds!r}; {signature!r} expected")
+    for letter, value in zip(signature, fields, strict=True):
+        if not _can_be(letter, value):
+            raise OSError(errno.EINVAL, f"{value!r} cannot be passed")
+        if letter == "f" and value == own_fd:
+            raise OSError(errno.EBADF, "an fd of the agent")
+
+
+_KINDS = str.maketrans("ifup", "nnnb")
+
+
+def _can_be(letter: str, value: Field) -> bool:
+    """Whether the C type that ``letter`` stands for has ``value``."""
+    if isinstance(value, bytes):
+        return letter == "b" or b"\0" not in value
+    if letter == "u":
+        return -1 <= value <= _UINT_MAX
+    return letter == "n" or -(1 << 31) <= value < 1 << 31
 
 
 class _Task:
@@ -715,8 +764,6 @@ class Router:
             return empty._replace(status=Status.MALFORMED, fields=(str(problem).encode(),))
         except OSError as error:
             return empty._replace(result=-1, error=error.errno or errno.EIO)
-        except OverflowError:
-            return empty._replace(result=-1, error=errno.EINVAL)
         return empty
 
     def _from_task(self, number: int) -> None:

@@ -430,6 +430,10 @@ class Call:
         """fork(2): another task with copies of the memory and the same open files."""
         return self._make(Op.FORK, to=self._child).value
 
+    def thread(self) -> Task:
+        """clone(2) of a thread: another task with the same memory and the same table of fds."""
+        return self._make(Op.THREAD, to=self._child).value
+
     def _child(self, message: Message) -> Task:
         pid = message.fields[0]
         assert isinstance(pid, int)
@@ -541,7 +545,7 @@ def _mask(size: int) -> int:
 
 @define(eq=False)
 class Task:
-    """A task that was forked. Its calls are made through ``task.call``."""
+    """A task that another one made. Its calls are made through ``task.call``."""
 
     call: Call
     pid: int
@@ -551,7 +555,7 @@ class Task:
         return self.call._make(Op.EXEC, path, *arguments, to=_nothing)
 
     def exit(self, status: int = 0) -> Result[None]:
-        """_exit(2)."""
+        """_exit(2); a thread ends alone, any other task with the threads of its process."""
         return self.call._make(Op.EXIT, status, to=_nothing)
 
     def kill(self, signal: int) -> Result[None]:

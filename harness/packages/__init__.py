@@ -3,9 +3,10 @@
 
 from harness.packages.errors import PackagesError, Progress, ProgressLine, Unavailable, silent
 from harness.packages.places import cache_folder, locked, one_line_errors, whole
-from harness.packages.suite import Package, Suite
+from harness.packages.suite import MAX_AGE, Package, Suite
 
 __all__ = [
+    "MAX_AGE",
     "Package",
     "PackagesError",
     "Progress",

@@ -17,22 +17,10 @@ from harness.packages.errors import PackagesError, Unavailable
 
 SUITE_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 #: Debian's releases and classes of them: by these an entry is known to be of its archive.
-_RELEASES = frozenset(
-    [
-        "buster",
-        "bullseye",
-        "bookworm",
-        "trixie",
-        "forky",
-        "duke",
-        "sid",
-        "oldoldstable",
-        "oldstable",
-        "stable",
-        "testing",
-        "unstable",
-    ]
-)
+_RELEASES = {
+    *("buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid"),
+    *("oldoldstable", "oldstable", "stable", "testing", "unstable"),
+}
 #: Suites without updates and security of their own.
 _ROLLING = frozenset(("sid", "unstable", "experimental", "rc-buggy"))
 _COMPONENT = "main"

@@ -133,13 +133,14 @@ class Suite:
         chosen = re.findall(r"(?m)^Inst (\S+) \((\S+)", said)
         return self._records([f"{name}={version}" for name, version in chosen])
 
-    def fetch(self, package: Package) -> Path:
-        """The package's file, downloaded now or before and intact."""
-        file = self._apt / "debs" / package.file_name
-        with locked(self._apt / "debs", self._progress):
-            if not _is_intact(file, package):
-                self._download(package, file)
-        return file
+    def fetch(self, *packages: Package) -> list[Path]:
+        """The packages' files, downloaded now or before and intact."""
+        folder = self._apt / "debs"
+        with locked(folder, self._progress):
+            missing = [one for one in packages if not _is_intact(folder / one.file_name, one)]
+            if missing:
+                self._download(missing, folder)
+        return [folder / package.file_name for package in packages]
 
     def unpack(self, package: Package) -> Path:
         """The folder with the package's files, unpacked now or before."""
@@ -147,14 +148,14 @@ class Suite:
         with locked(folder, self._progress):
             if not folder.is_dir():
                 with whole(folder) as partial:
-                    self.extract(package, partial)
+                    self.extract(partial, package)
         return folder
 
-    def extract(self, package: Package, folder: Path) -> None:
-        """Unpack the package into ``folder`` among what is there."""
-        file = self.fetch(package)
-        self._progress(f"{package.name}: unpacking")
-        self._run(["dpkg-deb", "--extract", os.fspath(file), os.fspath(folder)])
+    def extract(self, folder: Path, *packages: Package) -> None:
+        """Unpack packages into ``folder`` among what is there."""
+        for package, file in zip(packages, self.fetch(*packages), strict=True):
+            self._progress(f"{package.name}: unpacking")
+            self._run(["dpkg-deb", "--extract", os.fspath(file), os.fspath(folder)])
 
     def _refresh(self) -> None:
         """Have lists, new ones if possible."""
@@ -173,7 +174,6 @@ class Suite:
         self._max_age = MAX_AGE
 
     def _update(self) -> None:
-        _need("apt-get")
         derived = derive(self.name, system_entries(self._etc))
         with whole(self._root) as root:
             while True:
@@ -199,19 +199,21 @@ class Suite:
             return missing
         return []
 
-    def _download(self, package: Package, file: Path) -> None:
+    def _download(self, packages: Sequence[Package], folder: Path) -> None:
         """apt resumes what it finds of an earlier attempt."""
-        _need("apt-get")
-        folder = file.parent / "partial"
+        partial = folder / "partial"
         with one_line_errors():
-            folder.mkdir(parents=True, exist_ok=True)
-        wanted = f"{package.name}={package.version}"
-        self._run(["apt-get", *self._options(), "download", "--", wanted], package.name, cwd=folder)
-        with one_line_errors():
-            if not _is_intact(folder / file.name, package):
-                (folder / file.name).unlink(missing_ok=True)
-                raise Unavailable(f"{file.name}: the source does not give what its list promises")
-            os.replace(folder / file.name, file)
+            partial.mkdir(parents=True, exist_ok=True)
+        wanted = [f"{package.name}={package.version}" for package in packages]
+        what = packages[0].name if len(packages) == 1 else f"{len(packages)} packages"
+        self._run(["apt-get", *self._options(), "download", "--", *wanted], what, cwd=partial)
+        for package in packages:
+            file = partial / package.file_name
+            with one_line_errors():
+                if not _is_intact(file, package):
+                    file.unlink(missing_ok=True)
+                    raise Unavailable(f"{file.name}: not what the list of packages promises")
+                os.replace(file, folder / file.name)
 
     def _records(self, wanted: Sequence[str]) -> list[Package]:
         said = self._cache_command("show", "--no-all-versions", "--", *wanted)

@@ -8,24 +8,48 @@ whose reading is an access to hardware but configuration space.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 
-from harness.machine import MachineError, load_machine
+from harness.machine import BUILTIN_MODULES, MachineError, load_machine
 from harness.record.document import Recording
 from harness.record.errors import NothingToRecord, RecordError
 from harness.record.recorder import record
-from harness.record.tree import DirectoryTree, Tree
+from harness.record.tree import DirectoryTree, StreamTree, Tree
 
 __all__ = [
     "DirectoryTree",
     "NothingToRecord",
     "RecordError",
     "Recording",
+    "StreamTree",
     "Tree",
     "checked",
     "record",
+    "script",
+    "source",
     "write",
 ]
+
+
+def script() -> str:
+    """A POSIX shell script that packs on any host what ``source(stream=...)`` reads."""
+    path = os.path.join(os.path.dirname(__file__), "pack.sh")
+    with open(path, encoding="utf-8") as stream:
+        return stream.read().replace("@MODULES@", " ".join(BUILTIN_MODULES))
+
+
+def source(root: str, stream: str | None) -> Tree:
+    """What is below ``root``, or in the file ``stream`` (``-`` is stdin). RecordError."""
+    if stream is None:
+        return DirectoryTree(root)
+    try:
+        if stream == "-":
+            return StreamTree(sys.stdin.read(), "stdin")
+        with open(stream, encoding="utf-8", errors="surrogateescape") as file:
+            return StreamTree(file.read(), stream)
+    except OSError as error:
+        raise RecordError(f"{stream}: {error.strerror}") from None
 
 
 def checked(recording: Recording) -> str:
@@ -46,19 +70,25 @@ def checked(recording: Recording) -> str:
 
 
 def write(text: str, path: str, *, force: bool = False) -> None:
-    """Put ``text`` into ``path``, whole or not at all. RecordError; there only if ``force``."""
-    if os.path.lexists(path) and not force:
-        raise RecordError(f"{path} is there already; --force overwrites it")
-    new = None
+    """Put ``text`` into ``path``, whole or not at all. RecordError, also for what is there already.
+
+    With ``force`` a regular file that is there is replaced.
+    """
+    place = os.path.realpath(path)
+    if os.path.lexists(place):
+        if not os.path.isfile(place):
+            raise RecordError(f"{path} is no regular file")
+        if not force:
+            raise RecordError(f"{path} is there already; --force overwrites it")
+    new = f"{place}.{os.getpid()}"
     try:
-        descriptor, new = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".record-")
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(new, 0o644)
-        if force:
-            os.replace(new, path)
-        else:
-            os.link(new, path)  # fails where somebody was faster
-            os.unlink(new)
+        with open(new, "x", encoding="utf-8") as stream:
+            try:
+                stream.write(text)
+                stream.flush()
+                os.replace(new, place)
+            except BaseException:
+                os.unlink(new)
+                raise
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None

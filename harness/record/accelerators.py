@@ -112,7 +112,8 @@ def _flags(tree: Tree, path: str) -> dict[str, Any]:
     if queue is not None:
         names = tree.names(queue)
         if "occupancy" in names:
-            flags["occupancy"] = tree.data(f"{queue}/occupancy") is not None
+            # A copy of what cannot be read is often an empty file.
+            flags["occupancy"] = bool(tree.data(f"{queue}/occupancy"))
         flags["ats"] = "ats_disable" in names
         flags["op_config"] = "op_config" in names
         if flags["op_config"]:

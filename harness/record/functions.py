@@ -196,7 +196,7 @@ def describe(
     if bars:
         entry["bars"] = bars
     entry["config"] = _trimmed(config, size).hex()
-    header_only = len(raw) < min(size, cfg.CONFIG_SIZE)
+    header_only = len(raw) < cfg.CONFIG_SIZE
     return Identity(entry, config, header_only, tuple(remarks))
 
 

@@ -182,8 +182,8 @@ def record(
         "extra": extra,
     }
     head = [
-        f"Recorded by uapi-harness record from Linux {release}.",
-        f"The profile is the one {why}.",
+        f"Recorded by uapi-harness record; the kernel says that it is {release}.",
+        f"The profile is {why}.",
         *(f"{remark[0].upper()}{remark[1:]}." for remark in (*cpu_remarks, *iommu_remarks)),
         *_head(recorder, foreign if everything else [], unmasked),
     ]

@@ -43,7 +43,7 @@ def choose_profile(tree: Tree, wanted: str | None) -> tuple[str, str]:
     if wanted is not None:
         if wanted not in names:
             raise RecordError(f'there is no profile "{wanted}"; known: {", ".join(names)}')
-        return wanted, "as asked for"
+        return wanted, "the one that was asked for"
     sources = {
         name: data.load_profile(name).get("modules", {}).get("idxd", {}).get("srcversion")
         for name in names
@@ -52,7 +52,7 @@ def choose_profile(tree: Tree, wanted: str | None) -> tuple[str, str]:
     same = [name for name in names if source is not None and sources[name] == source]
     if same:
         # What extends a kernel by a configuration of its own has a longer name.
-        return min(same, key=len), f"whose idxd module has the same source ({source})"
+        return min(same, key=len), f"the one whose idxd module has the same source ({source})"
     return _by_release(kernel_release(tree))
 
 
@@ -150,12 +150,13 @@ def describe_iommu(
     ``functions`` come with their configuration space; ``pasids`` are what accelerators say of
     sharing memory (pasid_enabled).
     """
+    told = [one for one in pasids if one is not None]
     groups = [group for group in (iommu_group(tree, one) for one in functions) if group]
     if not groups:
         return None, []
     types = Counter(kind for _, kind in groups if kind in DOMAIN_TYPES)
     iommu: dict[str, Any] = {
-        "sva": _sva(tree, functions, [one for one in pasids if one is not None]),
+        "sva": _sva(tree, functions, told),
         "pasid": any(map(_pasid, functions.values())) or _ecap(tree, functions, _ECAP_PASID),
     }
     iommu["pasid"] |= iommu["sva"]
@@ -166,6 +167,8 @@ def describe_iommu(
         remarks.append(
             f"IOMMU groups of several types ({', '.join(types)}): all have one type here"
         )
+    if not told:
+        remarks.append("no driver tells whether memory can be shared (sva): capabilities decided")
     return iommu, remarks
 
 

@@ -8,14 +8,15 @@ what cannot be read, is None or empty; links that leave the copy lead nowhere.
 from __future__ import annotations
 
 import os
+import posixpath
 from typing import Protocol
 
 from harness.record.errors import RecordError
 
 #: No file that is read has more: an attribute is a page, configuration space 4096 bytes.
 _LIMIT = 4096
-#: The first line of a stream, and of what may be one.
-STREAM_HEADER = "uapi-harness recording 1"
+#: The first and the last line of a stream.
+_STREAM_HEADER, _STREAM_END = "uapi-harness recording 1", "end"
 _MAX_LINKS = 40
 
 
@@ -104,3 +105,85 @@ class DirectoryTree:
             return [] if real is None else sorted(os.listdir(self._place(real)))
         except OSError:
             return []
+
+
+class StreamTree:
+    """What the script ``pack.sh`` wrote. RecordError if it is something else, or cut off.
+
+    A line is ``D PATH`` for a directory, ``L PATH -> TARGET`` for a link, or ``F SIZE HEX PATH``
+    for a file, where a content that could not be read is ``-``.
+    """
+
+    def __init__(self, stream: str, name: str) -> None:
+        self._links: dict[str, str] = {}
+        self._files: dict[str, tuple[int, bytes | None]] = {}
+        self._directories: dict[str, set[str]] = {"/": set()}
+        lines = stream.splitlines()
+        if lines[:1] != [_STREAM_HEADER]:
+            raise RecordError(f"{name}:1: this is not what the script of --script writes")
+        if lines[-1] != _STREAM_END:
+            raise RecordError(f'{name}:{len(lines)}: the end is missing: no line "{_STREAM_END}"')
+        for position, line in enumerate(lines[1:-1], 2):
+            try:
+                self._add(line)
+            except ValueError:
+                raise RecordError(f"{name}:{position}: not a line of a recording") from None
+
+    def _add(self, line: str) -> None:
+        """ValueError for a line that is none of ours."""
+        kind, rest = line.split(" ", 1)
+        if kind == "L":
+            path, target = rest.split(" -> ", 1)
+            self._links[path] = target
+        elif kind == "F":
+            size, digits, path = rest.split(" ", 2)
+            self._files[path] = int(size), None if digits == "-" else bytes.fromhex(digits)
+        elif kind == "D":
+            path = rest
+            self._directories.setdefault(path, set())
+        else:
+            raise ValueError(kind)
+        if posixpath.normpath(path) != path or not path.startswith("/"):
+            raise ValueError(path)
+        while path != "/":
+            above, _, name = path.rpartition("/")
+            self._directories.setdefault(above or "/", set()).add(name)
+            path = above or "/"
+
+    def real(self, path: str) -> str | None:
+        """See Tree."""
+        names, place, left = path.split("/")[::-1], "/", _MAX_LINKS
+        while names:
+            name = names.pop()
+            if name in ("", "."):
+                continue
+            place = posixpath.normpath(posixpath.join(place, name))
+            if place in self._links:
+                left -= 1
+                if not left:
+                    return None
+                target = self._links[place]
+                place = "/" if target.startswith("/") else posixpath.dirname(place)
+                names += target.split("/")[::-1]
+        return place if place in self._files or place in self._directories else None
+
+    def _file(self, path: str) -> tuple[int, bytes | None]:
+        return self._files.get(self.real(path) or "", (0, None))
+
+    def data(self, path: str) -> bytes | None:
+        """See Tree."""
+        return self._file(path)[1]
+
+    def size(self, path: str) -> int:
+        """See Tree."""
+        return self._file(path)[0]
+
+    def link(self, path: str) -> str | None:
+        """See Tree."""
+        folder, _, name = path.rpartition("/")
+        real = self.real(folder)
+        return None if real is None else self._links.get(posixpath.join(real, name))
+
+    def names(self, path: str) -> list[str]:
+        """See Tree."""
+        return sorted(self._directories.get(self.real(path) or "", ()))

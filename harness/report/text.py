@@ -7,7 +7,10 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TextIO, get_args
+
+from attrs import frozen
 
 from harness.conformance.cases import Evidence
 from harness.conformance.records import NOT_RUN, Record, Run, State
@@ -26,22 +29,64 @@ def write_text(runs: Sequence[Run], output: TextIO) -> None:
             output.write(f"{line}\n")
 
 
+@frozen
+class _Column:
+    """One run in the table of several: what it says of each suite, and how wide it is."""
+
+    run: Run
+    shares: Mapping[str, str]
+    width: int
+
+    @classmethod
+    def of(cls, run: Run, suites: Sequence[str], alone: bool) -> _Column:
+        """``alone``: no other column is about the same target."""
+        shares = {suite: _share(run, suite) for suite in suites}
+        texts = [run.profile, *shares.values(), *([run.target] if alone else [])]
+        return cls(run, shares, max(9, 2 + max(map(len, texts))))
+
+
 def _matrix(runs: Sequence[Run]) -> Iterator[str]:
-    """Suites by target and profile: how many cases passed, of those that were run."""
-    width = max(9, *(len(run.profile) + 2 for run in runs))
-    width = width if len(runs) * width + 16 <= WIDTH else 9
-    targets = list(dict.fromkeys(run.target for run in runs))
-    spans = [(name, sum(run.target == name for run in runs) * width) for name in targets]
-    yield " " * 16 + "".join(f"{name:>{max(span, len(name) + 1)}}" for name, span in spans)
-    ordered = [run for name in targets for run in runs if run.target == name]
-    single = {name: max(span, len(name) + 1) for name, span in spans if span == width}
-    widths = [single.get(run.target, width) for run in ordered]
-    cells = zip((run.profile for run in ordered), widths, strict=True)
-    yield f"{'suite':<16}" + "".join(f"{cell:>{wide}}" for cell, wide in cells)
+    """Suites by target and profile: how many cases passed, of those that were run.
+
+    There are as many tables as it takes for each to fit.
+    """
     suites = sorted({record.suite for run in runs for record in run.records})
+    room = _name_width(suites, WIDTH // 2)
+    by_target: dict[str, list[Run]] = {}
+    for run in runs:
+        by_target.setdefault(run.target, []).append(run)
+    table: list[_Column] = []
+    for one_targets in by_target.values():
+        for run in one_targets:
+            column = _Column.of(run, suites, alone=len(one_targets) == 1)
+            if table and room + sum(one.width for one in table) + column.width > WIDTH:
+                yield from _columns(table, suites, room)
+                yield ""
+                table = []
+            table.append(column)
+    yield from _columns(table, suites, room)
+
+
+def _columns(table: Sequence[_Column], suites: Sequence[str], room: int) -> Iterator[str]:
+    """One table; each target is named once, above the last of its columns."""
+    heads = ""
+    for target, columns in groupby(table, key=lambda column: column.run.target):
+        span = sum(column.width for column in columns)
+        heads += f"{_cut(target, span - 1):>{span}}"
+    yield " " * room + heads
+    yield f"{'suite':<{room}}" + "".join(f"{one.run.profile:>{one.width}}" for one in table)
     for suite in suites:
-        shares = zip((_share(run, suite) for run in ordered), widths, strict=True)
-        yield f"{suite:<16}" + "".join(f"{cell:>{wide}}" for cell, wide in shares)
+        cells = "".join(f"{one.shares[suite]:>{one.width}}" for one in table)
+        yield f"{_cut(suite, room - 1):<{room}}{cells}"
+
+
+def _name_width(names: Sequence[str], most: int) -> int:
+    """How wide a column of names is, with a blank behind it."""
+    return min(max(16, 1 + max(map(len, names), default=0)), most)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _share(run: Run, suite: str) -> str:
@@ -74,17 +119,19 @@ def _table(records: Sequence[Record]) -> Iterator[str]:
     counts = Counter((record.suite, record.state) for record in records)
     states = [state for state in State if any(record.state is state for record in records)]
     suites = sorted({record.suite for record in records})
-    yield _row("suite", {state: state.value for state in states})
+    # Each column is as wide as its state's name.
+    room = _name_width(suites, WIDTH - sum(len(state) + 3 for state in states))
+
+    def row(name: str, cells: Mapping[State, object]) -> str:
+        shown = "".join(f"{cell:>{len(state) + 3}}" for state, cell in cells.items())
+        return f"{_cut(name, room - 1):<{room}}{shown}"
+
+    yield row("suite", {state: state.value for state in states})
     for suite in suites:
-        yield _row(suite, {state: counts[suite, state] for state in states})
+        yield row(suite, {state: counts[suite, state] for state in states})
     if len(suites) > 1:
         totals = Counter(record.state for record in records)
-        yield _row("all", {state: totals[state] for state in states})
-
-
-def _row(name: str, cells: Mapping[State, object]) -> str:
-    """Each column is as wide as its state's name."""
-    return f"{name:<16}" + "".join(f"{cell:>{len(state) + 3}}" for state, cell in cells.items())
+        yield row("all", {state: totals[state] for state in states})
 
 
 def _evidence(records: Sequence[Record]) -> Iterator[str]:

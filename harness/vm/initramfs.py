@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 #: The program that init hands the machine to, and where modules lie.
@@ -145,9 +146,12 @@ class ModuleTree:
         files = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
         self._paths = {module_name(path.name): path for path in files if ".ko" in path.suffixes}
         self._paths |= {module_name(name): path for name, path in extra.items()}
-        builtin = (folder / "modules.builtin").read_text().split()
-        self._builtin = {module_name(path) for path in builtin}
         self._contents: dict[str, bytes] = {}
+        self._builtin: set[str] = set()
+        # Not every release's packages say what is built in.
+        with suppress(FileNotFoundError):
+            builtin = (folder / "modules.builtin").read_text().split()
+            self._builtin = {module_name(path) for path in builtin}
 
     def content(self, name: str) -> bytes:
         """The module's ELF file."""

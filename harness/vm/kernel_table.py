@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``fixtures/kernels.yaml``: where a kernel of some name is looked for, and what is built for it."""
+"""``fixtures/kernels.yaml``: where kernels are looked for, and what is built for each."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """Debian's kernels, made ready to boot: unpacked, with modules and the samples Debian leaves out.
 
     kernels/NAME/vmlinux            the kernel, uncompressed
-    kernels/NAME/root/lib/modules   its modules, with what depmod makes of them; ``usr/lib`` is ``lib``
+    kernels/NAME/root/lib/modules   its modules, and what depmod makes of them; usr/lib is lib
     kernels/NAME/manifest.json      what all this is; the folder is made whole or not at all
 
 No step needs root. It takes from ten seconds to a minute and is done once a machine.
@@ -21,6 +21,7 @@ import attrs
 from attrs import frozen
 
 from harness.packages import (
+    MAX_AGE,
     Package,
     Progress,
     Suite,
@@ -103,7 +104,7 @@ def _choose(
     """The first suite that has such an image, and its newest one."""
     reasons = []
     for name in suites:
-        suite = Suite(name, progress=progress, **({"max_age": 0.0} if refresh else {}))
+        suite = Suite(name, progress=progress, max_age=0.0 if refresh else MAX_AGE)
         try:
             return suite, _real_image(suite, suite.newest(pattern))
         except Unavailable as error:
@@ -133,8 +134,7 @@ def _make(
     unpacked = scratch / "image"
     with one_line_errors():
         unpacked.mkdir(parents=True)
-    for package in [image, *_parts(suite, image)]:
-        suite.extract(package, unpacked)
+    suite.extract(unpacked, image, *_parts(suite, image))
     progress(f"{name}: unpacking the kernel")
     _take_kernel(unpacked, release, folder / "vmlinux")
     _take_modules(unpacked, release, root)

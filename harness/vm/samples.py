@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from harness.packages import Package, PackagesError, Progress, Suite, one_line_errors
-from harness.vm.programs import BuildError, need, run
-
-_COMPILER = re.compile(r"(?:^|-)(gcc-\d+)")
-#: Beginnings of the names of packages that a package of headers needs to be of use.
-_HEADERS = ("linux-headers-", "linux-kbuild-", "linux-compiler-")
+from harness.vm.programs import BuildError
+from harness.vm.toolchain import Toolchain, prepare
 
 
 def build_samples(
@@ -28,41 +26,17 @@ def build_samples(
     PackagesError if a package or a program that all of them need is missing.
     """
     headers = suite.package(image.name.replace("linux-image-", "linux-headers-"), image.version)
-    tools = scratch / "tools"
-    with one_line_errors():
-        tools.mkdir()
-    compiler = _unpack_headers(suite, headers, tools)
-    programs = need("make", compiler)
+    toolchain = prepare(suite, headers, scratch / "root")
     sources = _sources(suite, image, samples, scratch, progress)
     built: dict[str, Path] = {}
     missing: dict[str, str] = {}
     for name, files in samples.items():
         progress(f"{name}: compiling for {image.name}")
         try:
-            built[name] = _compile(
-                name, [sources / file for file in files], tools, headers, programs
-            )
+            built[name] = _compile(name, [sources / file for file in files], toolchain)
         except BuildError as error:
             missing[name] = str(error)
     return built, missing
-
-
-def _unpack_headers(suite: Suite, headers: Package, tools: Path) -> str:
-    """Unpack the headers and what belongs to them; the name of the compiler that they are for."""
-    suite.extract(headers, tools)
-    compiler = ""
-    for name in headers.needs():
-        if name.startswith(_HEADERS):
-            suite.extract(suite.package(name), tools)
-        if match := _COMPILER.search(name):
-            compiler = match[1]
-    if not compiler:
-        raise PackagesError(f"{headers.name} names no compiler")
-    # The headers of one flavour include the common ones by an absolute path.
-    makefile = tools / "usr/src" / headers.name / "Makefile"
-    with one_line_errors():
-        makefile.write_text(makefile.read_text().replace("/usr/src/", f"{tools}/usr/src/"))
-    return compiler
 
 
 def _sources(
@@ -78,7 +52,7 @@ def _sources(
     packed = scratch / "packed"
     with one_line_errors():
         packed.mkdir()
-    suite.extract(package, packed)
+    suite.extract(packed, package)
     progress(f"{package.name}: picking sources")
     wanted = {file for files in samples.values() for file in files}
     target = scratch / "source"
@@ -103,27 +77,18 @@ def pick(archive: Path, wanted: Iterable[str], target: Path) -> None:
     raise PackagesError(f"{archive.name} has no {', '.join(sorted(left))}")
 
 
-def _compile(
-    name: str, files: list[Path], tools: Path, headers: Package, programs: list[str]
-) -> Path:
-    folder = files[0].parent.parent / f"build-{name}"
-    make, compiler = programs
+def _compile(name: str, files: list[Path], toolchain: Toolchain) -> Path:
+    folder = toolchain.root / "build" / name
     with one_line_errors():
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for file in files:
-            (folder / file.name).write_bytes(file.read_bytes())
+            shutil.copy(file, folder)
         (folder / "Makefile").write_text(f"obj-m := {name}.o\n")
-    run(
-        [
-            make,
-            "-C",
-            tools / "usr/src" / headers.name,
-            f"M={folder}",
-            f"CC={compiler}",
-            # The types of the kernel itself, which these would be written against, are not there.
-            "CONFIG_DEBUG_INFO_BTF_MODULES=",
-            "modules",
-        ],
+    # The types of the kernel itself, which these would be written against, are not there.
+    toolchain.make(
+        "CONFIG_DEBUG_INFO_BTF_MODULES=",
+        "modules",
+        folder=folder,
         what=f"{name} cannot be compiled",
     )
     return folder / f"{name}.ko"

@@ -5,17 +5,24 @@ Absolute times say little; each line compares two measurements of the same run. 
 a ratio above its limit is marked in the table, for a reader to judge on a quiet machine.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
+from harness import data
+from harness.machine import load_machine
+
 #: name of the measurement -> seconds for one operation
-_times = {}
+_times = {"a second": 1.0}
 #: (what, measured, compared with, limit)
 _ratios = []
+#: (what, measured small and large, compared with small and large, limit)
+_growths = []
 #: All loops and servers share the last CPU: across CPUs a round trip is bimodal.
 CPU = str(max(os.sched_getaffinity(0)))
 
@@ -63,7 +70,65 @@ def build(tmp_path_factory):
 @pytest.fixture
 def uapi_run():
     """The command line that runs what follows it in the machine spr-2s."""
-    return [sys.executable, "-m", "harness", "run", "--machine", "spr-2s", "--"]
+    return running_in("spr-2s")
+
+
+def running_in(machine):
+    """The command line that runs what follows it in a machine."""
+    return [sys.executable, "-m", "harness", "run", "--machine", machine, "--"]
+
+
+@contextlib.contextmanager
+def on_tmpfs_copy(machine):
+    """The command line that runs what follows it with a machine's /sys as plain files.
+
+    They are bound where the machine's own mount is, so that paths are walked alike.
+    """
+    root = tempfile.mkdtemp(prefix="uapi-harness-bench-", dir="/dev/shm")
+    try:
+        for path, node in load_machine(machine).tree("/sys").items():
+            copy = root + path
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            if "link" in node:
+                os.symlink(node["link"], copy)
+            elif "dir" in node:
+                os.makedirs(copy, exist_ok=True)
+            else:
+                with open(copy, "w") as file:
+                    file.write(node.get("text", ""))
+        parts = ("bus", "class", "devices", "module")
+        over = " && ".join(f"mount --rbind {root}/sys/{part} /sys/{part}" for part in parts)
+        yield ["unshare", "-Urm", "sh", "-c", f'{over} && exec "$@"', "sh"]
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def many_devices(tmp_path_factory):
+    """``many_devices(n)``: the file of a machine with so many DSA devices, each like spr-1s's."""
+
+    def write(count):
+        head, _, functions = (
+            data.data_path("sysfs_models", "spr-1s.yaml").read_text().partition("pci:\n")
+        )
+        first = functions.partition("  - &iaa")[0]
+        more = (
+            _DEVICE.format(bus=0x6A + n // 16, slot=n % 16 + 1, high=n) for n in range(1, count)
+        )
+        path = tmp_path_factory.getbasetemp() / f"dsa-{count}.yaml"
+        path.write_text(f"{head}pci:\n{first}{''.join(more)}")
+        return str(path)
+
+    return write
+
+
+_DEVICE = """\
+  - <<: *dsa
+    slot: "0000:{bus:02x}:{slot:02x}.0"
+    bars:
+      0: {{size: 0x10000, address: 0x2{high:03x}fff40000, prefetchable: true, bits: 64}}
+      2: {{size: 0x20000, address: 0x2{high:03x}fff00000, prefetchable: true, bits: 64}}
+"""
 
 
 @pytest.fixture
@@ -84,6 +149,17 @@ def compare(what, measured, reference, limit):
     _ratios.append((what, measured, reference, limit))
 
 
+def compare_growth(what, measured, reference, limit):
+    """A line of the table about pairs of a small and a large one: how much more an operation costs
+    in the large one of ``measured`` may be ``limit`` times what it is in ``reference``."""
+    _growths.append((what, measured, reference, limit))
+
+
+def _growth(pair):
+    small, large = pair
+    return _times[large] / _times[small]
+
+
 def pytest_terminal_summary(terminalreporter):
     if not _ratios:
         return
@@ -96,3 +172,9 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(
                 f"{what:<58}{microseconds} = {ratio:5.2f}  {verdict} {limit}"
             )
+    for what, measured, reference, limit in _growths:
+        if {*measured, *reference} <= _times.keys():
+            ratio = _growth(measured) / _growth(reference)
+            verdict = "within" if ratio <= limit else "ABOVE"
+            factors = f"{_growth(measured):9.2f}    / {_growth(reference):9.2f}   "
+            terminalreporter.write_line(f"{what:<58}{factors} = {ratio:5.2f}  {verdict} {limit}")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from conftest import CPU, Loop, compare
+from conftest import CPU, Loop, compare, compare_growth, on_tmpfs_copy, running_in
 from harness.machine import load_machine
 
 BULK = 3000
@@ -34,25 +34,9 @@ def device():
 
 @pytest.fixture(scope="session")
 def on_tmpfs():
-    """The command line that runs what follows it with the machine's /sys as plain files.
-
-    They are bound where the machine's own mount is, so that paths are walked alike.
-    """
-    root = f"/dev/shm/uapi-harness-bench-{os.getpid()}"
-    for path, node in load_machine("spr-2s").tree("/sys").items():
-        copy = root + path
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        if "link" in node:
-            os.symlink(node["link"], copy)
-        elif "dir" in node:
-            os.makedirs(copy, exist_ok=True)
-        else:
-            with open(copy, "w") as file:
-                file.write(node.get("text", ""))
-    parts = ("bus", "class", "devices", "module")
-    over = " && ".join(f"mount --rbind {root}/sys/{part} /sys/{part}" for part in parts)
-    yield ["unshare", "-Urm", "sh", "-c", f'{over} && exec "$@"', "sh"]
-    shutil.rmtree(root)
+    """The command line that runs what follows it with the machine's /sys as plain files."""
+    with on_tmpfs_copy("spr-2s") as prefix:
+        yield prefix
 
 
 ATTRIBUTE_MODES = ("ocr", "stat", "access")
@@ -119,13 +103,14 @@ def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
 ACCEL = ["accel-config", "list", "-i"]
 
 
-def _accel_config(measure, name, prefix):
+def _accel_config(measure, name, prefix, times=20, devices=1):
+    """The time for one device."""
     if shutil.which("accel-config") is None:
         pytest.skip("no accel-config")
     script = "while read n; do while [ $n -gt 0 ]; do accel-config list -i >/dev/null || exit; "
     script += "n=$((n-1)); done; echo done; done"
-    with looping([*prefix, "sh", "-c", script], 20) as loop:
-        measure(f"accel-config: {name}", loop, 20, rounds=5)
+    with looping([*prefix, "sh", "-c", script], times) as loop:
+        measure(f"accel-config: {name}", loop, times * devices, rounds=5)
 
 
 def test_accel_config_in_a_machine(measure, uapi_run):
@@ -134,6 +119,24 @@ def test_accel_config_in_a_machine(measure, uapi_run):
 
 def test_accel_config_on_tmpfs(measure, on_tmpfs):
     _accel_config(measure, "tmpfs", on_tmpfs)
+
+
+FEW, MANY = 8, 128
+
+
+@pytest.mark.parametrize("devices", [FEW, MANY])
+@pytest.mark.parametrize("where", ["machine", "tmpfs"])
+def test_accel_config_with_many_devices(measure, many_devices, where, devices):
+    file = many_devices(devices)
+    copy = contextlib.nullcontext(running_in(file)) if where == "machine" else on_tmpfs_copy(file)
+    with copy as prefix:
+        name = f"{where}, {devices} devices"
+        _accel_config(measure, name, prefix, 2 * MANY // devices, devices)
+
+
+def test_build_of_a_machine_with_many_devices(measure, many_devices):
+    file = many_devices(MANY)
+    measure("machine build: many devices", lambda: load_machine(file), 1, rounds=5)
 
 
 def _start(prefix):
@@ -176,6 +179,13 @@ compare("the same against minimal C libfuse", "ocr: machine", "ocr: C libfuse", 
 compare("cached stat against tmpfs", "stat: machine", "stat: tmpfs", 1.3)
 compare("cached access against tmpfs", "access: machine", "access: tmpfs", 1.3)
 compare("accel-config list -i against tmpfs", "accel-config: machine", "accel-config: tmpfs", 6)
+compare_growth(
+    f"accel-config list -i, per device, {MANY} against {FEW}",
+    tuple(f"accel-config: machine, {devices} devices" for devices in (FEW, MANY)),
+    tuple(f"accel-config: tmpfs, {devices} devices" for devices in (FEW, MANY)),
+    1.2,
+)
+compare(f"build of {MANY} devices against a second", "machine build: many devices", "a second", 1)
 compare(
     "run -- true against umockdev-run",
     "machine start: uapi-harness run",

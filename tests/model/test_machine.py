@@ -2,7 +2,9 @@
 """Machine files become machines; what is wrong with them; the public object."""
 
 import errno
+import gc
 import threading
+from contextlib import suppress
 from importlib import import_module, metadata
 
 import pytest
@@ -367,3 +369,16 @@ class TestExtra:
             "/sys/devices/LNXSYSTM:00/physical_node": {"link": f"../pci0000:00/{FIRST}"},
         }
         assert machine.read("/sys/devices/LNXSYSTM:00/path") == "a\n"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("profile", ["7.2", "a profile that fails"])
+def test_the_garbage_collector_is_left_as_it_was(enabled, profile):
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with suppress(MachineError):
+            load_machine("empty", profile=profile)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

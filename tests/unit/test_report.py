@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
+from hypothesis import given
+from hypothesis import strategies as st
 
 import harness.report
 from harness.conformance.records import Record, Run, State
@@ -91,6 +93,51 @@ def test_text():
 
 def test_text_is_no_wider_than_a_page():
     assert max(len(line) for line in text(EVERYTHING).splitlines()) <= 100
+
+
+WORDS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=250)
+IDS = st.builds("{}/{}::{}[{}]".format, WORDS, WORDS, WORDS, WORDS)
+FAILURES = st.none() | st.builds(Failure, WORDS, WORDS, WORDS)
+
+
+@st.composite
+def runs(draw):
+    """Targets by profiles, each with the same few cases in whatever states."""
+    ids = draw(st.lists(IDS, min_size=1, max_size=3))
+    targets = draw(st.lists(st.sampled_from(["model", "inprocess", "vm:6.12.95"]), min_size=1))
+    profiles = draw(st.lists(st.sampled_from(["6.1", "6.12+iommufd", "oa"]), min_size=1))
+    file = draw(st.none() | WORDS)
+    strict = draw(st.booleans())
+
+    def a_record(id, target, profile):
+        state, failure = draw(st.sampled_from(State)), draw(FAILURES)
+        reason, source = draw(st.none() | WORDS), draw(WORDS)
+        return Record(id, state, target, profile, "source", source, 0.1, failure, reason, file)
+
+    return [
+        Run(target, profile, [a_record(id, target, profile) for id in ids], strict)
+        for target in targets
+        for profile in profiles
+    ]
+
+
+@given(runs())
+def test_no_report_is_wider_than_a_page(several):
+    output = io.StringIO()
+    write_text(several, output)
+    wide = [line for line in output.getvalue().split("\n") if len(line) > 100]
+    assert wide == []
+
+
+def test_many_runs_are_several_tables():
+    profiles = [f"profile-{number}" for number in range(20)]
+    records = [record("a-suite-with-a-name-of-some-length/x::a", State.PASS)]
+    output = io.StringIO()
+    write_text([Run("model", profile, records) for profile in profiles], output)
+    lines = output.getvalue().split("target model")[0].splitlines()
+    heads = [line.split() for line in lines if line.startswith("suite")]
+    assert [profile for head in heads for profile in head[1:]] == profiles
+    assert len(heads) > 1
 
 
 def test_the_command_to_run_a_case_again():

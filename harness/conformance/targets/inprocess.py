@@ -190,6 +190,8 @@ class InProcessEndpoint(ModelEndpoint):
         """Nothing makes one here."""
         raise UnableError("there is but one task in this process")
 
+    new_thread = new_task
+
 
 class InProcessTarget(Target):
     """A machine and an in-process mount for each case."""

@@ -57,6 +57,8 @@ class ModelTask:
         self.caller = caller
         self.calls = SystemCalls(self.kernel, caller)
         self.children: dict[int, ModelTask] = {}
+        #: All threads of this process; the first is the one that fork made.
+        self.process: list[ModelTask] = [self]
         self.status: int | None = None
         self.busy = False
 
@@ -238,12 +240,28 @@ class ModelTask:
         self.children[pid] = child
         return number, [pid]
 
+    def thread(self) -> Answer:
+        """kernel_clone of a thread: the same memory, fds and limits, and who we are for now."""
+        number, thread = self.endpoint.new_thread(self.caller)
+        thread.children = self.children
+        thread.process = self.process
+        self.process.append(thread)
+        return number, [thread.caller.task.tid]
+
     def exit(self, status: int) -> Answer:
-        """do_exit: every fd is closed."""
+        """do_exit of a thread, do_group_exit of the first one."""
+        if self is self.process[0]:
+            self._end((status & 0xFF) << 8)
+        else:
+            self.status = 0
+        return 0
+
+    def _end(self, status: int) -> None:
+        """The end of the process: every fd is closed."""
         for fd in list(self.caller.descriptions):
             self.close(fd)
-        self.status = (status & 0xFF) << 8
-        return 0
+        for task in self.process:
+            task.status = status
 
     def wait(self, pid: int) -> Answer:
         """kernel_wait4 of a child that has ended; ECHILD if it is none of ours."""
@@ -256,10 +274,9 @@ class ModelTask:
         return child.status
 
     def kill(self, signal: int) -> Answer:
-        """Ends the task, as an unhandled signal does; 0 only asks whether it is there."""
+        """Ends the process, as an unhandled signal does; 0 only asks whether it is there."""
         if signal:
-            self.exit(0)
-            self.status = signal
+            self._end(signal)
         return 0
 
     def interrupt(self) -> Answer:
@@ -304,8 +321,7 @@ class ModelEndpoint:
 
     def new_task(self, parent: DescriptorCaller) -> tuple[int, ModelTask]:
         """A task that is like ``parent`` but for its numbers, and its number."""
-        number = len(self.tasks) + FIRST_TASK
-        pid = 1000 + number
+        pid = self._next_pid()
         caller = DescriptorCaller(
             credentials=parent.credentials,
             task=KernelTask(pid, pid, "case"),
@@ -313,8 +329,21 @@ class ModelEndpoint:
             interruption=Interruption(),
             limits=dict(parent.limits),
         )
-        self.tasks[number] = ModelTask(self, caller)
-        return number, self.tasks[number]
+        return self._add(ModelTask(self, caller))
+
+    def new_thread(self, parent: DescriptorCaller) -> tuple[int, ModelTask]:
+        """A task that shares everything with ``parent`` but its thread id, and its number."""
+        task = evolve(parent.task, tid=self._next_pid())
+        caller = evolve(parent, task=task, interruption=Interruption())
+        return self._add(ModelTask(self, caller))
+
+    def _next_pid(self) -> int:
+        return 1000 + len(self.tasks) + FIRST_TASK
+
+    def _add(self, task: ModelTask) -> tuple[int, ModelTask]:
+        number = len(self.tasks) + FIRST_TASK
+        self.tasks[number] = task
+        return number, task
 
     def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
         """See :class:`harness.conformance.call.Endpoint`; who runs the case ends what hangs."""

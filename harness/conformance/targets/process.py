@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from harness.agent.client import PROGRAM, AgentClient
+from harness.agent.build import agent_command
+from harness.agent.client import AgentClient
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import Target
@@ -23,9 +23,9 @@ _START_SECONDS = 20.0
 @contextmanager
 def _agent(mount: ProcessMount) -> Iterator[AgentClient]:
     """An agent in ``mount``, which is gone with all its tasks at the end."""
+    command = agent_command()
     agent_reads, requests = os.pipe()
     replies, agent_writes = os.pipe()
-    command = [sys.executable, "-I", "-S", str(PROGRAM)]
     child = mount.popen(command, stdin=agent_reads, stdout=agent_writes)
     os.close(agent_reads)
     os.close(agent_writes)

@@ -18,7 +18,7 @@ _HARMLESS = frozenset(
     {
         *(Op.HELLO, Op.OPEN, Op.CLOSE, Op.READ, Op.PREAD, Op.LSEEK, Op.POLL, Op.MMAP, Op.MUNMAP),
         *(Op.LOAD, Op.PEEK, Op.POKE, Op.STAT, Op.LSTAT, Op.FSTAT, Op.ACCESS, Op.READLINK),
-        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
+        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.THREAD, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
         *(Op.INTERRUPT, Op.SETUID, Op.DROP_CAPABILITIES, Op.SETRLIMIT),
     }
 )
@@ -46,7 +46,7 @@ class CaseTasks:
         self.dirty = self.dirty or op not in _HARMLESS
         number = self._first if task == FIRST_TASK else task
         future = self._client.begin(number, op, fields)
-        if op in (Op.FORK,):
+        if op in (Op.FORK, Op.THREAD):
             future.add_done_callback(self._remember)
         return future
 

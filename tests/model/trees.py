@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded trees of sysfs: comparing them with machines, and putting them into a file system."""
+
+import json
+from fnmatch import fnmatchcase
+
+from harness import data
+
+#: What is compared: all that a driver of ours makes.
+SCOPES = (
+    "/sys/bus/dsa/*",
+    "/sys/bus/pci/drivers/idxd/*",
+    "/sys/bus/pci/slots",
+    "/sys/devices/pci0000:00/0000:*",
+    "/sys/module/idxd/*",
+    "/sys/module/idxd_bus/*",
+)
+
+
+def recorded_tree(name):
+    """The document fixtures/trees/NAME.json: ``kernel``, and ``nodes`` by path."""
+    return json.loads(data.data_path("fixtures", "trees", f"{name}.json").read_text())
+
+
+def known_differences(name):
+    """Patterns of paths that are known to differ, with reasons."""
+    return data.load_yaml(data.data_path("fixtures", "known-differences.yaml"))["trees"][name]
+
+
+def differences(shown, recorded):
+    """Paths that differ, with what is shown and what was recorded; None for what is not there."""
+    paths = [path for path in {*recorded, *shown} if any(fnmatchcase(path, s) for s in SCOPES)]
+    return {
+        path: (shown.get(path), recorded.get(path))
+        for path in sorted(paths)
+        if shown.get(path) != recorded.get(path)
+    }
+
+
+def unknown_differences(differing, known):
+    """Those that no known pattern is of."""
+    patterns = [entry["path"] for entry in known]
+    return {
+        path: pair
+        for path, pair in differing.items()
+        if not any(fnmatchcase(path, pattern) for pattern in patterns)
+    }
+
+
+def materialise(nodes, folder, kernel=None):
+    """The tree as files and links below ``folder``, as ``cp -a`` would leave it.
+
+    What could not be read is an empty file. ``kernel`` goes where /proc has the release.
+    """
+    for path, node in nodes.items():
+        place = folder / path.lstrip("/")
+        if "dir" in node:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if "link" in node:
+            place.symlink_to(node["link"])
+        else:
+            text = node.get("text", "")
+            place.write_bytes(bytes.fromhex(node["hex"]) if "hex" in node else text.encode())
+    if kernel is not None:
+        release = folder / "proc" / "sys" / "kernel" / "osrelease"
+        release.parent.mkdir(parents=True)
+        release.write_text(f"{kernel}\n")
