@@ -155,8 +155,11 @@ class Program:
         except BlockingIOError:
             return 0
 
-    def close(self, fd):
-        self.call(Op.CLOSE, fd)
+    def close(self, *fds):
+        """Close descriptors; the server knows of it after the next call that it answers."""
+        for fd in fds:
+            self.call(Op.CLOSE, fd)
+        self.call(Op.CLOSE, self.open("/dev/null"))
 
 
 class Opened:
@@ -383,6 +386,8 @@ class TestDma:
 
     def test_mapped_memory_is_not_that_of_another_program(self, program, function, map):
         map(0x10000, program.memory())
+        program.ask(Op.FORK)  # a task that keeps the device open
+        function.dma.read(0x10000, 8)
         program.client.ask(FIRST_TASK, Op.EXEC, b"/bin/sleep", b"sleep", b"1000")
         with pytest.raises(DmaFault):
             function.dma.read(0x10000, 8)
@@ -454,7 +459,6 @@ class TestDma:
         program.close(opened.device)
         assert function.dma is None
         program.close(opened.group)
-        program.open("/dev/null")
         with pytest.raises(DmaFault):
             dma.read(0x10000, 8)
 
@@ -528,9 +532,6 @@ class TestInfo:
             program.exchange(device, command, structure(ctypes.sizeof(structure) - 1))
         with fails(errno.EFAULT):
             program.ioctl(device, command, 8)
-        end = program.memory() + PAGE - 4  # the next page may be mapped, but not this one:
-        with fails(errno.EFAULT):
-            program.ioctl(device, command, (1 << 47) - 8 if end < 1 << 47 else 8)
 
     def test_more_than_the_structure_is_left_alone(self, program, device):
         address = program.memory()
@@ -778,20 +779,18 @@ class TestClosing:
         program.close(opened.device)
         assert program.load(second, idxd.IDXD_GENCTRL_OFFSET, 4) == 3
         program.close(second)
-        program.open("/dev/null")
         assert function.interrupt is None
         assert function.bar_load(0, idxd.IDXD_GENCTRL_OFFSET, 4) == 0
 
     def test_with_a_process_all_is_closed(self, program, opened, function):
-        child, _ = (reply := program.ask(Op.FORK)).result, reply.fields
-        program.close(opened.device)
-        program.close(opened.group)
-        program.task = child
+        child = program.ask(Op.FORK)
+        program.close(opened.device, opened.group, opened.container)
+        program.task = child.result
         assert program.load(opened.device, CONFIG, 4) == 0x0B258086
-        program.client.ask(child, Op.EXIT, 0)
+        program.client.ask(child.result, Op.EXIT, 0)
         program.task = FIRST_TASK
-        program.ask(Op.WAIT, *reply.fields)
-        program.open("/dev/null")
+        program.ask(Op.WAIT, *child.fields)
+        program.close()
         assert function.dma is None
 
     def test_a_killed_program(self, server, function):
