@@ -28,7 +28,7 @@ from harness.conformance.cases import Case, CaseFileError, discover, is_path, su
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
-from harness.conformance.targets import Target, TargetError, make_target
+from harness.conformance.targets import Target, TargetError, target_maker
 from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
@@ -50,7 +50,7 @@ def check_names(target: str, profile: str) -> Target:
     """The target. ConformError if there is no such target or profile."""
     _choose("profile", profile, profile_names())
     try:
-        return make_target(target)
+        return target_maker(target)()
     except TargetError as error:
         raise ConformError(str(error)) from None
 
@@ -282,7 +282,7 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        arguments = (theirs, partial(make_target, self.target), self.load, self.profile)
+        arguments = (theirs, target_maker(self.target), self.load, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()

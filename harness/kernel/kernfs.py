@@ -60,10 +60,15 @@ class Watcher(Protocol):
 
 
 class KernfsRoot:
-    """One tree: its inode numbers and watchers."""
+    """One tree: its inode numbers and watchers.
 
-    def __init__(self, name: str) -> None:
+    ``name_max`` is how long a name may be that is looked up, in bytes. sysfs takes any, while
+    devtmpfs, which is made like a tree of sysfs here, has the limit of simple_lookup (fs/libfs.c).
+    """
+
+    def __init__(self, name: str, name_max: int | None = None) -> None:
         self._last_ino = 0
+        self.name_max = name_max
         self.watchers: list[Watcher] = []
         self.directory = KernfsDirectory(self, name)
 
@@ -114,6 +119,9 @@ class KernfsDirectory(KernfsNode):
 
     def lookup(self, caller: Caller, name: str) -> Node:
         """kernfs_iop_lookup."""
+        limit = self.root.name_max
+        if limit is not None and len(name.encode(errors="surrogateescape")) > limit:
+            raise Errno(errno.ENAMETOOLONG)
         try:
             return self.children[name]
         except KeyError:
@@ -252,6 +260,8 @@ class _OpenKernfsFile(OpenFile):
 
     __slots__ = ("event", "node")
     node: KernfsFile
+    #: kernfs_fop_open, which gives pwrite back only to who may write.
+    is_seq_file = True
 
     def __init__(self, node: KernfsFile, opener: Caller) -> None:
         self.node = node

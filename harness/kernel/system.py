@@ -20,6 +20,7 @@ from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import Scheduler
+from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -75,7 +76,7 @@ class Kernel:
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
         )
         self._sys = KernfsRoot("sys")
-        self._dev = KernfsRoot("dev")
+        self._dev = KernfsRoot("dev", NAME_MAX)
         self.roots = {"sys": self._sys, "dev": self._dev}
         self._top = KernfsRoot("").directory
         for root in self.roots.values():

@@ -59,9 +59,14 @@ class Description:
         if self.flags & O_ACCMODE not in (0, O_RDWR):
             raise Errno(errno.EBADF)
 
+    @property
+    def writable(self) -> bool:
+        """Whether it was opened for writing (FMODE_WRITE)."""
+        return self.flags & O_ACCMODE in (O_WRONLY, O_RDWR)
+
     def check_writable(self) -> None:
         """EBADF unless it was opened for writing (vfs_write)."""
-        if self.flags & O_ACCMODE not in (O_WRONLY, O_RDWR):
+        if not self.writable:
             raise Errno(errno.EBADF)
 
 
@@ -208,6 +213,8 @@ class SystemCalls:
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         """ksys_pwrite64."""
         description = self._positioned(fd, offset)
+        if description.open_file.is_seq_file and not description.writable:
+            raise Errno(errno.ESPIPE)
         description.check_writable()
         return int(self._call("write", description.open_file, offset, data))
 

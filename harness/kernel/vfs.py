@@ -27,7 +27,6 @@ from harness.uapi.fs import (
     MAY_EXEC,
     MAY_READ,
     MAY_WRITE,
-    NAME_MAX,
     O_ACCMODE,
     O_DIRECTORY,
     O_TRUNC,
@@ -87,6 +86,8 @@ class OpenFile:
 
     #: lseek and pread work; False for a stream, which answers ESPIPE to both.
     seekable = True
+    #: Opened by seq_open(), so that pwrite answers ESPIPE where the file is not open for writing.
+    is_seq_file = False
 
     def __init__(self, node: Node, opener: Caller) -> None:
         self.node = node
@@ -307,12 +308,10 @@ def vfs_open(caller: Caller, node: Node, flags: int) -> OpenFile:
 
 
 def vfs_lookup(caller: Caller, node: Node, name: str) -> Node:
-    """One step of a path walk: ENOTDIR, EACCES without search permission, ENAMETOOLONG, ENOENT."""
+    """One step of a path walk: ENOTDIR, EACCES without search permission, then the directory's."""
     if not is_directory(node):
         raise Errno(errno.ENOTDIR)
     vfs_permission(caller, node, MAY_EXEC)
-    if len(name.encode(errors="surrogateescape")) > NAME_MAX:
-        raise Errno(errno.ENAMETOOLONG)
     return node.lookup(caller, name)
 
 

@@ -53,18 +53,15 @@ def make_initramfs(
 ) -> bytes:
     """The first file system for this machine; ``start`` is a script to run in the agent's place."""
     nine_p = _9P if any("virtio-9p" in argument for argument in machine.qemu) else ()
-    try:
-        return initramfs.build(
-            busybox=static_busybox(),
-            agent=_agent() if agent else None,
-            modules=image.modules,
-            release=image.release,
-            load=[*_TRANSPORT, *nine_p, *machine.modules],
-            extra_modules=image.extra,
-            files={} if start is None else {"/etc/start": start},
-        )
-    except KeyError as error:
-        raise VmError(f"the kernel {image.name} has no module {error.args[0]}") from None
+    return initramfs.build(
+        busybox=static_busybox(),
+        agent=_agent() if agent else None,
+        modules=image.modules,
+        release=image.release,
+        load=[*_TRANSPORT, *nine_p, *machine.modules],
+        extra_modules=image.extra,
+        files={} if start is None else {"/etc/start": start},
+    )
 
 
 def guest(

@@ -14,7 +14,6 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 #: The program that init hands the machine to, and where modules lie.
@@ -23,7 +22,7 @@ AGENT, MODULES = "/bin/agent", "/lib/modules"
 PORT = "uapi-harness.agent"
 _MAGIC = "070701"
 _CONSOLE, _NULL = (5, 1), (1, 3)
-#: What runs as process 1. Markers that start with "uapi-harness:" go to the console.
+#: What runs as process 1.
 _INIT = f"""\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -33,7 +32,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 ln -s /proc/self/fd /dev/fd
 for module in $(cat /etc/modules); do
-    modprobe "$module" || echo "uapi-harness: module $module"
+    [ -d "/sys/module/$module" ] || modprobe "$module"
 done
 [ -d /sys/kernel/config ] && mount -t configfs configfs /sys/kernel/config
 [ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug
@@ -117,7 +116,7 @@ def build(
     ``load`` are the modules that init loads, in this order; ``available`` may be loaded later.
     What they need comes along. ``extra_modules`` are files outside the kernel's tree by their
     modules' names. ``files`` are more files, executable, by path; one of the path /etc/start runs
-    in the place of the agent. KeyError names a module that the kernel does not have.
+    in the place of the agent.
     """
     archive = Archive()
     for path in ("/proc", "/sys", "/dev", "/tmp", "/root"):
@@ -147,11 +146,6 @@ class ModuleTree:
         self._paths = {module_name(path.name): path for path in files if ".ko" in path.suffixes}
         self._paths |= {module_name(name): path for name, path in extra.items()}
         self._contents: dict[str, bytes] = {}
-        self._builtin: set[str] = set()
-        # Not every release's packages say what is built in.
-        with suppress(FileNotFoundError):
-            builtin = (folder / "modules.builtin").read_text().split()
-            self._builtin = {module_name(path) for path in builtin}
 
     def content(self, name: str) -> bytes:
         """The module's ELF file."""
@@ -164,13 +158,14 @@ class ModuleTree:
         return self.closure(name)[:-1]
 
     def closure(self, name: str) -> list[str]:
-        """The module and all it needs, itself last; nothing for what the kernel has built in."""
+        """The module and all it needs, itself last; nothing for what is no module here: either the
+        kernel has it built in, which not every release's packages tell, or not at all."""
         ordered: dict[str, None] = {}
         self._collect(module_name(name), ordered)
         return list(ordered)
 
     def _collect(self, name: str, ordered: dict[str, None]) -> None:
-        if name in ordered or name in self._builtin:
+        if name in ordered or name not in self._paths:
             return
         for needed in _depends(self.content(name)):
             self._collect(needed, ordered)

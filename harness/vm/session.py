@@ -14,7 +14,7 @@ from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
 from harness.vm.guest import accelerators, guest, make_initramfs
 from harness.vm.kernels import KernelImage
-from harness.vm.qemu import VirtualMachine
+from harness.vm.qemu import VirtualMachine, VmError
 from harness.vm.vfio_server import VfioServer
 
 _OUTPUT = "/tmp/output"
@@ -63,6 +63,7 @@ class Session:
             server = stack.enter_context(VfioServer(self._hardware)) if self._hardware else None
             made = guest(self._image, self._machine, archive, share, server)
             self.vm = stack.enter_context(VirtualMachine(made))
+            self._check_modules()
             self._state = self.run(_STATE)
             self._stack = stack.pop_all()
         return self
@@ -97,6 +98,12 @@ class Session:
             content += part
         self.client.ask(FIRST_TASK, Op.CLOSE, fd)
         return content.decode(errors="replace")
+
+    def _check_modules(self) -> None:
+        script = 'for m in $modules; do [ -d "/sys/module/$m" ] || echo "$m"; done'
+        missing = self.run(script, modules=" ".join(self._machine.modules)).split()
+        if missing:
+            raise VmError(f"the kernel {self._image.name} did not load {', '.join(missing)}")
 
     def reset(self) -> bool:
         """Bring the machine back to where it was after boot; whether that worked. AgentError."""

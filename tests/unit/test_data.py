@@ -121,7 +121,16 @@ class TestKeptCopies:
     def kept(self, folder, path):
         data.load_yaml(path)
         (kept,) = (folder / "cache" / "uapi-harness").iterdir()
+        data._kept.clear()  # as another process would find it
         return kept
+
+    def test_a_file_is_looked_at_but_once_parsed_in_a_process(self, path, no_parser_later):
+        assert data.load_yaml(path) is data.load_yaml(path)
+
+    @pytest.fixture
+    def no_parser_later(self, path, monkeypatch):
+        data.load_yaml(path)
+        monkeypatch.setattr(data, "_cached", None)
 
     @pytest.fixture
     def no_parser(self, monkeypatch):

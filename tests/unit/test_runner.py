@@ -188,7 +188,10 @@ def test_no_case_at_all_is_a_failure():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "moon"}, "unknown target 'moon'; allowed: inprocess, model, process"),
+        (
+            {"target": "moon"},
+            "unknown target 'moon'; allowed: model, inprocess, process, vm:KERNEL",
+        ),
         ({"profile": "9.9"}, "unknown profile '9.9'; allowed: .*6.1"),
         ({"suites": ["x"]}, "unknown suite 'x'; allowed: driver_core, idxd, kernfs"),
         ({"jobs": 0}, "0 jobs; at least 1"),

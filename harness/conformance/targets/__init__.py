@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from harness.conformance.call import Endpoint
 
@@ -63,13 +64,17 @@ TARGETS: dict[str, Callable[[], Target]] = {
 }
 
 
-def make_target(name: str) -> Target:
-    """The target of this name. TargetError."""
-    if name in TARGETS:
-        return TARGETS[name]()
-    if name.startswith(VM):
-        from harness.conformance.targets.vm import VmTarget
+def _vm(kernel: str) -> Target:
+    from harness.conformance.targets.vm import VmTarget
 
-        return VmTarget(name.removeprefix(VM))
+    return VmTarget(kernel)
+
+
+def target_maker(name: str) -> Callable[[], Target]:
+    """What makes the target of this name, also in another process. TargetError."""
+    if name in TARGETS:
+        return TARGETS[name]
+    if name.startswith(VM):
+        return partial(_vm, name.removeprefix(VM))
     known = ", ".join([*TARGETS, f"{VM}KERNEL"])
     raise TargetError(f"unknown target {name!r}; allowed: {known}")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EBADF, EINVAL
+from harness.conformance.errnos import EBADF, EINVAL, ESPIPE
 from harness.conformance.suites._steps import PCI_DEVICE
 from harness.uapi.fs import O_APPEND, O_RDONLY, O_RDWR, O_WRONLY, SEEK_SET
 
@@ -86,8 +86,15 @@ def refused(call: Call) -> None:
 def not_for_writing(call: Call) -> None:
     with call.opened(_LIMIT, O_RDONLY) as fd:
         expect(call.write(fd, b"1"), EBADF)
-        expect(call.pwrite(fd, b"1", 0), EBADF)
         expect(call.pwrite(fd, b"1", -1), EINVAL)
+
+
+@case(source="seq_open: fs/seq_file.c; kernfs_fop_open: fs/kernfs/file.c; ksys_pwrite64, 6.1")
+@param("path", [_LIMIT, f"{PCI_DEVICE}/config"])
+def pwrite_not_for_writing(call: Call, path: str) -> None:
+    """Who may not write cannot choose a place either, and that is checked first."""
+    with call.opened(path, O_RDONLY) as fd:
+        expect(call.pwrite(fd, b"1", 0), ESPIPE)
 
 
 @case(source="fdget_pos: fs/file.c, 6.1")
