@@ -128,6 +128,7 @@ class VfioServer:
 
     def __init__(self, devices: Mapping[str, PciFunction]) -> None:
         """ValueError for an address that is not DEVICE.0 on the guest's root bus."""
+        self.functions = dict(devices)
         self.lock = threading.RLock()
         self.memories = AddressSpaces()
         self._slots = {address: _slot(address) for address in devices}
@@ -138,8 +139,10 @@ class VfioServer:
         self._files: dict[int, VfioFile] = {}
         #: Numbers of files by our ends of their pipes.
         self._ends: dict[int, int] = {}
-        self._closed = select.poll()
+        #: Ready when one of our ends hangs up.
+        self._closed = select.epoll()
         self._stop = os.eventfd(0)
+        self._is_over = False
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[Any] | None = None
         self._folder = tempfile.mkdtemp(prefix="uapi-harness-vfio-")
@@ -170,6 +173,9 @@ class VfioServer:
 
     def close(self) -> None:
         """Kill QEMU if it still runs, and wait until it is gone."""
+        if self._is_over:
+            return
+        self._is_over = True
         os.eventfd_write(self._stop, 1)
         if self._thread is not None:
             self._thread.join()
@@ -177,6 +183,7 @@ class VfioServer:
             self._process.kill()
             self._process.wait()
         os.close(self._stop)
+        self._closed.close()
         self._remove_folder()
 
     def __enter__(self) -> VfioServer:
@@ -214,13 +221,14 @@ class VfioServer:
     def _serve(self, listener: Listener) -> None:
         """Answer until the last task under the filter has gone, or we shall stop."""
         poll = select.poll()
-        poll.register(listener, select.POLLIN)
-        poll.register(self._stop, select.POLLIN)
+        for file in (listener, self._stop, self._closed):
+            poll.register(file, select.POLLIN)
         while True:
             events = dict(poll.poll())
-            if self._stop in events or not events.get(listener.fileno(), 0) & select.POLLIN:
+            calls = events.get(listener.fileno(), 0)
+            if self._stop in events or (calls and not calls & select.POLLIN):
                 return
-            notification = listener.receive()
+            notification = listener.receive() if calls else None
             with self.lock:
                 # What was closed before this call was made is closed before it is answered.
                 for end, _ in self._closed.poll(0):
@@ -281,6 +289,8 @@ class VfioServer:
         self._files[number] = file
         self._ends[ours] = number
         self._closed.register(ours, 0)
+        if all(group.device.opened for group in self._groups.values()):
+            self._remove_folder()
         try:
             listener.install(notification, theirs, number)
         except OSError:
@@ -288,8 +298,6 @@ class VfioServer:
             listener.fail(notification, errno.EMFILE)
         finally:
             os.close(theirs)
-        if all(group.device.opened for group in self._groups.values()):
-            self._remove_folder()
 
     def _release(self, end: int) -> None:
         """The last copy of a descriptor was closed."""
