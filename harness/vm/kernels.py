@@ -10,6 +10,8 @@ No step needs root. A kernel of Debian's takes a minute, a custom one some ten; 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.packages import MAX_AGE, Progress, Unavailable, cache_folder, locked, silent, whole
 from harness.vm import image, kernel_table
 from harness.vm.custom import Custom
@@ -17,7 +19,20 @@ from harness.vm.image import KernelImage, Recipe
 from harness.vm.kernel_table import KernelTable
 from harness.vm.stock import Stock
 
-__all__ = ["KernelImage", "build"]
+__all__ = ["KernelImage", "build", "built", "names"]
+
+
+def names() -> list[str]:
+    """The kernels that have names of their own, and others that were built."""
+    table = kernel_table.load()
+    known = dict.fromkeys([*table.profiles, *table.custom])
+    found = sorted(path.parent.name for path in cache_folder().glob("kernels/*/manifest.json"))
+    return [*known, *(name for name in found if name not in known)]
+
+
+def built(name: str) -> KernelImage | None:
+    """The kernel, if it was built before. PackagesError for a name that means none."""
+    return image.read(_folder(name), _recipe(name, kernel_table.load()).digest())
 
 
 def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> KernelImage:
@@ -28,7 +43,7 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
     """
     recipe = _recipe(name, kernel_table.load())
     digest = recipe.digest()
-    folder = cache_folder() / "kernels" / name
+    folder = _folder(name)
     with locked(folder, progress):
         built = image.read(folder, digest)
         if built is not None and not refresh:
@@ -47,6 +62,10 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
         made = image.read(folder, digest)
         assert made is not None, "the manifest that was just written"
         return made
+
+
+def _folder(name: str) -> Path:
+    return cache_folder() / "kernels" / name
 
 
 def _recipe(name: str, table: KernelTable) -> Recipe:
