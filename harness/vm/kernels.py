@@ -10,7 +10,16 @@ No step needs root. A kernel of Debian's takes a minute, a custom one some ten; 
 
 from __future__ import annotations
 
-from harness.packages import MAX_AGE, Progress, Unavailable, cache_folder, locked, silent, whole
+from harness.packages import (
+    MAX_AGE,
+    Package,
+    Progress,
+    Unavailable,
+    cache_folder,
+    locked,
+    silent,
+    whole,
+)
 from harness.vm import image, kernel_table
 from harness.vm.custom import Custom
 from harness.vm.image import KernelImage, Recipe
@@ -40,13 +49,19 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
                 raise
             progress(f"{name}: stays as it was: {error}")
             return built
-        if built is not None and (built.package, built.version) == (package.name, package.version):
+        if built is not None and _is_current(built, package):
             return built
         with whole(folder) as partial:
             image.write(recipe.make(suite, package, partial, progress), partial, digest)
         made = image.read(folder, digest)
         assert made is not None, "the manifest that was just written"
         return made
+
+
+def _is_current(built: KernelImage, package: Package) -> bool:
+    """What could not be built the last time is tried again."""
+    same = (built.package, built.version) == (package.name, package.version)
+    return same and not built.missing
 
 
 def _recipe(name: str, table: KernelTable) -> Recipe:
