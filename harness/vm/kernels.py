@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.packages import MAX_AGE, Progress, Unavailable, cache_folder, locked, silent, whole
+from harness.packages import (
+    MAX_AGE,
+    Package,
+    Progress,
+    Unavailable,
+    cache_folder,
+    locked,
+    silent,
+    whole,
+)
 from harness.vm import image, kernel_table
 from harness.vm.custom import Custom
 from harness.vm.image import KernelImage, Recipe
@@ -55,7 +64,7 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
                 raise
             progress(f"{name}: stays as it was: {error}")
             return built
-        if built is not None and (built.package, built.version) == (package.name, package.version):
+        if built is not None and _is_current(built, package):
             return built
         with whole(folder) as partial:
             image.write(recipe.make(suite, package, partial, progress), partial, digest)
@@ -66,6 +75,12 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
 
 def _folder(name: str) -> Path:
     return cache_folder() / "kernels" / name
+
+
+def _is_current(built: KernelImage, package: Package) -> bool:
+    """What could not be built the last time is tried again."""
+    same = (built.package, built.version) == (package.name, package.version)
+    return same and not built.missing
 
 
 def _recipe(name: str, table: KernelTable) -> Recipe:

@@ -37,7 +37,7 @@ class Archive:
         (self.etc / "sources.list").write_text("\n".join(lines) + "\n")
 
     def add(self, suite, name, version="1.0", depends="", files=None):
-        """Build a package. The path of its .deb."""
+        """Build a package of ``files``, scripts among them executable. The path of its .deb."""
         tree = self._build / f"{name}_{version}"
         (tree / "DEBIAN").mkdir(parents=True)
         control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
@@ -47,6 +47,7 @@ class Archive:
         for path, content in (files or {"usr/share/what": name}).items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+            (tree / path).chmod(0o755 if content[:2] == "#!" else 0o644)
         place = self.security if suite.endswith("security") else self.root
         file = place / "pool" / f"{name}_{version}_amd64.deb"
         file.parent.mkdir(parents=True, exist_ok=True)
