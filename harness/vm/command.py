@@ -11,6 +11,7 @@ from typing import TextIO
 from harness.packages import Progress, ProgressLine
 from harness.vm import kernels
 from harness.vm.guest import machine_for
+from harness.vm.qemu import VmError
 from harness.vm.session import Session
 from harness.vm.shell import interactive, run_host_program
 
@@ -52,6 +53,8 @@ def shell(name: str, machine: str, command: Sequence[str], output: TextIO) -> in
     VmError, PackagesError, AgentError.
     """
     file = machine_for(machine)
+    if file is None:
+        raise VmError(f"the machine {machine} has no section qemu: no virtual machine can be it")
     with progress() as line:
         image = kernels.build(name, line)
     if not command:
