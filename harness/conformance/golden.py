@@ -13,11 +13,12 @@ import inspect
 import io
 import json
 import os
+import textwrap
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cattrs
@@ -33,7 +34,9 @@ from harness.data import data_path, load_yaml
 
 SCHEMA = 1
 _SUITES = "harness.conformance.suites"
-_IGNORED = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENCODING})
+_LAYOUT = frozenset(
+    {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+)
 
 
 @frozen
@@ -62,8 +65,8 @@ class Golden:
 
 def digest(case: Case) -> str:
     """What changes with anything that decides what the case does and expects: 16 hex digits."""
-    parts = [repr(sorted(case.arguments.items())), _machine_text(case.machine)]
-    parts += _sources(case.function, set())
+    parts = [_machine_text(case.machine), *_described(case.function, set())]
+    parts += _described(dict(case.arguments), set())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -73,19 +76,37 @@ def _machine_text(name: str) -> str:
     return repr(load_yaml(machine_file.find(name)))
 
 
-def _sources(function: Any, seen: set[str]) -> Iterator[str]:
-    """The function's source, and what it takes from modules of the suites."""
-    if function.__qualname__ in seen:
-        return
-    seen.add(function.__qualname__)
+def _described(value: Any, seen: set[int]) -> Iterator[str]:
+    """A value as text that is the same in every process; functions by what they are made of."""
+    if isinstance(value, FunctionType):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield from _function(inspect.unwrap(value), seen)
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=repr):
+            yield repr(key)
+            yield from _described(value[key], seen)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _described(item, seen)
+    elif isinstance(value, frozenset | set):
+        yield repr(sorted(value, key=repr))
+    elif not isinstance(value, ModuleType | type):
+        yield repr(value)
+
+
+def _function(function: FunctionType, seen: set[int]) -> Iterator[str]:
+    """The source, what is bound in it, and what of the suites it uses by name."""
+    yield function.__qualname__
     yield _tokens(function)
+    for cell in function.__closure__ or ():
+        yield from _described(cell.cell_contents, seen)
     for name in sorted(_names(function.__code__)):
         value = function.__globals__.get(name)
-        if isinstance(value, FunctionType):
-            if value.__module__.startswith(_SUITES):
-                yield from _sources(inspect.unwrap(value), seen)
-        elif isinstance(value, str | int | float | tuple | list | dict):
-            yield f"{name} = {value!r}"
+        ours = not isinstance(value, FunctionType) or value.__module__.startswith(_SUITES)
+        if name in function.__globals__ and ours:
+            yield name
+            yield from _described(value, seen)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -97,15 +118,14 @@ def _names(code: CodeType) -> set[str]:
     return names
 
 
-def _tokens(function: Any) -> str:
+def _tokens(function: FunctionType) -> str:
     """The source as its tokens: layout, comments and the docstring do not count."""
-    source = inspect.cleandoc(inspect.getsource(function))
-    documentation = function.__doc__
+    source = textwrap.dedent(inspect.getsource(function))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    words = [token.string for token in tokens if token.type not in _IGNORED]
-    if documentation is not None:
-        words = [word for word in words if documentation not in word]
-    return " ".join(words)
+    words = [token.string for token in tokens if token.type not in _LAYOUT]
+    documentation = inspect.cleandoc(function.__doc__ or "")
+    first = documentation.partition("\n")[0]
+    return " ".join(word for word in words if not first or first not in word)
 
 
 # --- reading
@@ -119,18 +139,22 @@ def folder() -> Path:
 @cache
 def load(kernel: str) -> Golden | None:
     """The golden data of a kernel; None if it was never recorded. GoldenError."""
-    path = folder() / f"{kernel}.json"
+    return _read(folder() / f"{kernel}.json")
+
+
+def _read(path: Path) -> Golden | None:
     try:
-        document = json.loads(path.read_text())
-        converter = cattrs.Converter(forbid_extra_keys=True)
-        golden = converter.structure(document, Golden)
+        golden = _converter.structure(json.loads(path.read_text()), Golden)
     except FileNotFoundError:
         return None
-    except (ValueError, cattrs.BaseValidationError) as error:
-        raise GoldenError(f"{path}: {' '.join(cattrs.transform_error(error))}") from None
+    except Exception as error:  # whatever cattrs makes of what is no object at all
+        raise GoldenError(f"{path}: {'; '.join(cattrs.transform_error(error))}") from None
     if golden.schema != SCHEMA:
         raise GoldenError(f"{path}: schema {golden.schema} is not {SCHEMA}")
     return golden
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
 
 
 @cache
@@ -173,7 +197,8 @@ def write(run: Run, cases: Mapping[str, Case], provenance: Mapping[str, str], to
     """
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{run.profile}.json"
-    kept = {one.id: one for one in _present(path)}
+    before = _read(path)
+    kept = {one.id: one for one in before.cases} if before is not None else {}
     kept |= {record.id: _judgement(record, cases[record.id]) for record in run.records}
     head = {"schema": SCHEMA, "kernel": run.profile, "provenance": dict(provenance)}
     lines = [f"{json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
@@ -186,15 +211,6 @@ def write(run: Run, cases: Mapping[str, Case], provenance: Mapping[str, str], to
     finally:
         new.unlink(missing_ok=True)
     return path
-
-
-def _present(path: Path) -> Sequence[Judgement]:
-    try:
-        return cattrs.structure(json.loads(path.read_text()), Golden).cases
-    except FileNotFoundError:
-        return ()
-    except (ValueError, cattrs.BaseValidationError) as error:
-        raise GoldenError(f"{path}: {' '.join(cattrs.transform_error(error))}") from None
 
 
 def _judgement(record: Record, case: Case) -> Judgement:
