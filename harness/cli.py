@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     _conform_options(conform)
     conform.set_defaults(function=_conform, parser=conform)
 
+    _vm_parsers(commands)
+    _golden_parsers(commands)
     explain = commands.add_parser("explain", help="where the answer of a case or node comes from")
     explain.add_argument(
         "subject", metavar="CASE|NODE", help="a case's id, or a path such as /sys/..."
@@ -184,6 +186,74 @@ def _lasting_parsers(commands: Any) -> None:
     stop.set_defaults(function=_stop, parser=stop)
     ps = commands.add_parser("ps", help="list the lasting machines and what runs in them")
     ps.set_defaults(function=_ps, parser=ps)
+
+
+VM_EPILOG = """\
+Kernels are Debian's, from the machine's own package source with the release replaced, and are kept
+in the cache directory. KERNEL is the name of a profile, a release such as sid, or how a version
+begins. No root and no KVM is needed; QEMU emulates the processor.
+
+examples:
+  uapi-harness vm build 6.1
+  uapi-harness vm shell 6.1
+  uapi-harness vm shell 6.1 -- ls /sys/bus/dsa/devices
+  uapi-harness conform --target vm:6.1,model --profile 6.1"""
+
+
+def _vm_parsers(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    vm = commands.add_parser(
+        "vm", help="real kernels in virtual machines", epilog=VM_EPILOG, formatter_class=raw
+    )
+    verbs = vm.add_subparsers(metavar="VERB", required=True)
+    build = verbs.add_parser("build", help="get a kernel and build its sample modules, once")
+    build.add_argument("kernel", metavar="KERNEL")
+    build.add_argument("--refresh", action="store_true", help="ask whether there is a newer one")
+    build.set_defaults(function=_vm_build, parser=build)
+    show = verbs.add_parser("list", help="the kernels that have names, and which are there")
+    show.set_defaults(function=_vm_list, parser=show)
+    shell = verbs.add_parser(
+        "shell", help="a shell in a virtual machine, or one program of the host"
+    )
+    shell.add_argument("kernel", metavar="KERNEL")
+    shell.add_argument(
+        "--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="default: %(default)s"
+    )
+    shell.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
+    shell.set_defaults(function=_vm_shell, parser=shell)
+
+
+GOLDEN_EPILOG = """\
+examples:
+  uapi-harness golden record --target vm:6.1,vm:6.12,vm:7.2
+  uapi-harness golden record --target vm:6.1 -k wq_attributes -o /tmp/golden
+  uapi-harness golden table README.md"""
+
+
+def _golden_parsers(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    golden = commands.add_parser(
+        "golden",
+        help="results of real kernels, which conform compares with",
+        epilog=GOLDEN_EPILOG,
+        formatter_class=raw,
+    )
+    verbs = golden.add_subparsers(metavar="VERB", required=True)
+    record = verbs.add_parser("record", help="run cases on real kernels and keep what they did")
+    record.add_argument("--target", action="append", required=True, metavar="vm:KERNEL")
+    record.add_argument("-o", dest="folder", metavar="DIR", help="default: where conform looks")
+    record.add_argument("--suite", action="append", metavar="S", help="a suite, may be repeated")
+    record.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
+    record.set_defaults(function=_golden_record, parser=record)
+    probes = verbs.add_parser("import", help="take in what probe programs recorded")
+    probes.add_argument("file", metavar="FILE", help="an object with meta and probes")
+    probes.add_argument("-o", dest="folder", metavar="DIR", help="default: where conform looks")
+    probes.set_defaults(function=_golden_import, parser=probes)
+    table = verbs.add_parser("table", help="write the fidelity table into a document")
+    table.add_argument("document", metavar="FILE", help="with the lines that mark its place")
+    table.add_argument("--target", action="append", metavar="T", help="default: model")
+    table.add_argument("--profile", action="append", metavar="P", help="default: 6.1,6.12,7.2")
+    table.set_defaults(function=_golden_table, parser=table)
 
 
 #: How many arguments each request of ``ctl`` has.
@@ -356,6 +426,86 @@ def _conform(options: argparse.Namespace) -> int:
         )
     except (ConformError, MachineError) as error:
         return _fail("conform", str(error), BAD_INPUT)
+
+
+def _vm(command: str, action: Callable[[], int]) -> int:
+    from harness.agent.client import AgentError
+    from harness.machine import MachineError
+    from harness.packages import PackagesError, Unavailable
+    from harness.vm.qemu import VmError
+
+    try:
+        return action()
+    except (Unavailable, VmError) as error:
+        return _fail(command, str(error), NOTHING_RAN)
+    except (PackagesError, AgentError) as error:
+        return _fail(command, str(error), FINDINGS)
+    except MachineError as error:
+        return _fail(command, str(error), BAD_INPUT)
+
+
+def _vm_build(options: argparse.Namespace) -> int:
+    from harness.vm.command import build
+
+    return _vm(
+        "vm build", lambda: build(options.kernel, refresh=options.refresh, output=sys.stdout)
+    )
+
+
+def _vm_list(options: argparse.Namespace) -> int:
+    from harness.vm.command import show
+
+    return _vm("vm list", lambda: show(sys.stdout))
+
+
+def _vm_shell(options: argparse.Namespace) -> int:
+    from harness.vm.command import shell
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    return _vm("vm shell", lambda: shell(options.kernel, options.machine, command, sys.stdout))
+
+
+def _golden_record(options: argparse.Namespace) -> int:
+    from harness.report.golden_data import record
+
+    targets = _several(options.target, "")
+    return _golden(
+        "golden record",
+        lambda: record(targets, options.folder, options.suite, options.pattern, sys.stdout),
+    )
+
+
+def _golden_import(options: argparse.Namespace) -> int:
+    from harness.conformance.probes import import_recording
+
+    def take() -> int:
+        print(import_recording(options.file, options.folder))
+        return GOOD
+
+    return _golden("golden import", take)
+
+
+def _golden_table(options: argparse.Namespace) -> int:
+    from harness.report.golden_data import write_table
+
+    def write() -> int:
+        targets = _several(options.target, "model")
+        profiles = _several(options.profile, "6.1,6.12,7.2")
+        changed = write_table(options.document, targets, profiles)
+        print(f"{options.document}: {'written' if changed else 'is up to date'}")
+        return GOOD
+
+    return _golden("golden table", write)
+
+
+def _golden(command: str, action: Callable[[], int]) -> int:
+    from harness.conformance.probes import GoldenError
+    from harness.report import ConformError
+
+    try:
+        return _vm(command, action)
+    except (ConformError, GoldenError, OSError) as error:
+        return _fail(command, str(error), BAD_INPUT)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 #: Where packages of others name their modules.
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
-BUILTIN_MODULES = {"idxd_bus": "harness.drivers.idxd", "idxd": "harness.drivers.idxd"}
+BUILTIN_MODULES = dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd")
 
 
 @frozen
@@ -318,7 +318,7 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
     infos = kernel.profile.section("modules", dict[str, ModuleInfo])
-    for module in modules:
+    for module in filter(lambda module: module.in_kernel(kernel.profile), modules):
         _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)

@@ -144,7 +144,7 @@ def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _structure(value: Any, kind: Any) -> Any:
+def structure(value: Any, kind: Any) -> Any:
     """``value`` as ``kind``; Problem for what does not fit."""
     if kind is Any:
         return value
@@ -152,7 +152,7 @@ def _structure(value: Any, kind: Any) -> Any:
         return _scalar(value, kind)
     arguments = get_args(kind)
     if isinstance(kind, UnionType):
-        return None if value is None else _structure(value, arguments[0])
+        return None if value is None else structure(value, arguments[0])
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise Problem(f"{_shown(value)} is not a list")
@@ -172,7 +172,7 @@ def _scalar(value: Any, kind: type) -> Any:
 
 def _at(key: str | int, value: Any, kind: Any) -> Any:
     try:
-        return _structure(value, kind)
+        return structure(value, kind)
     except Problem as problem:
         raise problem.below(key) from None
 
@@ -318,7 +318,7 @@ def read(path: str, kinds: Collection[str]) -> MachineFile:
     except data.DataError as error:
         raise MachineError(str(error)) from None
     try:
-        machine: MachineFile = _structure(document, MachineFile)
+        machine: MachineFile = structure(document, MachineFile)
         _check(machine, kinds)
     except Problem as problem:
         raise error_at(path, problem) from None

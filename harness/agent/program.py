@@ -322,12 +322,15 @@ def _setrlimit(number: int, soft: int) -> int:
 
 
 def _exec(path: bytes, *arguments: bytes) -> Answer:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python changed
+    ignored = (signal.SIGPIPE, signal.SIGXFSZ)  # by Python, hence by us
+    for number in ignored:
         signal.signal(number, signal.SIG_DFL)
+    # Python's own refuses an empty list.
+    vector = (ctypes.c_char_p * (len(arguments) + 1))(*arguments)
     try:
-        os.execv(path, arguments)
+        return _check(_libc.execv(path, vector))
     finally:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 
 

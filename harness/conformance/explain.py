@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 
 from harness.conformance.cases import Case, discover
-from harness.conformance.probes import evidence, recorded
+from harness.conformance.golden import evidence
+from harness.conformance.probes import recorded
 from harness.conformance.runner import ConformError
 from harness.data import data_path, profile_names
 from harness.kernel.errors import Errno, errno_name

@@ -26,6 +26,7 @@ from attrs import asdict, frozen
 from harness import machine_file
 from harness.conformance import probes
 from harness.conformance.cases import Case, Evidence
+from harness.conformance.probes import GoldenError
 from harness.conformance.records import NOT_RUN, Record, Run, State
 from harness.conformance.results import Failure
 from harness.data import data_path, load_yaml
@@ -33,10 +34,6 @@ from harness.data import data_path, load_yaml
 SCHEMA = 1
 _SUITES = "harness.conformance.suites"
 _IGNORED = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENCODING})
-
-
-class GoldenError(ValueError):
-    """A file of golden data is none: which file, and what is wrong with it."""
 
 
 @frozen
@@ -114,10 +111,15 @@ def _tokens(function: Any) -> str:
 # --- reading
 
 
+def folder() -> Path:
+    """Where golden data is looked for."""
+    return data_path("fixtures", "golden", "cases")
+
+
 @cache
 def load(kernel: str) -> Golden | None:
     """The golden data of a kernel; None if it was never recorded. GoldenError."""
-    path = data_path("fixtures", "golden", "cases", f"{kernel}.json")
+    path = folder() / f"{kernel}.json"
     try:
         document = json.loads(path.read_text())
         converter = cattrs.Converter(forbid_extra_keys=True)
@@ -163,21 +165,21 @@ def evidence(case: Case, profile: str) -> Evidence:
 # --- writing
 
 
-def write(run: Run, cases: Mapping[str, Case], provenance: Mapping[str, str], folder: Path) -> Path:
-    """Write a run on a real kernel into ``folder``; the new file, whole or not at all.
+def write(run: Run, cases: Mapping[str, Case], provenance: Mapping[str, str], to: Path) -> Path:
+    """Write a run on a real kernel into the folder ``to``; the new file, whole or not at all.
 
     Cases that could not run there are kept, too: that they could not is an answer. Records of cases
     that the run left out stay as they are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run.profile}.json"
+    to.mkdir(parents=True, exist_ok=True)
+    path = to / f"{run.profile}.json"
     kept = {one.id: one for one in _present(path)}
     kept |= {record.id: _judgement(record, cases[record.id]) for record in run.records}
     head = {"schema": SCHEMA, "kernel": run.profile, "provenance": dict(provenance)}
     lines = [f"{json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
     # A case a line, so that a diff shows which answers changed.
     body = ",\n".join(_line(kept[name]) for name in sorted(kept))
-    new = folder / f".{path.name}.{os.getpid()}"
+    new = to / f".{path.name}.{os.getpid()}"
     try:
         new.write_text("{\n" + "".join(lines) + f'"cases": [\n{body}\n]\n}}\n')
         new.replace(path)

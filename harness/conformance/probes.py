@@ -1,36 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results recorded from real kernels, and the command that takes a recording in.
+"""What probe programs recorded on real kernels: ``fixtures/golden/probes``.
 
-``python -m harness.conformance.probes import FILE`` checks a recording (an object with ``meta`` and
-``probes``) and writes it to ``fixtures/golden/probes`` under its own name, with where it came from.
+``uapi-harness golden import FILE`` checks a recording (an object with ``meta`` and ``probes``) and
+writes it there under its own name, with where it came from.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.conformance.cases import Case, Evidence
 from harness.data import data_path
 
 SCHEMA = 1
 
 
 class GoldenError(ValueError):
-    """A file is no recording: which file, and what is wrong with it."""
+    """A file of golden data is none: which file, and what is wrong with it."""
+
+
+def probes_folder() -> Path:
+    """Where recordings are looked for."""
+    return data_path("fixtures", "golden", "probes")
 
 
 @cache
 def probes(name: str) -> Mapping[str, Any]:
     """The probes of ``fixtures/golden/probes/NAME.json`` by name; none if there is no such file."""
     try:
-        text = data_path("fixtures", "golden", "probes", f"{name}.json").read_text()
+        text = (probes_folder() / f"{name}.json").read_text()
     except FileNotFoundError:
         return {}
     return {probe["probe"]: probe for probe in json.loads(text)["probes"]}
@@ -48,15 +50,10 @@ def recorded(reference: str, profile: str) -> Mapping[str, Any] | None:
     return found
 
 
-def evidence(case: Case, profile: str) -> Evidence:
-    """``kernel-run`` if this profile's kernel was seen to answer, else what the case says."""
-    if any(recorded(reference, profile) for reference in case.golden):
-        return "kernel-run"
-    return case.evidence
-
-
-def import_recording(source: Path, directory: Path) -> Path:
-    """Write the recording ``source`` into ``directory``; returns the new file."""
+def import_recording(file: str, folder: str | None = None) -> Path:
+    """Write the recording ``file`` into ``folder``; returns the new file. GoldenError, OSError."""
+    source = Path(file)
+    directory = probes_folder() if folder is None else Path(folder)
     data = source.read_bytes()
     try:
         recording = json.loads(data)
@@ -75,22 +72,3 @@ def import_recording(source: Path, directory: Path) -> Path:
     # A probe a line, so that a diff shows which answers changed.
     target.write_text("{\n" + "".join(lines) + f'"probes": [\n{probes}\n]\n}}\n')
     return target
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 2 for a file that is no recording."""
-    parser = argparse.ArgumentParser(prog="python -m harness.conformance.probes")
-    parser.add_argument("command", choices=("import",))
-    parser.add_argument("source", type=Path, help="a recording as the probe programs write it")
-    parser.add_argument("--to", type=Path, default=Path("fixtures/golden/probes"), metavar="FOLDER")
-    options = parser.parse_args(arguments)
-    try:
-        print(import_recording(options.source, options.to))
-    except (GoldenError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -393,6 +393,13 @@ def device_driver_attach(driver: DeviceDriver, device: Device) -> None:
         raise
 
 
+def bus_probe_device(device: Device) -> None:
+    """Try all drivers on a new device, unless its bus's drivers_autoprobe is off."""
+    if device.bus is not None and device.bus.drivers_autoprobe:
+        with suppress(Errno):
+            device_attach(device)
+
+
 def device_attach(device: Device) -> bool:
     """Try all drivers in order until one takes the device; probe failures are passed over.
 
@@ -489,9 +496,7 @@ def device_add(device: Device, directory: KernfsDirectory | None = None) -> None
         sysfs_create_group(node, device.power, POWER_GROUP)
     _add_devt(device, node)
     device.uevent("add")
-    if bus is not None and bus.drivers_autoprobe:  # bus_probe_device
-        with suppress(Errno):
-            device_attach(device)
+    bus_probe_device(device)
 
 
 def device_del(device: Device) -> None:

@@ -21,6 +21,7 @@ from harness.kernel.task import Caller
 from harness.kernel.uevents import kobject_synth_uevent
 
 if TYPE_CHECKING:
+    from harness.kernel.profile import Profile
     from harness.kernel.system import Kernel
 
 
@@ -30,7 +31,9 @@ class Module:
 
     ``init(kernel)`` registers what the module brings, as module_init does; ``depends`` are loaded
     first. ``suites`` names the conformance suites about it. ``parameters()`` makes the module's
-    parameters for one machine; they are in /sys/module before ``init`` runs.
+    parameters for one machine; they are in /sys/module before ``init`` runs. Where
+    ``in_kernel(profile)`` is false, that kernel lacks the module: a machine file may name it all
+    the same, and nothing is loaded.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Module:
     depends: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
     parameters: Callable[[], tuple[BoolParameter, ...]] = tuple
+    in_kernel: Callable[[Profile], bool] = lambda profile: True
 
 
 @define(eq=False)

@@ -53,7 +53,11 @@ APT::Update::Error-Mode "any";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 """
-_NO_RELEASE = re.compile(r"The repository '\S+ (\S+) Release' does not have a Release file")
+#: How apt says that a suite is not there; the other is for sources that are trusted anyhow.
+_NO_SUITE = re.compile(
+    r"The repository '\S+ (\S+) Release' does not have a Release file"
+    r"|Failed to fetch \S+/dists/(\S+)/main/\S+ +(?:404|File not found)"
+)
 _FULL = re.compile(r"No space left on device|enough free space", re.IGNORECASE)
 _DOWNLOADING = re.compile(r"dlstatus:\d+:(\d+)")
 _BLOCK = 1 << 20
@@ -111,7 +115,7 @@ class Suite:
         prefix = re.match(r"[\w-]*", pattern)
         names = self._cache_command("pkgnames", prefix[0] if prefix else "").split()
         wanted = [name for name in names if re.fullmatch(pattern, name)]
-        found = self._records(wanted) if wanted else []
+        found = self._records(wanted, "--all-versions") if wanted else []
         if not found:
             raise Unavailable(f"{self.name} has no package {pattern}")
         return max(found, key=lambda package: _version_key(package.version))
@@ -193,9 +197,11 @@ class Suite:
         try:
             self._run(["apt-get", *self._options(root), "update"], self._root.name)
         except _Failed as error:
-            missing = _NO_RELEASE.findall(error.said)
-            if not missing or not optional.issuperset(missing):
+            missing = ["".join(found) for found in _NO_SUITE.findall(error.said)]
+            if not missing:
                 raise
+            if not optional.issuperset(missing):
+                raise Unavailable(f"{self.name}: this machine's source has no such suite") from None
             return missing
         return []
 
@@ -215,8 +221,8 @@ class Suite:
                     raise Unavailable(f"{file.name}: not what the list of packages promises")
                 os.replace(file, folder / file.name)
 
-    def _records(self, wanted: Sequence[str]) -> list[Package]:
-        said = self._cache_command("show", "--no-all-versions", "--", *wanted)
+    def _records(self, wanted: Sequence[str], versions: str = "--no-all-versions") -> list[Package]:
+        said = self._cache_command("show", versions, "--", *wanted)
         return [
             Package(
                 found["package"],

@@ -57,16 +57,17 @@ def checked(recording: Recording) -> str:
     text = recording.text()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "recorded.yaml")
-        with open(path, "w", encoding="utf-8") as stream:
-            stream.write(text)
         try:
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(text)
             load_machine(path)
         except MachineError as error:
-            problem = str(error).removeprefix(f"{path}:")
-            raise RecordError(
-                f"no machine can be made of what was recorded: line {problem}"
-            ) from None
-    return text
+            problem = f"line {str(error).removeprefix(f'{path}:')}"
+        except UnicodeEncodeError:
+            problem = "a name is not UTF-8"
+        else:
+            return text
+    raise RecordError(f"no machine can be made of what was recorded: {problem}")
 
 
 def write(text: str, path: str, *, force: bool = False) -> None:

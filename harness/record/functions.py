@@ -82,12 +82,9 @@ def driver_name(tree: Tree, function: Function) -> str | None:
     return posixpath.basename(link) if link is not None else None
 
 
-def function_id(tree: Tree, function: Function) -> str:
-    """``VENDOR:DEVICE``. RecordError if that cannot be read."""
-    numbers = _pair(tree, function.path, "")
-    if numbers is None:
-        raise RecordError(f"{function.address}: vendor and device cannot be read")
-    return numbers
+def function_id(tree: Tree, function: Function) -> str | None:
+    """``VENDOR:DEVICE``; None if that cannot be read."""
+    return _pair(tree, function.path, "")
 
 
 def _pair(tree: Tree, path: str, prefix: str) -> str | None:
@@ -114,11 +111,11 @@ def select(
 
     RecordError for what is not there, NothingToRecord if nothing is.
     """
-    if not functions and not tree.names(MDEV_BUS):
-        raise NothingToRecord("there is no PCI function here")
     parents = tree.names(MDEV_BUS)
+    if not functions and not parents:
+        raise NothingToRecord("there is no PCI function here")
     if everything:
-        return Selection(frozenset(functions), tuple(parents))
+        return _all_readable(tree, functions, parents)
     by_word: dict[str, set[str]] = {address: {address} for address in functions}
     for address, function in functions.items():
         for word in (function_id(tree, function), driver_name(tree, function)):
@@ -130,8 +127,25 @@ def select(
         if name not in by_word and word not in parents:
             raise RecordError(_no_such(word, name, [*by_word, *parents]))
         chosen |= by_word.get(name, set())
-    named = tuple(name for name in parents if name in words)
-    return Selection(frozenset(chosen), named)
+    return Selection(frozenset(chosen), tuple(name for name in parents if name in words))
+
+
+def _all_readable(
+    tree: Tree, functions: Mapping[str, Function], parents: Sequence[str]
+) -> Selection:
+    """All, but for functions that cannot be read, and those behind such a bridge."""
+    dark = {address for address, one in functions.items() if not _is_readable(tree, one)}
+    chosen = [
+        one.address for one in functions.values() if dark.isdisjoint({one.address, *one.bridges})
+    ]
+    if not chosen and not parents:
+        raise NothingToRecord(f"none of {len(functions)} PCI functions can be read")
+    return Selection(frozenset(chosen), tuple(parents))
+
+
+def _is_readable(tree: Tree, function: Function) -> bool:
+    header = tree.data(f"{function.path}/config") or b""
+    return len(header) >= _HEADER_SIZE and function_id(tree, function) is not None
 
 
 def _full(word: str) -> str:
@@ -160,12 +174,14 @@ def _no_such(word: str, name: str, known: Iterable[str]) -> str:
 class Identity:
     """What a function's directory tells: the entry of a machine file without kind and children.
 
-    ``config`` is all that could be read; ``remarks`` are what a reader should know.
+    ``config`` is all that could be read, ``masked`` what was taken out of it; ``remarks`` are what
+    else a reader should know.
     """
 
     entry: dict[str, Any]
     config: bytes
     header_only: bool
+    masked: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
@@ -174,18 +190,16 @@ def describe(
 ) -> Identity:
     """Read one function; ``mask`` takes out of its configuration space what is private.
 
-    RecordError if not even the header of its configuration space can be read.
+    RecordError if its ids or the header of its configuration space cannot be read.
     """
     path = function.path
     raw = tree.data(f"{path}/config") or b""
-    if len(raw) < _HEADER_SIZE:
-        raise RecordError(f"{function.address}: {path}/config cannot be read")
+    ids = function_id(tree, function)
+    if len(raw) < _HEADER_SIZE or ids is None:
+        raise RecordError(f"{function.address} cannot be read in {path}")
     config, masked = mask(raw)
-    size = tree.size(f"{path}/config")
-    remarks = [f"{name} masked" for name in masked]
-    bars, left_out = _bars(text(tree, f"{path}/resource") or "", config)
-    remarks += left_out
-    entry: dict[str, Any] = {"slot": function.address, "id": function_id(tree, function)}
+    bars, remarks = _bars(text(tree, f"{path}/resource") or "", config)
+    entry: dict[str, Any] = {"slot": function.address, "id": ids}
     entry |= _differences(tree, path, config)
     node = number(tree, f"{path}/numa_node")
     if node is not None and node >= 0:
@@ -195,9 +209,9 @@ def describe(
         entry["firmware_node"] = firmware
     if bars:
         entry["bars"] = bars
-    entry["config"] = _trimmed(config, size).hex()
+    entry["config"] = _trimmed(config, tree.size(f"{path}/config")).hex()
     header_only = len(raw) < cfg.CONFIG_SIZE
-    return Identity(entry, config, header_only, tuple(remarks))
+    return Identity(entry, config, header_only, tuple(masked), tuple(remarks))
 
 
 def _differences(tree: Tree, path: str, config: bytes) -> dict[str, Any]:

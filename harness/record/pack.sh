@@ -17,7 +17,7 @@ link() { [ -h "$1" ] && echo "L $1 -> $(readlink "$1")"; }
 file() { # what cannot be read is "-"
     for path; do
         [ -f "$path" ] || continue
-        content=$(hex <"$path" 2>/dev/null)
+        content=$(hex 2>/dev/null <"$path")
         echo "F $(stat -c %s "$path" 2>/dev/null || echo 0) ${content:--} $path"
     done
 }

@@ -9,7 +9,7 @@ them (``system``). What cannot be known is left at the defaults and listed in th
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -57,6 +57,7 @@ class _Recorder:
     head: list[str] = field(factory=list)
     remarks: dict[str, list[str]] = field(factory=dict)
     configs: dict[Function, bytes] = field(factory=dict)
+    masked: list[str] = field(factory=list)
     defaults: set[str] = field(factory=set)
 
     def entries(self, addresses: frozenset[str]) -> list[dict[str, Any]]:
@@ -78,6 +79,9 @@ class _Recorder:
         self.configs[function] = identity.config
         remarks = self.remarks[function.address] = self._surroundings(function)
         remarks += identity.remarks
+        if identity.masked:
+            remarks.append(f"masked: {', '.join(identity.masked)}")
+            self.masked.append(function.address)
         entry = identity.entry
         kind = accelerator_kind(self.tree, function, entry["id"])
         if identity.header_only:
@@ -169,11 +173,10 @@ def record(
     cpu, cpu_remarks = describe_cpu(tree, recorder.configs, modules)
     pasids = [pasid_enabled(tree, function) for function in recorder.configs]
     iommu, iommu_remarks = describe_iommu(tree, recorder.configs, pasids)
-    release = kernel_release(tree) or "unknown"
     document = {
         "schema": 1,
         "name": name,
-        "description": f"Recorded: {_summary(recorder.configs, pci)}",
+        "description": f"Recorded: {_summary(pci)}",
         "profile": profile,
         "modules": modules,
         "iommu": iommu,
@@ -181,22 +184,27 @@ def record(
         "pci": pci,
         "extra": extra,
     }
+    release = kernel_release(tree) or "unknown"
     head = [
         f"Recorded by uapi-harness record; the kernel says that it is {release}.",
         f"The profile is {why}.",
         *(f"{remark[0].upper()}{remark[1:]}." for remark in (*cpu_remarks, *iommu_remarks)),
-        *_head(recorder, foreign if everything else [], unmasked),
+        "Nothing is masked: serial numbers are the hardware's own."
+        if unmasked
+        else _masked(recorder),
+        *_lacking(recorder),
+        *(_left_out(recorder, foreign) if everything else []),
     ]
     return Recording(
         {key: value for key, value in document.items() if value}, head, recorder.remarks
     )
 
 
-def _summary(configs: dict[Function, bytes], entries: Sequence[dict[str, Any]]) -> str:
-    """``1 dsa, 2 iaa, 6 other PCI functions``."""
+def _summary(entries: Sequence[dict[str, Any]]) -> str:
+    """``1 DSA, 2 IAA, 6 other PCI functions``."""
     kinds = [kind for entry in entries for kind in _kinds(entry)]
     parts = [f"{kinds.count(kind)} {kind.upper()}" for kind in ("dsa", "iaa") if kind in kinds]
-    others = len(configs) - len([kind for kind in kinds if kind != "function"])
+    others = kinds.count("function")
     if others:
         parts.append(f"{others} {'other ' if parts else ''}PCI function{'s' * (others > 1)}")
     return ", ".join(parts) or "parents of mediated devices"
@@ -207,33 +215,28 @@ def _kinds(entry: dict[str, Any]) -> list[str]:
     return [entry.get("kind", "function"), *below]
 
 
-def _head(recorder: _Recorder, foreign: Sequence[str], unmasked: bool) -> list[str]:
-    """What a reader should know of the whole file."""
-    lines = []
-    masked = sorted(address for address, said in recorder.remarks.items() if _masked(said))
-    if unmasked:
-        lines.append("Nothing is masked: serial numbers are the hardware's own.")
-    elif masked:
-        lines.append(f"Masked (zeros), as said at each: {', '.join(masked)}.")
-    else:
-        lines.append("Nothing had to be masked: no serial number, no vital product data.")
+def _masked(recorder: _Recorder) -> str:
+    if recorder.masked:
+        return f"Masked (zeros), as said at each: {', '.join(sorted(recorder.masked))}."
+    return "Nothing had to be masked: no serial number, no vital product data."
+
+
+def _lacking(recorder: _Recorder) -> Iterator[str]:
+    """What the machine has not, or has only by default."""
     drivers = {driver_name(recorder.tree, function) for function in recorder.configs}
-    left_out = sorted(name for name in drivers if name and name not in BUILTIN_MODULES)
-    if left_out:
-        lines.append(f"Without a driver here: functions of {', '.join(left_out)}.")
+    unknown = sorted(name for name in drivers if name and name not in BUILTIN_MODULES)
+    if unknown:
+        yield f"Without a driver here: functions of {', '.join(unknown)}."
     if recorder.defaults:
-        lines.append(
-            f"Defaults, because sysfs does not tell: {', '.join(sorted(recorder.defaults))}."
-        )
+        yield f"Defaults, because sysfs does not tell: {', '.join(sorted(recorder.defaults))}."
+
+
+def _left_out(recorder: _Recorder, foreign: Sequence[str]) -> Iterator[str]:
     if foreign:
-        lines.append(
-            f"Left out, being behind a host bridge that is a function: {', '.join(foreign)}."
-        )
-    return lines
-
-
-def _masked(remarks: Sequence[str]) -> bool:
-    return any(remark.endswith(" masked") for remark in remarks)
+        yield f"Left out, being behind a host bridge that is a function: {', '.join(foreign)}."
+    dark = sorted(recorder.functions.keys() - recorder.remarks.keys())
+    if dark:
+        yield f"Left out, because they cannot be read: {', '.join(dark)}."
 
 
 def _example_capabilities(kind: str) -> list[dict[str, Any]]:

@@ -75,7 +75,8 @@ class DirectoryTree:
     def data(self, path: str) -> bytes | None:
         """See Tree."""
         real = self.real(path)
-        if real is None:
+        # A copy may hold anything, such as a pipe that nobody writes to.
+        if real is None or not os.path.isfile(self._place(real)):
             return None
         try:
             with open(self._place(real), "rb", buffering=0) as stream:

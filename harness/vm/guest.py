@@ -25,12 +25,10 @@ _9P = ("9pnet_virtio", "9p")
 _ACCELERATORS = ("dsa", "iaa")
 
 
-def machine_for(name: str) -> MachineFile:
-    """The machine file; VmError if it does not say how QEMU is to be that machine."""
+def machine_for(name: str) -> MachineFile | None:
+    """The machine file; None if it does not say how QEMU is to be that machine. MachineError."""
     machine = machine_file.read(machine_file.find(name), [*KINDS])
-    if not machine.qemu:
-        raise VmError(f"the machine {name} has no section qemu, so no virtual machine can be it")
-    return machine
+    return machine if machine.qemu else None
 
 
 def accelerators(machine: MachineFile, profile: str) -> dict[str, PciFunction]:

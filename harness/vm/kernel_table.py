@@ -4,66 +4,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import cattrs
-from attrs import Attribute, field, frozen
-from cattrs.errors import ClassValidationError
-from cattrs.v import transform_error
+from attrs import frozen
 
 from harness import data
+from harness.machine_file import Problem, error_at, structure
 from harness.packages import Unavailable
 
 SCHEMA = 1
 FILE = "kernels.yaml"
 _SUITE = re.compile(r"[a-z][a-z-]+")
 _VERSION = re.compile(r"\d+(\.\d+)+")
+_CUSTOM = re.compile(r"\d+(\.\d+)+\+\w+")
 _MODULE = re.compile(r"\w+")
 _SOURCE = re.compile(r"(\w[\w.-]*/)+\w[\w.-]*\.[ch]")
+_CONFIGURATION = re.compile(r"\w+\.config")
 
 
-def _each(expression: re.Pattern[str], example: str) -> Any:
-    def check(_: Any, attribute: Attribute[Any], value: Sequence[str]) -> None:
-        if not value:
-            raise ValueError(f"an empty list where there should be such as {example}")
-        for item in value:
-            if not expression.fullmatch(item):
-                raise ValueError(f'"{item}" is not such as {example}')
+@frozen
+class CustomEntry:
+    """The Debian kernel whose source is taken, and a file in ``fixtures/kernel-configs``."""
 
-    return check
-
-
-def _lists(expression: re.Pattern[str], example: str, values: Any) -> Any:
-    check_key, check_values = _each(expression, example), values
-
-    def check(instance: Any, attribute: Attribute[Any], value: Mapping[str, Any]) -> None:
-        check_key(instance, attribute, list(value))
-        for item in value.values():
-            check_values(instance, attribute, item)
-
-    return check
-
-
-_SUITES = _each(_SUITE, "bookworm-backports")
+    source: str
+    configuration: str
 
 
 @frozen
 class KernelTable:
     """The whole file. ``samples`` are modules and their files, of which the first is compiled."""
 
-    schema: int = field()
-    profiles: Mapping[str, tuple[str, ...]] = field(validator=_lists(_VERSION, "6.12", _SUITES))
-    suites: tuple[str, ...] = field(validator=_SUITES)
-    samples: Mapping[str, tuple[str, ...]] = field(
-        validator=_lists(_MODULE, "mtty", _each(_SOURCE, "samples/vfio-mdev/mtty.c"))
-    )
-
-    @schema.validator
-    def _known(self, _: Any, value: int) -> None:
-        if value != SCHEMA:
-            raise ValueError(f"{value} is not a schema of this file; allowed: {SCHEMA}")
+    schema: int
+    profiles: Mapping[str, tuple[str, ...]]
+    suites: tuple[str, ...]
+    custom: Mapping[str, CustomEntry]
+    samples: Mapping[str, tuple[str, ...]]
 
     def look(self, name: str) -> tuple[tuple[str, ...], str]:
         """In which suites the kernel ``name`` is looked for, and a pattern of its image's package.
@@ -75,7 +51,7 @@ class KernelTable:
             return (name,), _image_pattern(r"\d+\.\d+")
         if _VERSION.fullmatch(name):
             return self.profiles.get(name, self.suites), _image_pattern(re.escape(name))
-        known = ", ".join([*self.profiles, *self.suites])
+        known = ", ".join([*self.profiles, *self.custom, *self.suites])
         raise Unavailable(f'"{name}" names no kernel; known: {known}, or a version such as 6.18')
 
 
@@ -89,17 +65,37 @@ def load(path: Path | None = None) -> KernelTable:
     path = path or data.data_path("fixtures", FILE)
     document = data.load_yaml(path)
     try:
-        table: KernelTable = _converter.structure(document, KernelTable)
-    except ClassValidationError as error:
-        raise data.DataError(f"{path}: {transform_error(error, path='kernels')[0]}") from None
+        table: KernelTable = structure(document, KernelTable)
+        _check(table)
+    except Problem as problem:
+        raise data.DataError(str(error_at(str(path), problem))) from None
     return table
 
 
-def _list_of_text(value: Any, _: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{value} is not a list of texts")
-    return tuple(value)
+def _check(table: KernelTable) -> None:
+    """What the types cannot say."""
+    if table.schema != SCHEMA:
+        raise Problem(f"{table.schema} is not a schema of this file; allowed: {SCHEMA}", "schema")
+    _each(_SUITE, "bookworm-backports", table.suites, "suites")
+    _each(_VERSION, "6.12", table.profiles, "profiles")
+    for name, suites in table.profiles.items():
+        _each(_SUITE, "bookworm-backports", suites, "profiles", name)
+    _each(_CUSTOM, "6.12+iommufd", table.custom, "custom")
+    for name, entry in table.custom.items():
+        _each(_VERSION, "6.12", [entry.source], "custom", name, "source")
+        example = "iommufd.config"
+        _each(_CONFIGURATION, example, [entry.configuration], "custom", name, "configuration")
+    _each(_MODULE, "mtty", table.samples, "samples")
+    for name, files in table.samples.items():
+        _each(_SOURCE, "samples/vfio-mdev/mtty.c", files, "samples", name)
+        if Path(files[0]).name != f"{name}.c":
+            raise Problem(f"its first file is not {name}.c", "samples", name)
 
 
-_converter = cattrs.Converter(forbid_extra_keys=True)
-_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _list_of_text)
+def _each(pattern: re.Pattern[str], example: str, values: Iterable[str], *keys: str) -> None:
+    values = list(values)
+    if not values:
+        raise Problem(f"nothing is there, but something such as {example} must be", *keys)
+    for value in values:
+        if not pattern.fullmatch(value):
+            raise Problem(f'"{value}" is not such as {example}', *keys)

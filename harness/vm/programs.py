@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.packages import PackagesError, Unavailable, one_line_errors
@@ -44,17 +44,24 @@ def need(*programs: str) -> list[str]:
     return [path for path in paths.values() if path is not None]
 
 
-def run(command: Sequence[str | Path], *, what: str, stdin: bytes = b"") -> bytes:
+def run(
+    command: Sequence[str | Path],
+    *,
+    what: str,
+    stdin: bytes = b"",
+    each_line: Callable[[str], None] | None = None,
+) -> bytes:
     """What a program writes. BuildError, which begins with ``what``, if it fails.
 
-    It and all that it started end when we are interrupted.
+    ``each_line`` is called with each line as it comes; there can be no ``stdin`` then. The program
+    and all that it started end when we are interrupted.
     """
     with (
         one_line_errors(),
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
@@ -62,7 +69,10 @@ def run(command: Sequence[str | Path], *, what: str, stdin: bytes = b"") -> byte
         ) as process,
     ):
         try:
-            said, _ = process.communicate(stdin)
+            if each_line is not None and process.stdout is not None:
+                for line in process.stdout:
+                    each_line(line.decode(errors="replace"))
+            said, _ = process.communicate(stdin or None)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -15,7 +15,8 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def program() -> str:
     if found is None:
         raise VmError(f"{PROGRAM} is not installed; apt-get install qemu-system-x86")
     return found
+
+
+def version() -> str:
+    """QEMU's version, as it tells it. VmError."""
+    text = subprocess.run([program(), "--version"], capture_output=True, text=True, check=False)
+    return text.stdout.partition("\n")[0].removeprefix("QEMU emulator version ")
 
 
 @define(eq=False)
@@ -199,15 +206,32 @@ class VirtualMachine:
 def arguments(guest: Guest, channel: int, initramfs: int) -> list[str]:
     """QEMU's command line; ``channel`` and ``initramfs`` are file descriptors it will have."""
     return [
+        *_arguments(guest, initramfs),
+        *("-device", f"virtio-serial-pci,addr={TRANSPORT_SLOT}"),
+        *("-chardev", f"socket,id=agent,fd={channel}"),
+        *("-device", f"virtserialport,chardev=agent,name={PORT}"),
+    ]
+
+
+@contextmanager
+def terminal_arguments(guest: Guest) -> Iterator[tuple[int, list[str]]]:
+    """QEMU's command line for a machine without agent, and the file descriptor it must have."""
+    archive = os.memfd_create("initramfs")
+    try:
+        _write_all(archive, guest.initramfs)
+        yield archive, _arguments(guest, archive)
+    finally:
+        os.close(archive)
+
+
+def _arguments(guest: Guest, initramfs: int) -> list[str]:
+    return [
         program(),
         *("-accel", "tcg,thread=multi", "-cpu", CPU, "-m", f"{guest.memory >> 20}"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"),
         *("-serial", "stdio", "-kernel", f"{guest.kernel}"),
         *("-initrd", f"/proc/self/fd/{initramfs}"),
         *("-append", f"{COMMAND_LINE} {guest.command_line}".strip()),
-        *("-device", f"virtio-serial-pci,addr={TRANSPORT_SLOT}"),
-        *("-chardev", f"socket,id=agent,fd={channel}"),
-        *("-device", f"virtserialport,chardev=agent,name={PORT}"),
         *guest.devices,
     ]
 

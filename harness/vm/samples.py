@@ -23,10 +23,13 @@ def build_samples(
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Compile all ``samples`` for the kernel ``image``; what was built, and why the rest was not.
 
-    PackagesError if a package or a program that all of them need is missing.
+    PackagesError if a package that they need cannot be had.
     """
     headers = suite.package(image.name.replace("linux-image-", "linux-headers-"), image.version)
-    toolchain = prepare(suite, headers, scratch / "root")
+    try:
+        toolchain = prepare(suite, headers, scratch / "root")
+    except BuildError as error:
+        return {}, dict.fromkeys(samples, str(error))
     sources = _sources(suite, image, samples, scratch, progress)
     built: dict[str, Path] = {}
     missing: dict[str, str] = {}

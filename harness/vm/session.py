@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.agent.client import AgentClient
+from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
@@ -17,6 +18,7 @@ from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine, VmError
 from harness.vm.vfio_server import VfioServer
 
+_SECONDS = 30.0
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases; $slots are the accelerators', $modules the machine's, the one
 #: that is loaded first in front. Enabled work queues go first: to take the function away from under
@@ -84,11 +86,19 @@ class Session:
     def run(self, script: str, **variables: str) -> str:
         """Run a script of /bin/sh in the machine; what it printed. AgentError."""
         settings = "".join(f"{name}={shlex.quote(text)}\n" for name, text in variables.items())
+        return self.execute(settings + script, _SECONDS)[1]
+
+    def execute(self, script: str, seconds: float) -> tuple[int, str]:
+        """A script's exit status, 128+n after signal n, and what it printed. AgentError."""
         forked = self.client.ask(FIRST_TASK, Op.FORK)
-        text = f"exec >{_OUTPUT} 2>&1\n{settings}{script}"
+        text = f"exec >{_OUTPUT} 2>&1\n{script}"
         self.client.ask(forked.result, Op.EXEC, b"/bin/sh", b"sh", b"-c", text.encode())
-        self.client.ask(FIRST_TASK, Op.WAIT, *forked.fields)
-        return self._read(_OUTPUT)
+        waiting = self.client.begin(FIRST_TASK, Op.WAIT, forked.fields)
+        try:
+            status = os.waitstatus_to_exitcode(waiting.result(seconds).result)
+        except TimeoutError:
+            raise AgentError(f"no end of the script within {seconds:g} s") from None
+        return (status if status >= 0 else 128 - status), self._read(_OUTPUT)
 
     def _read(self, path: str) -> str:
         fd = self.client.ask(FIRST_TASK, Op.OPEN, path.encode(), O_RDONLY, 0).result

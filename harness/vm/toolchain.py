@@ -26,9 +26,7 @@ _PROGRAMS = ("make", "dash", "coreutils", "sed", "grep", "mawk", "findutils", "b
 _MERGED = ("bin", "sbin", "lib", "lib64")
 # /dev/null is all of /dev that a compiler needs; a namespace's user may bind it, but not make it.
 # objtool asks /proc for its limits.
-_ENTER = """\
-mount --bind /dev/null "$0/dev/null" && mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"
-"""
+_ENTER = 'mount --bind /dev/null "$0/dev/null" && mount --rbind /proc "$0/proc" && exec "$@"'
 
 
 @frozen
@@ -43,19 +41,20 @@ class Toolchain:
     def make(self, *words: str, folder: Path, what: str) -> None:
         """Build the modules of ``folder``, which is below ``root``. BuildError begins with
         ``what``."""
-        command = [
-            "make",
-            "-C",
-            self._seen(self.headers),
-            f"M={self._seen(folder)}",
-            f"CC={self.compiler}",
-            *words,
-        ]
-        if self.inside:
-            unshare, shell = need("unshare", "sh")
-            enter = [unshare, "--map-root-user", "--mount", shell, "-c", _ENTER]
-            command = [*enter, str(self.root), *command]
-        run(command, what=what)
+        places = ["-C", self._seen(self.headers), f"M={self._seen(folder)}"]
+        run([*self._enter(), "make", *places, f"CC={self.compiler}", *words], what=what)
+
+    def try_out(self) -> None:
+        """BuildError if the compiler does not run."""
+        what = "the compiler of the kernel's release does not run in a user namespace here"
+        run([*self._enter(), self.compiler, "--version"], what=what)
+
+    def _enter(self) -> list[str]:
+        if not self.inside:
+            return []
+        unshare, shell, chroot = need("unshare", "sh", "chroot")
+        root = str(self.root)
+        return [unshare, "--map-root-user", "--mount", shell, "-c", _ENTER, root, chroot, root]
 
     def _seen(self, path: Path) -> str:
         return f"/{path.relative_to(self.root)}" if self.inside else str(path)
@@ -64,7 +63,7 @@ class Toolchain:
 def prepare(suite: Suite, headers: Package, root: Path) -> Toolchain:
     """Unpack ``headers`` and what belongs to them below ``root``, an empty folder.
 
-    Unavailable if there is no compiler for them here and none can be run out of a folder.
+    BuildError if there is no compiler for them here and none can be run out of a folder.
     """
     _merge_usr(root)
     belonging = [suite.package(name) for name in headers.needs() if name.startswith(_HEADERS)]
@@ -83,7 +82,9 @@ def prepare(suite: Suite, headers: Package, root: Path) -> Toolchain:
     kbuild = [one.name for one in belonging if one.name.startswith("linux-kbuild-")]
     suite.extract(root, *suite.closure([package, *kbuild, *_PROGRAMS]))
     _finish(root, compiler)
-    return Toolchain(root, folder, compiler, inside=True)
+    toolchain = Toolchain(root, folder, compiler, inside=True)
+    toolchain.try_out()
+    return toolchain
 
 
 def _merge_usr(root: Path) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is recorded of a sysfs is a machine that shows the same sysfs."""
 
+import os
+
 import pytest
 import trees
 
@@ -165,7 +167,7 @@ def test_serial_numbers_are_masked(recorded, behind_a_bridge):
     assert config == original.replace(SERIAL, "0" * len(SERIAL))
     assert SERIAL in original
     assert "# Masked (zeros), as said at each: 0000:01:00.0.\n" in text
-    assert "# serial number masked\n" in text
+    assert "# masked: serial number\n" in text
 
 
 def test_unmasked(recorded, behind_a_bridge):
@@ -185,6 +187,42 @@ def test_only_the_header_can_be_read(recorded):
     assert "only the header of its configuration space could be read" in text
 
 
+def test_what_cannot_be_read_is_left_out_unless_it_is_meant(recorded, behind_a_bridge):
+    del behind_a_bridge[f"{CHILD}/config"]
+    machine, text = recorded(behind_a_bridge)
+    assert machine.devices("pci") == ["0000:00:00.0", "0000:00:03.0", "0000:01:01.0"]
+    assert "# Left out, because they cannot be read: 0000:01:00.0.\n" in text
+
+
+def test_what_cannot_be_read_but_is_meant(recorded, behind_a_bridge):
+    del behind_a_bridge[f"{CHILD}/config"]
+    with pytest.raises(RecordError, match=r"0000:01:00\.0 cannot be read"):
+        recorded(behind_a_bridge, "01:00.0")
+
+
+def test_a_function_behind_a_host_bridge_that_is_one(recorded):
+    """As Intel's VMD makes them: no machine file has a word for them."""
+    nodes = load_machine("spr-1s").tree()
+    folder = "/sys/devices/pci0000:6a/0000:6a:01.0/pci10000:e0/10000:e0:06.0"
+    nodes["/sys/bus/pci/devices/10000:e0:06.0"] = {"link": f"../../..{folder[4:]}"}
+    nodes[f"{folder}/vendor"] = {"text": "0x8086\n"}
+    machine, text = recorded(nodes)
+    assert machine.devices("pci") == ["0000:6a:01.0", "0000:6a:02.0"]
+    assert "# Left out, being behind a host bridge that is a function: 10000:e0:06.0.\n" in text
+
+
+def test_a_resource_that_is_in_no_bar(recorded, behind_a_bridge):
+    """IDE controllers have ports that every PC has there."""
+    resource = behind_a_bridge["/sys/devices/pci0000:00/0000:00:00.0/resource"]
+    lines = resource["text"].splitlines()
+    lines[0] = "0x00000000000001f0 0x00000000000001f7 0x0000000000000110"
+    lines[1] = "some other kernel's"
+    resource["text"] = "\n".join(lines)
+    machine, text = recorded(behind_a_bridge, "00:00.0")
+    assert machine.read("/sys/bus/pci/devices/0000:00:00.0/resource").split()[2] == "0x" + "0" * 16
+    assert "resource 0 is in no BAR" in text
+
+
 def test_a_virtual_function_has_its_ids_from_the_kernel_alone(recorded, behind_a_bridge):
     config = behind_a_bridge[f"{CHILD}/config"]
     config["hex"] = "ffffffff" + config["hex"][8:]
@@ -199,6 +237,17 @@ def test_an_accelerator_without_registers_is_a_plain_function(recorded):
     machine, text = recorded(nodes)
     assert [name for name in machine.devices("dsa") if name[:3] in ("dsa", "iax")] == ["iax0"]
     assert "no kind dsa, because BAR 0 is needed" in text
+
+
+def test_registers_that_cannot_be(recorded):
+    nodes = load_machine("spr-1s").tree()
+    device = "/sys/devices/pci0000:6a/0000:6a:01.0/dsa0"
+    nodes[f"{device}/max_work_queues"]["text"] = "-1\n"
+    nodes[f"{device}/gen_cap"]["text"] = f"0x{1 << 70:x}\n"
+    nodes[f"{device}/op_cap"]["text"] = "?\n"
+    _, text = recorded(nodes, "6a:01.0")
+    assert "kind: dsa" not in text
+    assert "no kind dsa, because " in text
 
 
 # --- the system
@@ -272,6 +321,13 @@ def test_links_out_of_a_copy_lead_nowhere(tmp_path):
     for name in ("absolute", "relative"):
         assert tree.data(f"/sys/module/{name}") is None
         assert tree.real(f"/sys/module/{name}") is None
+
+
+def test_a_copy_is_no_trap(tmp_path):
+    folder = tmp_path / "sys" / "module"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "pipe")
+    assert DirectoryTree(str(tmp_path)).data("/sys/module/pipe") is None
 
 
 def test_no_copy(tmp_path):

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.agent.program import Op, Status
+from harness.cli import main
 from harness.conformance import Call, suites
 from harness.conformance.call import Context
 from harness.conformance.cases import cases_of, discover
-from harness.conformance.probes import import_recording, main, probes, recorded
+from harness.conformance.probes import import_recording, probes, recorded
 from harness.conformance.records import State
 from harness.conformance.runner import judge, run_case
 from harness.conformance.targets.model import ModelTarget
@@ -169,10 +170,10 @@ def test_import_of_a_recording(tmp_path, capsys):
     probe = {"probe": "x/a", "result": 1, "errno": None}
     source.write_text(json.dumps({"meta": {"probes": 1}, "probes": [probe]}))
     (tmp_path / "to").mkdir()
-    written = json.loads(import_recording(source, tmp_path / "to").read_text())
+    written = json.loads(import_recording(str(source), str(tmp_path / "to")).read_text())
     assert written["probes"] == [probe]
     assert written["provenance"]["file"] == "x-6.1.json"
-    assert main(["import", str(source), "--to", str(tmp_path / "to")]) == 0
+    assert main(["golden", "import", str(source), "-o", str(tmp_path / "to")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'to' / 'x-6.1.json'}\n"
 
 
@@ -188,7 +189,7 @@ def test_import_of_a_recording(tmp_path, capsys):
 def test_import_of_something_else(tmp_path, capsys, content, problem):
     source = tmp_path / "x.json"
     source.write_text(content)
-    assert main(["import", str(source), "--to", str(tmp_path)]) == 2
+    assert main(["golden", "import", str(source), "-o", str(tmp_path)]) == 2
     assert problem in capsys.readouterr().err
 
 

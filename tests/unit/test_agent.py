@@ -6,16 +6,16 @@ import os
 import select
 import signal
 import subprocess
+import tty
 from concurrent.futures import wait
 
 import pytest
 
-from harness.agent.build import agent_command
-from harness.agent.client import AgentClient, AgentError
+from harness.agent.client import AgentError
 from harness.agent.program import (
-    FIRST_TASK,
     HEADER,
     MAX_DATA,
+    VERSION,
     Message,
     Op,
     Status,
@@ -25,51 +25,6 @@ from harness.agent.program import (
 )
 
 SECONDS = 30
-
-
-class Agent:
-    """A running agent and the client that talks to it."""
-
-    def __init__(self, command):
-        agent_reads, requests = os.pipe()
-        replies, agent_writes = os.pipe()
-        self.process = subprocess.Popen(
-            command,
-            stdin=agent_reads,
-            stdout=agent_writes,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(agent_reads)
-        os.close(agent_writes)
-        self.client = AgentClient(replies, requests)
-        self.client.hello(SECONDS)
-
-    def begin(self, op, *fields, task=FIRST_TASK):
-        return self.client.begin(task, op, fields)
-
-    def __call__(self, op, *fields, task=FIRST_TASK):
-        return self.begin(op, *fields, task=task).result(SECONDS)
-
-    def path(self, op, path, *fields, task=FIRST_TASK):
-        return self(op, os.fsencode(path), *fields, task=task)
-
-
-@pytest.fixture(params=["python", "c"])
-def command(request, monkeypatch):
-    """Starts an agent, each of them in turn."""
-    monkeypatch.setenv("UAPI_AGENT", request.param)
-    try:
-        return agent_command()
-    except AgentError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def agent(command):
-    agent = Agent(command)
-    yield agent
-    agent.client.close()
-    assert agent.process.wait(SECONDS) == 0
 
 
 @pytest.fixture
@@ -274,8 +229,8 @@ def assert_ends(pidfd):
     assert ended == [pidfd]
 
 
-def test_the_death_of_the_agent_is_told(command):
-    agent = Agent(command)
+def test_the_death_of_the_agent_is_told(start, command):
+    agent = start(command)
     fd = agent(Op.EVENTFD, 0, 0).result
     blocked = agent.begin(Op.READ, fd, 8)
     pidfds = [os.pidfd_open(pid) for pid in children(agent.process.pid)]
@@ -291,12 +246,127 @@ def test_the_death_of_the_agent_is_told(command):
     agent.client.close()
 
 
-def test_tasks_do_not_outlive_the_client(command):
-    agent = Agent(command)
+def test_tasks_do_not_outlive_the_client(start, command):
+    agent = start(command)
     fork = agent(Op.FORK)
     fd = agent(Op.EVENTFD, 0, 0).result
     agent.begin(Op.READ, fd, 8)
     pidfd = os.pidfd_open(fork.fields[0])
-    agent.client.close()
-    assert agent.process.wait(SECONDS) == 0
+    assert agent.close() == 0
     assert_ends(pidfd)
+
+
+def test_a_stream_that_is_one_file(command):
+    """As a virtio-serial port: both directions, and a hang-up at its end."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    os.write(ours, encode(Message(Op.HELLO, 3, 0)))
+    reply = b""
+    while len(reply) < HEADER.size:
+        reply += os.read(ours, HEADER.size)
+    assert decode(reply, b"").result == VERSION
+    os.close(ours)
+    assert process.wait(SECONDS) == 0
+
+
+# --- only the C agent
+
+
+@pytest.fixture
+def c_agent(agent_of, start):
+    agent = start(agent_of("c"))
+    yield agent
+    assert agent.close() == 0
+
+
+def test_threads_share_files_and_memory(c_agent, file):
+    agent = c_agent
+    made = agent(Op.THREAD)
+    thread = made.result
+    fd = agent.path(Op.OPEN, file, os.O_RDONLY, 0, task=thread).result
+    assert agent(Op.READ, fd, 3).fields == (b"012",)
+    address = agent(Op.MMAP, 4096, 3, 0x22, -1, 0, task=thread).result
+    assert agent(Op.POKE, address, b"x").result == 0
+    assert agent(Op.PEEK, address, 1, task=thread).fields == (b"x",)
+    assert agent(Op.MUNMAP, address, 4096).result == 0
+    assert agent(Op.LOAD, address, 1, task=thread).error == errno.EFAULT
+    assert agent(Op.WAIT, *made.fields).error == errno.ECHILD, "a thread is no child"
+    assert agent(Op.EXIT, 1, task=thread).status == Status.GONE
+    assert agent(Op.READ, fd, 3).fields == (b"345",), "the end of a thread closes nothing"
+
+
+def test_threads_end_with_their_process(c_agent):
+    agent = c_agent
+    child = agent(Op.FORK)
+    threads = [agent(Op.THREAD, task=child.result).result for _ in range(3)]
+    fd = agent(Op.EVENTFD, 0, 0, task=child.result).result
+    blocked = [agent.begin(Op.READ, fd, 8, task=thread) for thread in threads]
+    assert agent(Op.EXIT, 3, task=child.result).status == Status.GONE
+    assert {future.result(SECONDS).status for future in blocked} == {Status.GONE}
+    assert agent(Op.WAIT, *child.fields).result == 3 << 8
+
+
+def test_a_thread_alone_is_interrupted_and_forked(c_agent):
+    agent = c_agent
+    thread = agent(Op.THREAD).result
+    fd = agent(Op.EVENTFD, 0, 0).result
+    first, second = agent.begin(Op.READ, fd, 8), agent.begin(Op.READ, fd, 8, task=thread)
+    assert agent(Op.INTERRUPT, task=thread).result == 0
+    assert second.result(SECONDS).error == errno.EINTR
+    fork = agent(Op.FORK, task=thread)
+    assert agent(Op.EXIT, 4, task=fork.result).status == Status.GONE
+    assert agent(Op.WAIT, *fork.fields, task=thread).result == 4 << 8
+    assert not first.done()
+    assert agent(Op.INTERRUPT).result == 0
+    assert first.result(SECONDS).error == errno.EINTR
+
+
+def test_an_exec_takes_the_other_threads_along(c_agent):
+    agent = c_agent
+    fork = agent(Op.FORK)
+    thread = agent(Op.THREAD, task=fork.result).result
+    program = (b"/bin/sh", b"sh", b"-c", b"exit 6")
+    assert agent(Op.EXEC, *program, task=thread).status == Status.GONE
+    assert agent(Op.WAIT, *fork.fields).result == 6 << 8
+    assert agent(Op.CLOSE, 0, task=fork.result).status == Status.NO_TASK
+
+
+def test_an_interruption_is_never_lost(c_agent):
+    """However early it comes: before the task has the request, or just before its call."""
+    fd = c_agent(Op.EVENTFD, 0, 0).result
+    for _ in range(300):
+        blocked = c_agent.begin(Op.READ, fd, 8)
+        c_agent.begin(Op.INTERRUPT)
+        assert blocked.result(SECONDS).error == errno.EINTR
+
+
+def test_an_interruption_hits_no_later_call(c_agent):
+    for _ in range(100):
+        over_at_once = c_agent.begin(Op.POLL, 0)
+        c_agent.begin(Op.INTERRUPT)
+        over_at_once.result(SECONDS)
+        assert c_agent(Op.POLL, 1).error == 0
+
+
+def test_the_agents_own_fd_is_no_fd_of_the_task(c_agent):
+    for fd in range(3, 1024):
+        assert c_agent(Op.CLOSE, fd).error == errno.EBADF
+    assert c_agent(Op.OPEN, b"/dev/null", 0, 0).result == 3
+
+
+def test_nothing_outlives_a_killed_agent(agent_of, start):
+    agent = start(agent_of("c"))
+    forks = [agent(Op.FORK) for _ in range(3)]
+    fd = agent(Op.EVENTFD, 0, 0, task=forks[0].result).result
+    agent.begin(Op.READ, fd, 8, task=forks[0].result)
+    program = (b"/bin/sleep", b"sleep", b"1000")
+    assert agent(Op.EXEC, *program, task=forks[1].result).status == Status.GONE
+    assert agent(Op.EXIT, 0).status == Status.GONE, "their parent"
+    pidfds = [os.pidfd_open(pid) for pid in children(agent.process.pid)]
+    pidfds += [os.pidfd_open(fork.fields[0]) for fork in forks]
+    agent.process.kill()
+    for pidfd in pidfds:
+        assert_ends(pidfd)
+    assert agent.close() == -signal.SIGKILL

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 from harness.agent.client import AgentError
 from harness.conformance.call import Endpoint, TaskGoneError
-from harness.conformance.results import NotRunnableError
+from harness.conformance.results import ImpossibleError, NotRunnableError
 from harness.conformance.targets import Target
 from harness.conformance.targets.tasks import case_tasks
+from harness.machine_file import MachineFile
 from harness.packages import PackagesError
 from harness.vm import kernels
 from harness.vm.guest import machine_for
@@ -47,8 +48,12 @@ class VmTarget(Target):
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
         """See :class:`harness.conformance.targets.Target`."""
+        file = machine_for(machine)
+        if file is None:
+            reason = f"the machine {machine} has no section qemu: no virtual machine can be it"
+            raise ImpossibleError(reason)
         try:
-            session = self._booted(machine)
+            session = self._booted(machine, file)
         except (VmError, AgentError, PackagesError) as error:
             raise NotRunnableError(str(error)) from error
         try:
@@ -56,7 +61,7 @@ class VmTarget(Target):
                 yield tasks
             if tasks.dirty and not session.reset():
                 self.close()
-        except NotRunnableError:
+        except (ImpossibleError, NotRunnableError):
             raise
         except (AgentError, TaskGoneError, TimeoutError) as error:
             raise self._death(session, error) from error
@@ -70,10 +75,10 @@ class VmTarget(Target):
             self._session.__exit__()
             self._session = None
 
-    def _booted(self, machine: str) -> Session:
+    def _booted(self, machine: str, file: MachineFile) -> Session:
         if self._session is None or self._machine != machine:
             self.close()
-            session = Session(kernels.build(self._kernel), machine_for(machine))
+            session = Session(kernels.build(self._kernel), file)
             self._session, self._machine = session.__enter__(), machine
         return self._session
 

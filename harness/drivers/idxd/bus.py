@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 
 
 class IdxdDeviceDriver(DeviceDriver):
-    """A driver of devices or queues; ``types`` are the types that it takes."""
+    """A driver of devices or queues.
+
+    ``types`` are the types that it takes; ``owner`` is its module.
+    """
 
     types: tuple[str, ...] = ()
+    owner = "idxd"
 
     def __init__(self, module: IdxdModule) -> None:
-        super().__init__(module.kernel, module.bus, "idxd")
+        super().__init__(module.kernel, module.bus, self.owner)
 
 
 class DsaBus(Bus):
     """All objects of all accelerators are on it."""
+
+    #: The module of the bus's first drivers, for those of other modules.
+    module: IdxdModule
 
     def __init__(self, kernel: Kernel, name: str, section: IdxdSection) -> None:
         super().__init__(kernel, name)

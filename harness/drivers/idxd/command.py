@@ -83,6 +83,7 @@ def idxd_wq_enable(wq: IdxdWq) -> None:
     if status not in (u.IDXD_CMDSTS_SUCCESS, u.IDXD_CMDSTS_ERR_WQ_ENABLED):
         raise Errno(errno.ENXIO)
     wq.state = "enabled"
+    wq.idxd.wq_enable_map.add(wq.id)
 
 
 def idxd_wq_disable(wq: IdxdWq) -> None:
@@ -95,10 +96,11 @@ def idxd_wq_disable(wq: IdxdWq) -> None:
         return
     if wq.idxd.module.section.wq_disable_drains:
         _drain_reset_restore(wq)
-        return
-    status = idxd_cmd_exec(wq.idxd, u.IDXD_CMD_DISABLE_WQ, _wq_mask(wq))
-    if status != u.IDXD_CMDSTS_SUCCESS:
-        raise Errno(errno.ENXIO)
+    else:
+        status = idxd_cmd_exec(wq.idxd, u.IDXD_CMD_DISABLE_WQ, _wq_mask(wq))
+        if status != u.IDXD_CMDSTS_SUCCESS:
+            raise Errno(errno.ENXIO)
+    wq.idxd.wq_enable_map.discard(wq.id)
     wq.state = "disabled"
 
 
@@ -109,7 +111,6 @@ def _drain_reset_restore(wq: IdxdWq) -> None:
         raise Errno(errno.ENXIO)
     with suppress(Errno):  # nobody asks what came of it
         idxd_wq_config_write(wq)
-    wq.state = "disabled"
 
 
 def idxd_wq_drain(wq: IdxdWq) -> None:

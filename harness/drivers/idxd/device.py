@@ -23,6 +23,7 @@ from harness.uapi import idxd as u
 
 if TYPE_CHECKING:
     from harness.drivers.dmaengine import DmaDevice
+    from harness.drivers.idxd.flr import IdxdSavedStates
     from harness.drivers.idxd.state import IdxdModule
     from harness.drivers.pci import PciDevice
 
@@ -97,6 +98,10 @@ class IdxdDevice(Device):
         self.rdbuf_limit = 0
         self.irq_cnt = 0
         self.sw_err = u.SwErr()
+        #: Numbers of the queues that were enabled last; a reset of a queue leaves its number here.
+        self.wq_enable_map: set[int] = set()
+        #: What a reset of the function must not lose (7.2).
+        self.idxd_saved: IdxdSavedStates | None = None
         self.idxd_dma: DmaDevice | None = None
         self.reg_base = Mmio(pdev.function, u.IDXD_MMIO_BAR)
         version = self.reg_base.ioread32(u.IDXD_VER_OFFSET)

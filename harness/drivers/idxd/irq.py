@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interrupts: drivers/dma/idxd/irq.c, 6.1. Vector 0 is for everything but completions."""
+"""Interrupts: drivers/dma/idxd/{irq,init}.c, 6.1. Vector 0 is for all but completions."""
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,34 @@ from harness.drivers.idxd.command import (
     idxd_device_clear_state,
     idxd_device_enable,
     idxd_device_reset,
+    idxd_mask_error_interrupts,
+    idxd_unmask_error_interrupts,
 )
 from harness.drivers.idxd.config import idxd_device_config
+from harness.drivers.pci import pci_reset_function
 from harness.kernel.errors import Errno
 from harness.uapi import idxd as u
 
 if TYPE_CHECKING:
     from harness.drivers.idxd.device import IdxdDevice
+
+
+def idxd_setup_interrupts(idxd: IdxdDevice) -> None:
+    """All vectors, and the handler of the first. ENOSPC if they cannot be had."""
+    try:
+        idxd.irq_cnt = idxd.pdev.pci_msix_vec_count()
+        idxd.pdev.pci_alloc_irq_vectors(idxd.irq_cnt, idxd.irq_cnt)
+    except Errno:
+        raise Errno(errno.ENOSPC) from None
+    idxd.pdev.request_irq(0, lambda vector: idxd_misc_thread(idxd))
+    idxd_unmask_error_interrupts(idxd)
+
+
+def idxd_cleanup_interrupts(idxd: IdxdDevice) -> None:
+    """Give all vectors back (7.2)."""
+    idxd_mask_error_interrupts(idxd)
+    idxd.pdev.free_irq(0)
+    idxd.pdev.pci_free_irq_vectors()
 
 
 def idxd_misc_thread(idxd: IdxdDevice) -> None:
@@ -40,6 +62,9 @@ def _process_misc_interrupts(idxd: IdxdDevice, cause: int) -> bool:
     if gensts.reset_type == u.IDXD_DEVICE_RESET_SOFTWARE:
         _idxd_device_reinit(idxd)
         return True
+    if gensts.reset_type == u.IDXD_DEVICE_RESET_FLR and idxd.module.section.flr_restore:
+        _idxd_device_flr(idxd)
+        return True
     idxd_device_clear_state(idxd)
     return False
 
@@ -54,6 +79,13 @@ def _read_software_error(idxd: IdxdDevice) -> None:
     for wq in [idxd.wqs[idxd.sw_err.wq_idx]] if named else idxd.wqs:
         if wq.type == "user":
             wq.err_queue.wake()
+
+
+def _idxd_device_flr(idxd: IdxdDevice) -> None:
+    """Reset the function, which restores the configuration; without a method it stays halted."""
+    idxd_mask_error_interrupts(idxd)
+    with suppress(Errno):
+        pci_reset_function(idxd.pdev)
 
 
 def _idxd_device_reinit(idxd: IdxdDevice) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The modules ``idxd_bus`` and ``idxd`` (drivers/dma/idxd/{bus,init}.c, 6.1).
+"""The modules ``idxd_bus``, ``idxd`` and ``iaa_crypto`` (drivers/dma/idxd/{bus,init}.c, 6.1).
 
 The plan: idxd_bus brings the bus ``dsa``. idxd brings its drivers ``idxd``, ``dmaengine`` and
 ``user`` in this order, the character device majors ``dsa`` and ``iax``, and the PCI driver
-``idxd``; it has the parameters ``sva`` and ``tc_override``.
+``idxd``; it has the parameters ``sva`` and ``tc_override``. iaa_crypto brings ``crypto``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import errno
 from harness.drivers.dmaengine import DmaEngine
 from harness.drivers.idxd.bus import DsaBus
 from harness.drivers.idxd.cdev import IdxdUserDrv
+from harness.drivers.idxd.crypto import MODULE as CRYPTO
+from harness.drivers.idxd.crypto import IaaCryptoDrv
 from harness.drivers.idxd.dma import IdxdDmaengineDrv
 from harness.drivers.idxd.enable import IdxdDrv
 from harness.drivers.idxd.probe import IdxdPciDriver
@@ -22,6 +24,7 @@ from harness.drivers.pci import pci_register_driver
 from harness.kernel.driver_core import bus_register, driver_register
 from harness.kernel.errors import Errno
 from harness.kernel.module import BoolParameter, Module
+from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
 
 
@@ -36,12 +39,23 @@ def idxd_init_module(kernel: Kernel) -> None:
         raise Errno(errno.ENODEV)
     bus = kernel.buses["dsa"]
     assert isinstance(bus, DsaBus)
-    module = IdxdModule(kernel, bus.section, bus, DmaEngine(kernel), {})
+    module = bus.module = IdxdModule(kernel, bus.section, bus, DmaEngine(kernel), {})
     for driver in (IdxdDrv, IdxdDmaengineDrv, IdxdUserDrv):
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register
         module.cdevs[kind] = CdevContext(kernel.devices.alloc_chrdev_region(kind))
     pci_register_driver(IdxdPciDriver(module, kernel.buses["pci"]))
+
+
+def iaa_crypto_init_module(kernel: Kernel) -> None:
+    """Module init of iaa_crypto (drivers/crypto/intel/iaa/iaa_crypto_main.c, 6.12)."""
+    bus = kernel.buses["dsa"]
+    assert isinstance(bus, DsaBus)
+    driver_register(IaaCryptoDrv(bus.module))
+
+
+def _has_iaa_crypto(profile: Profile) -> bool:
+    return profile.section("idxd", IdxdSection).iaa_crypto
 
 
 def idxd_parameters() -> tuple[BoolParameter, ...]:
@@ -52,4 +66,5 @@ def idxd_parameters() -> tuple[BoolParameter, ...]:
 MODULES = (
     Module("idxd_bus", dsa_bus_init),
     Module("idxd", idxd_init_module, depends=("idxd_bus",), parameters=idxd_parameters),
+    Module(CRYPTO, iaa_crypto_init_module, depends=("idxd", "idxd_bus"), in_kernel=_has_iaa_crypto),
 )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 
 from harness.drivers.idxd.command import (
@@ -11,11 +10,11 @@ from harness.drivers.idxd.command import (
     idxd_device_init_reset,
     idxd_mask_error_interrupts,
     idxd_set_user_intr,
-    idxd_unmask_error_interrupts,
 )
 from harness.drivers.idxd.config import idxd_device_load_config
 from harness.drivers.idxd.device import IdxdDevice
-from harness.drivers.idxd.irq import idxd_misc_thread
+from harness.drivers.idxd.flr import idxd_reset_done, idxd_reset_prepare
+from harness.drivers.idxd.irq import idxd_setup_interrupts
 from harness.drivers.idxd.profile import IdxdDriverData
 from harness.drivers.idxd.state import IdxdModule
 from harness.drivers.idxd.sva import iommu_attach_device_pasid, iommu_dev_enable_feature_sva
@@ -75,6 +74,16 @@ class IdxdPciDriver(PciDriver):
         device.pci_disable_device()
         self.idxd_module.idxd_ida.free(idxd.id)
 
+    def reset_prepare(self, device: PciDevice) -> None:
+        """Only 7.2 keeps the configuration."""
+        if self.idxd_module.section.flr_restore:
+            idxd_reset_prepare(device.driver_data)
+
+    def reset_done(self, device: PciDevice) -> None:
+        """Only 7.2 restores the configuration."""
+        if self.idxd_module.section.flr_restore:
+            idxd_reset_done(device.driver_data)
+
 
 def idxd_load_iaa_device_defaults(idxd: IdxdDevice) -> None:
     """The first queue, in the first group with the first engine, is for crypto (6.12)."""
@@ -100,7 +109,7 @@ def _idxd_probe(idxd: IdxdDevice) -> None:
     idxd.idxd_setup_internals()
     if not idxd.configurable:
         idxd_device_load_config(idxd)
-    _idxd_setup_interrupts(idxd)
+    idxd_setup_interrupts(idxd)
 
 
 def _enable_sva(idxd: IdxdDevice) -> None:
@@ -122,17 +131,6 @@ def _idxd_enable_system_pasid(idxd: IdxdDevice) -> None:
     idxd.pasid = idxd.module.pasids.ida.alloc()
     idxd.pasid_enabled = True
     idxd_set_user_intr(idxd, True)
-
-
-def _idxd_setup_interrupts(idxd: IdxdDevice) -> None:
-    """All vectors, and the handler of the first. ENOSPC if they cannot be had."""
-    try:
-        idxd.irq_cnt = idxd.pdev.pci_msix_vec_count()
-        idxd.pdev.pci_alloc_irq_vectors(idxd.irq_cnt, idxd.irq_cnt)
-    except Errno:
-        raise Errno(errno.ENOSPC) from None
-    idxd.pdev.request_irq(0, lambda vector: idxd_misc_thread(idxd))
-    idxd_unmask_error_interrupts(idxd)
 
 
 def _idxd_register_devices(idxd: IdxdDevice) -> None:

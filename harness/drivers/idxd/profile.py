@@ -53,9 +53,12 @@ class IdxdSection:
       (wq_name_store, idxd_drv_enable_wq, idxd_set_user_intr);
     * ``cdev_files``: an open queue is a device too (idxd_cdev_file_type);
     * ``iaa_defaults``: IAA comes configured for crypto (idxd_load_iaa_device_defaults);
+    * ``iaa_crypto``: there is the module, with the driver ``crypto`` (iaa_crypto_init_module);
     * ``user_pasid_always``: programs' queues do not wait for the IOMMU (idxd_probe, 7.2);
     * ``batch_unsafe_v1_only``: batches are held back on version 1 alone (op_cap_show_common, 7.2);
-    * ``wq_disable_drains``: queues are disabled by draining and resetting (idxd_wq_disable, 7.2).
+    * ``wq_disable_drains``: queues are disabled by draining and resetting (idxd_wq_disable, 7.2);
+    * ``flr_restore``: the configuration outlives a function level reset, which a halted device is
+      given (idxd_reset_prepare, idxd_reset_done, idxd_device_flr, 7.2).
     """
 
     devices: tuple[IdxdDriverData, ...]
@@ -72,6 +75,8 @@ class IdxdSection:
     kernel_wq_pasid: bool = False
     cdev_files: bool = False
     iaa_defaults: bool = False
+    iaa_crypto: bool = False
     user_pasid_always: bool = False
     batch_unsafe_v1_only: bool = False
     wq_disable_drains: bool = False
+    flr_restore: bool = False

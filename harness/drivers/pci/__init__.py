@@ -7,6 +7,7 @@ from harness.drivers.pci.device import PciDevice, Site
 from harness.drivers.pci.driver import PciDriver, PciId, pci_register_driver
 from harness.drivers.pci.iommu import DOMAIN_TYPES, Iommu, IommuInfo
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
+from harness.drivers.pci.reset import pci_reset_function
 
 __all__ = [
     "DOMAIN_TYPES",
@@ -22,5 +23,6 @@ __all__ = [
     "Site",
     "parse_cpulist",
     "pci_register_driver",
+    "pci_reset_function",
     "pci_stop_and_remove_bus_device",
 ]

@@ -39,6 +39,7 @@ from harness.kernel.driver_core import (
     Device,
     DeviceClass,
     DeviceDriver,
+    bus_probe_device,
     bus_register,
     device_add,
     device_attach,
@@ -72,7 +73,8 @@ class PciSection:
     What later kernels have: ``aer_ratelimit``, the group ``aer`` with how often errors are logged
     (interval in jiffies of ``hz`` a second, and burst; None before 6.16); ``power_up``, functions
     are in D0 from the start (pci_pm_init, 7.2); ``acpi_wakeup``, the wakeup source of an ACPI
-    object is below its function (acpi_add_pm_notifier, 7.2).
+    object is below its function (acpi_add_pm_notifier, 7.2); ``heeds_autoprobe``, a function that
+    appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it).
     """
 
     aer_correctable: tuple[str, ...]
@@ -80,6 +82,7 @@ class PciSection:
     aer_ratelimit: AerRatelimit | None = None
     power_up: bool = False
     acpi_wakeup: bool = False
+    heeds_autoprobe: bool = False
 
 
 @frozen
@@ -252,9 +255,12 @@ class PciSegment(Device):
 
 
 def _pci_bus_add_device(device: PciDevice) -> None:
-    """The BARs' files, and the first try of all drivers, even with drivers_autoprobe off."""
+    """The BARs' files, and the first try of all drivers (pci_bus_add_device)."""
     pci_create_resource_files(device)
     device.match_driver = True
-    with suppress(Errno):
-        device_attach(device)
+    if device.pci_bus.section.heeds_autoprobe:
+        bus_probe_device(device)
+    else:
+        with suppress(Errno):
+            device_attach(device)
     device.is_added = True

@@ -50,6 +50,12 @@ class PciDriver(DeviceDriver):
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """Take the function out of service. Cannot fail."""
 
+    def reset_prepare(self, device: PciDevice) -> None:
+        """The function is about to be reset, its registers are as ever (err_handler)."""
+
+    def reset_done(self, device: PciDevice) -> None:
+        """The function was reset, and its configuration space restored (err_handler)."""
+
 
 def pci_register_driver(driver: PciDriver) -> None:
     """Make the driver known and let it probe (__pci_register_driver)."""

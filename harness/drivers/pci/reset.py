@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness.drivers.pci.driver import PciDriver
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import c_string, sysfs_streq
@@ -105,19 +107,31 @@ def pci_reset_function(device: PciDevice) -> None:
     """Save, reset by the first method that works, restore. ENOTTY if none does."""
     if not device.reset_methods:
         raise Errno(errno.ENOTTY)
-    saved = _pci_save_state(device)
-    try:
+    with _pci_dev_saved(device):
         _pci_reset_function_locked(device)
-    finally:
-        _pci_restore_state(device, saved)
 
 
 def pci_reset_bus(segment: PciSegment) -> None:
     """Reset all functions of one bus (__pci_reset_bus)."""
     for device in segment.devices:
-        saved = _pci_save_state(device)
-        device.function.reset()
+        with _pci_dev_saved(device):
+            device.function.reset()
+
+
+@contextmanager
+def _pci_dev_saved(device: PciDevice) -> Iterator[None]:
+    """Between pci_dev_save_and_disable and pci_dev_restore; the driver hears of both."""
+    driver = device.driver
+    assert driver is None or isinstance(driver, PciDriver)
+    if driver is not None:
+        driver.reset_prepare(device)
+    saved = _pci_save_state(device)
+    try:
+        yield
+    finally:
         _pci_restore_state(device, saved)
+        if driver is not None:
+            driver.reset_done(device)
 
 
 def _pci_reset_function_locked(device: PciDevice) -> None:

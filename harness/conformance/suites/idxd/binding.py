@@ -174,7 +174,7 @@ def queue_of_another_driver(call: Call, driver_name: str) -> None:
 
 
 @case(source="idxd_user_drv_probe: drivers/dma/idxd/cdev.c, 6.12", since="6.12")
-@param("driver_name", ["dmaengine", "use"])
+@param("driver_name", ["dmaengine", "use", "\n"])
 def queue_of_another_driver_for_programs(call: Call, driver_name: str) -> None:
     """Here the type stays, and SVA is not asked for."""
     enable(call)

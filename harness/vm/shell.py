@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person, or a program of the host, in a virtual machine."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.machine_file import MachineFile
+from harness.vm.guest import accelerators, guest, make_initramfs
+from harness.vm.kernels import KernelImage
+from harness.vm.qemu import terminal_arguments
+from harness.vm.session import Session
+from harness.vm.vfio_server import VfioServer
+
+#: Runs in the agent's place: a shell on the console, until it ends.
+_INTERACTIVE = b"""\
+#!/bin/sh
+echo
+echo "A shell in the virtual machine; exit, or Ctrl-D, switches it off."
+exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+"""
+#: The host's files as the machine's own, to be read, with /tmp to be written and $share at /mnt.
+_HOST_FILES = """
+options=trans=virtio,version=9p2000.L,msize=524288
+mkdir -p /host
+mount -t 9p -o $options,ro,cache=loose root /host || exit 125
+for folder in proc sys dev; do mount -o rbind /$folder /host/$folder; done
+for folder in tmp run; do mount -t tmpfs tmpfs /host/$folder; done
+mount -t 9p -o $options share /host/mnt
+"""
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def interactive(image: KernelImage, machine: MachineFile) -> int:
+    """A shell on this terminal, in the machine; QEMU's exit status. VmError."""
+    with ExitStack() as stack:
+        share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
+        hardware = accelerators(machine, image.name)
+        server = stack.enter_context(VfioServer(hardware)) if hardware else None
+        archive = make_initramfs(image, machine, start=_INTERACTIVE)
+        made = guest(image, machine, archive, share, server)
+        fd, command = stack.enter_context(terminal_arguments(made))
+        process: subprocess.Popen[bytes] = made.start(command, pass_fds=(fd,))
+        try:
+            return process.wait()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def run_host_program(session: Session, command: Sequence[str], seconds: float) -> tuple[int, str]:
+    """A program of the host in the machine, which must have 9p: its exit status and its output.
+
+    It sees the host's files, read-only, and the machine's /sys, /dev and /proc.
+    """
+    words = shlex.join(command)
+    script = f"{_HOST_FILES}\nPATH={_PATH} chroot /host {words}"
+    return session.execute(script, seconds)
