@@ -56,14 +56,17 @@ class Session:
         self._hardware = accelerators(machine, image.name)
         self._stack = ExitStack()
         self._state = ""
+        #: Serves the machine's accelerators, if it has any; hold its lock to touch them.
+        self.server: VfioServer | None = None
 
     def __enter__(self) -> Session:
         """Boot. VmError."""
         with ExitStack() as stack:
             share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
             archive = make_initramfs(self._image, self._machine)
-            server = stack.enter_context(VfioServer(self._hardware)) if self._hardware else None
-            made = guest(self._image, self._machine, archive, share, server)
+            if self._hardware:
+                self.server = stack.enter_context(VfioServer(self._hardware))
+            made = guest(self._image, self._machine, archive, share, self.server)
             self.vm = stack.enter_context(VirtualMachine(made))
             self._check_modules()
             self._state = self.run(_STATE)
