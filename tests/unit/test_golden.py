@@ -61,10 +61,12 @@ class TestDigest:
         assert words == golden._tokens(one)
 
     def test_what_a_case_uses_of_its_suite_counts(self, monkeypatch):
-        case = next(one for one in discover(["idxd"]) if one.id.startswith("idxd/versions::open_file_is"))
+        case = next(
+            one for one in discover(["idxd"]) if one.id.startswith("idxd/versions::open_file_is")
+        )
         before = golden.digest(case)
         helper = case.function.__globals__["_user_queue"].__globals__["configure"]
-        monkeypatch.setitem(helper.__globals__, "WQ", "/elsewhere")
+        monkeypatch.setitem(helper.__globals__, "ENGINE", "/elsewhere")
         assert golden.digest(case) != before
 
     def test_it_is_the_same_in_every_process(self):
