@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from attrs import define
 
 from harness.agent.build import agent_command
-from harness.agent.client import AgentClient
+from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
@@ -40,7 +40,10 @@ class AgentEndpoint:
 @contextmanager
 def _agent(mount: ProcessMount) -> Iterator[Endpoint]:
     """An agent in ``mount``, which is gone with all its tasks at the end."""
-    command = agent_command()
+    try:
+        command = agent_command()
+    except AgentError as error:
+        raise NotRunnableError(str(error)) from error
     agent_reads, requests = os.pipe()
     replies, agent_writes = os.pipe()
     child = mount.popen(command, stdin=agent_reads, stdout=agent_writes)
