@@ -281,6 +281,32 @@ def test_kill(call):
     expect(call.wait(child), 9)
 
 
+def test_threads(call):
+    buffer = call.buffer(8)
+    thread = call.thread()
+    fd = expect(thread.call.open(VALUE, O_RDONLY))
+    expect(thread.call.poke(buffer, b"x"))
+    expect(call.peek(buffer, 1), b"x")
+    expect(thread.call.setuid(1000, 1000))
+    expect(call.chmod(VALUE, 0o600))
+    expect(thread.call.open(VALUE, O_RDONLY), EACCES)
+    expect(call.wait(thread), ECHILD)
+    expect(thread.exit())
+    expect(call.read(fd, 10), b"first\n")
+
+
+def test_threads_end_with_their_process(call):
+    child = call.fork()
+    thread = child.call.thread()
+    grandchild = thread.call.fork()
+    expect(grandchild.exit(1))
+    expect(child.call.wait(grandchild), 1 << 8)
+    expect(thread.kill(9))
+    expect(call.wait(child), 9)
+    with pytest.raises(RuntimeError, match="NO_TASK"):
+        child.call.open(VALUE, O_RDONLY)
+
+
 def test_users(call):
     expect(call.chmod(VALUE, 0o640))
     child = call.fork()

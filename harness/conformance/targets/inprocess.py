@@ -171,6 +171,9 @@ class InProcessTask(ModelTask):
     def fork(self) -> Answer:
         raise ImpossibleError("a forked child has no part in an in-process mount")
 
+    def thread(self) -> Answer:
+        raise ImpossibleError("an in-process mount knows but one task")
+
 
 class InProcessEndpoint(ModelEndpoint):
     """The one task that this process is."""
@@ -189,8 +192,6 @@ class InProcessEndpoint(ModelEndpoint):
     def new_task(self, parent: LocalCaller) -> tuple[int, ModelTask]:
         """Nothing makes one here."""
         raise UnableError("there is but one task in this process")
-
-    new_thread = new_task
 
 
 class InProcessTarget(Target):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from harness.agent.build import agent_command
-from harness.agent.client import AgentClient
+from harness.agent.client import AgentClient, AgentError
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import Target
@@ -23,7 +23,10 @@ _START_SECONDS = 20.0
 @contextmanager
 def _agent(mount: ProcessMount) -> Iterator[AgentClient]:
     """An agent in ``mount``, which is gone with all its tasks at the end."""
-    command = agent_command()
+    try:
+        command = agent_command()
+    except AgentError as error:
+        raise NotRunnableError(str(error)) from error
     agent_reads, requests = os.pipe()
     replies, agent_writes = os.pipe()
     child = mount.popen(command, stdin=agent_reads, stdout=agent_writes)
