@@ -3,10 +3,12 @@
 
 from harness.packages.errors import PackagesError, Progress, ProgressLine, Unavailable, silent
 from harness.packages.places import cache_folder, locked, one_line_errors, whole
+from harness.packages.processes import Ended, run
 from harness.packages.suite import MAX_AGE, Package, Suite
 
 __all__ = [
     "MAX_AGE",
+    "Ended",
     "Package",
     "PackagesError",
     "Progress",
@@ -16,6 +18,7 @@ __all__ = [
     "cache_folder",
     "locked",
     "one_line_errors",
+    "run",
     "silent",
     "whole",
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import TextIO
 
@@ -34,7 +35,8 @@ class ProgressLine:
 
     def __call__(self, what: str) -> None:
         if self._shown:
-            self._stream.write(f"\r\x1b[K{what}")
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\x1b[K{what[:width]}")
             self._stream.flush()
 
     def close(self) -> None:

@@ -18,16 +18,15 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 from attrs import frozen
 
 from harness.packages.errors import PackagesError, Progress, Unavailable, silent
 from harness.packages.places import cache_folder, locked, one_line_errors, whole
+from harness.packages.processes import run
 from harness.packages.sources import (
     SUITE_NAME,
     Derived,
@@ -60,6 +59,9 @@ _NO_SUITE = re.compile(
 )
 _FULL = re.compile(r"No space left on device|enough free space", re.IGNORECASE)
 _DOWNLOADING = re.compile(r"dlstatus:\d+:(\d+)")
+_HELPER = "/usr/lib/apt/apt-helper"
+#: A line of apt's --print-uris: where from, and the name it gives the file.
+_URI = re.compile(r"(?m)^'(\S+)' (\S+) ")
 _BLOCK = 1 << 20
 
 
@@ -197,7 +199,7 @@ class Suite:
         try:
             self._run(["apt-get", *self._options(root), "update"], self._root.name)
         except _Failed as error:
-            missing = ["".join(found) for found in _NO_SUITE.findall(error.said)]
+            missing = _missing_suites(error.complaint)
             if not missing:
                 raise
             if not optional.issuperset(missing):
@@ -206,20 +208,44 @@ class Suite:
         return []
 
     def _download(self, packages: Sequence[Package], folder: Path) -> None:
-        """apt resumes what it finds of an earlier attempt."""
+        """Download into ``folder``. What is there of a file when we are interrupted stays."""
         partial = folder / "partial"
         with one_line_errors():
             partial.mkdir(parents=True, exist_ok=True)
+        try:
+            self._get(packages, partial)
+            for package in packages:
+                self._take(package, partial / package.file_name, folder)
+        except Unavailable:
+            raise
+        except PackagesError:  # most likely the disk is full
+            shutil.rmtree(partial)
+            raise
+
+    def _get(self, packages: Sequence[Package], folder: Path) -> None:
+        """apt-helper goes on with a file where it was ended, which apt-get does not."""
+        sums = {package.file_name: f"SHA256:{package.sha256}" for package in packages}
         wanted = [f"{package.name}={package.version}" for package in packages]
+        uris = self._run(["apt-get", *self._options(), "--print-uris", "download", "--", *wanted])
+        words = [
+            word
+            for uri, name in _URI.findall(uris)
+            for word in (uri, str(folder / name), sums.get(name, ""))
+        ]
         what = packages[0].name if len(packages) == 1 else f"{len(packages)} packages"
-        self._run(["apt-get", *self._options(), "download", "--", *wanted], what, cwd=partial)
-        for package in packages:
-            file = partial / package.file_name
-            with one_line_errors():
-                if not _is_intact(file, package):
-                    file.unlink(missing_ok=True)
-                    raise Unavailable(f"{file.name}: not what the list of packages promises")
-                os.replace(file, folder / file.name)
+        self._run([_HELPER, *self._options(), "download-file", *words], what)
+
+    def _take(self, package: Package, file: Path, folder: Path) -> None:
+        """Put a downloaded file where it belongs. Unavailable if it is not that package."""
+        with one_line_errors():
+            if file.is_symlink():  # how apt gives what is on this disk
+                source = file.resolve()
+                file.unlink()
+                shutil.copyfile(source, file)
+            if not _is_intact(file, package):
+                file.unlink(missing_ok=True)
+                raise Unavailable(f"{file.name}: not what the list of packages promises")
+            os.replace(file, folder / file.name)
 
     def _records(self, wanted: Sequence[str], versions: str = "--no-all-versions") -> list[Package]:
         said = self._cache_command("show", versions, "--", *wanted)
@@ -268,59 +294,45 @@ class Suite:
     ) -> str:
         """What the command wrote. If it failed, PackagesError; Unavailable if apt could not get."""
         _need(command[0])
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        with one_line_errors(), tempfile.TemporaryFile("w+", errors="replace") as errors:
-            with subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                errors="replace",
-                env=environment,
-                cwd=cwd,
-            ) as process:
-                try:
-                    said = self._listen(process.stdout, what) if process.stdout else ""
-                except BaseException:
-                    process.kill()
-                    raise
-            errors.seek(0)
-            complaint = errors.read()
-        if process.returncode and not may_find_nothing:
-            raise _failure(command[0], complaint)
-        return said
-
-    def _listen(self, stream: IO[str], what: str) -> str:
-        """All that comes but apt's messages about how far it is."""
-        said = []
+        output: list[str] = []
         percent = ""
-        for line in stream:
+
+        def listen(line: str) -> None:
+            """All that comes but apt's messages about how far it is."""
+            nonlocal percent
             match = _DOWNLOADING.match(line)
             if match is None:
-                said.append(line)
+                output.append(line)
             elif percent != (percent := match[1]):
                 self._progress(f"{what}: downloading, {percent} %")
-        return "".join(said)
+
+        ended = run(command, cwd=cwd, each_line=listen)
+        if ended.status and not may_find_nothing:
+            raise _failure(os.path.basename(command[0]), ended.complaint)
+        return "".join(output)
+
+
+def _missing_suites(complaint: list[str]) -> list[str]:
+    found = (_NO_SUITE.search(line) for line in complaint)
+    return [match[1] or match[2] for match in found if match is not None]
 
 
 class _Failed(Unavailable):
-    """A program failed; ``said`` is all that it complained of."""
+    """A program failed; ``complaint`` is all that it said about it."""
 
-    def __init__(self, message: str, said: str) -> None:
+    def __init__(self, message: str, complaint: list[str]) -> None:
         super().__init__(message)
-        self.said = said
+        self.complaint = complaint
 
 
-def _failure(program: str, complaint: str) -> PackagesError:
-    lines = [" ".join(line.split()) for line in complaint.splitlines() if line.strip()]
-    full = next((line for line in lines if _FULL.search(line)), None)
+def _failure(program: str, complaint: list[str]) -> PackagesError:
+    full = next((line for line in complaint if _FULL.search(line)), None)
     if full is not None:
         return PackagesError(f"{program}: {full}")
-    errors = [line for line in lines if line.startswith(("E:", "dpkg-deb: error:"))] or lines
-    text = errors[0].removeprefix("E: ") if errors else "failed without a word"
+    errors = [line for line in complaint if line.startswith(("E:", "dpkg-deb: error:"))]
+    text = (errors or complaint or ["failed without a word"])[0].removeprefix("E: ")
     message = f"{program}: {text}"
-    return _Failed(message, complaint) if program.startswith("apt") else PackagesError(message)
+    return _Failed(message, complaint) if program.startswith("apt-") else PackagesError(message)
 
 
 def _need(program: str) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.packages import PackagesError, Unavailable, one_line_errors
+from harness import packages
+from harness.packages import PackagesError, Unavailable
 
 #: Debian's package of a program, where it has another name.
 _PACKAGES = {
@@ -53,38 +51,15 @@ def run(
 ) -> bytes:
     """What a program writes. BuildError, which begins with ``what``, if it fails.
 
-    ``each_line`` is called with each line as it comes; there can be no ``stdin`` then. The program
-    and all that it started end when we are interrupted.
+    See :func:`harness.packages.run`.
     """
-    with (
-        one_line_errors(),
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        ) as process,
-    ):
-        try:
-            if each_line is not None and process.stdout is not None:
-                for line in process.stdout:
-                    each_line(line.decode(errors="replace"))
-            said, _ = process.communicate(stdin or None)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        errors.seek(0)
-        complaint = errors.read().decode(errors="replace")
-    if process.returncode:
-        raise BuildError(f"{what}: {_first_error(complaint)}")
-    return said
+    ended = packages.run(command, stdin=stdin, each_line=each_line)
+    if ended.status:
+        raise BuildError(f"{what}: {_first_error(ended.complaint)}")
+    return ended.output
 
 
-def _first_error(complaint: str) -> str:
+def _first_error(complaint: list[str]) -> str:
     """The first line that says error; compilers and make say what follows from it afterwards."""
-    lines = [" ".join(line.split()) for line in complaint.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["failed without a word"])[0]
+    errors = [line for line in complaint if "error" in line.lower()]
+    return (errors or complaint or ["failed without a word"])[0]

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packages of other suites: sources derived, packages chosen, fetched, unpacked and kept."""
 
+import contextlib
+import http.server
+import re
 import shutil
 import subprocess
 import sys
@@ -295,7 +298,7 @@ def test_what_is_there_stays_when_the_source_is_gone(archive):
     assert suite.unpack(tool) == folder
     shutil.rmtree(folder)
     assert suite.unpack(tool) == folder  # from the .deb
-    with pytest.raises(Unavailable, match=r"^apt-get: .*other") as error:
+    with pytest.raises(Unavailable, match=r"^apt-helper: .*other") as error:
         suite.unpack(suite.newest("other"))
     assert "\n" not in str(error.value)
 
@@ -307,7 +310,7 @@ def test_a_version_that_vanished_after_the_list_was_made(archive, cache):
     suite = Suite("bookworm", etc=archive.etc)
     tool = suite.newest("tool")
     file.unlink()
-    with pytest.raises(Unavailable, match=r"^apt-get: .*tool"):
+    with pytest.raises(Unavailable, match=r"^apt-helper: .*tool"):
         suite.unpack(tool)
     assert leftovers(cache) == []
 
@@ -377,6 +380,63 @@ def test_two_at_once(archive, cache):
     assert [process.returncode for process in both] == [0, 0]
     assert said == [str(cache / "unpacked/tool_1.0_amd64")] * 2
     assert leftovers(cache) == []
+
+
+class HalfServer(http.server.BaseHTTPRequestHandler):
+    """Serves ``folder``. Of a package it gives half and ends, then what it is asked for."""
+
+    folder = Path()
+    ranges = []
+
+    def do_GET(self):
+        file = self.folder / self.path.lstrip("/")
+        if not file.is_file():
+            self.send_error(404)
+            return
+        content = file.read_bytes()
+        start, half = 0, len(content)
+        if file.suffix == ".deb":
+            asked = self.headers.get("Range")
+            self.ranges.append(asked)
+            start = int(re.findall(r"\d+", asked)[0]) if asked else 0
+            half = len(content) if asked else len(content) // 2
+        self.send_response(206 if start else 200)
+        if start:
+            place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", place)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Last-Modified", self.date_time_string(int(file.stat().st_mtime)))
+        self.end_headers()
+        self.wfile.write(content[start:half])
+
+    def log_message(self, *words):
+        pass
+
+
+@needs_apt
+def test_a_download_goes_on_where_it_ended(archive, monkeypatch):
+    file = archive.add("sid", "tool", files={"usr/share/data": b"x" * 1_000_000})
+    archive.publish()
+    monkeypatch.setattr(HalfServer, "folder", archive.root.parent)
+    monkeypatch.setattr(HalfServer, "ranges", [])
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HalfServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            uri = f"http://127.0.0.1:{server.server_port}/debian"
+            archive.sources(f"deb [trusted=yes arch=amd64] {uri} bookworm main")
+            suite = Suite("sid", etc=archive.etc)
+            tool = suite.newest("tool")
+            with contextlib.suppress(Unavailable):  # newer apt tries again on its own
+                suite.fetch(tool)
+            (fetched,) = suite.fetch(tool)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert fetched.read_bytes() == file.read_bytes()
+    assert HalfServer.ranges == [None, f"bytes={file.stat().st_size // 2}-"]
 
 
 def test_who_has_the_lock_is_waited_for(tmp_path):
@@ -470,11 +530,12 @@ class Terminal:
         pass
 
 
-def test_progress_rewrites_its_line():
+def test_progress_rewrites_its_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "4")
     terminal = Terminal(True)
     line = ProgressLine(terminal)
     line("one")
-    line("two")
+    line("two and more")
     line.close()
     assert terminal.text == "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K"
 
