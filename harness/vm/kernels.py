@@ -11,7 +11,6 @@ No step needs root. A kernel of Debian's takes a minute, a custom one some ten; 
 from __future__ import annotations
 
 from harness.packages import (
-    MAX_AGE,
     Package,
     Progress,
     Unavailable,
@@ -28,6 +27,9 @@ from harness.vm.stock import Stock
 
 __all__ = ["KernelImage", "build"]
 
+#: An archive drops a kernel when a newer one comes; a list of this age (seconds) seldom misses it.
+_MAX_AGE = 600.0
+
 
 def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> KernelImage:
     """The kernel ``name``: that of a profile, of a suite, or how a version begins.
@@ -43,7 +45,7 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
         if built is not None and not refresh:
             return built
         try:
-            suite, package = recipe.choose(progress, 0.0 if refresh else MAX_AGE)
+            suite, package = recipe.choose(progress, 0.0 if refresh else _MAX_AGE)
         except Unavailable as error:
             if built is None:
                 raise
