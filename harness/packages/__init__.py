@@ -4,10 +4,9 @@
 from harness.packages.errors import PackagesError, Progress, ProgressLine, Unavailable, silent
 from harness.packages.places import cache_folder, locked, one_line_errors, whole
 from harness.packages.processes import Ended, run
-from harness.packages.suite import MAX_AGE, Package, Suite
+from harness.packages.suite import Package, Suite
 
 __all__ = [
-    "MAX_AGE",
     "Ended",
     "Package",
     "PackagesError",

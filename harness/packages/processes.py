@@ -33,7 +33,6 @@ def run(
     command: Sequence[str | Path],
     *,
     stdin: bytes = b"",
-    cwd: Path | None = None,
     each_line: Callable[[str], None] | None = None,
 ) -> Ended:
     """Run a program in the C locale, without a terminal. PackagesError if it cannot be started.
@@ -49,7 +48,6 @@ def run(
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd=cwd,
             start_new_session=True,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         ) as process,

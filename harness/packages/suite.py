@@ -50,6 +50,7 @@ Acquire::AllowWeakRepositories "false";
 APT::Get::AllowUnauthenticated "false";
 APT::Update::Error-Mode "any";
 APT::Install-Recommends "false";
+APT::Default-Release "";
 APT::Sandbox::User "root";
 """
 #: How apt says that a suite is not there; the other is for sources that are trusted anyhow.
@@ -289,7 +290,6 @@ class Suite:
         command: list[str],
         what: str = "",
         *,
-        cwd: Path | None = None,
         may_find_nothing: bool = False,
     ) -> str:
         """What the command wrote. If it failed, PackagesError; Unavailable if apt could not get."""
@@ -306,7 +306,7 @@ class Suite:
             elif percent != (percent := match[1]):
                 self._progress(f"{what}: downloading, {percent} %")
 
-        ended = run(command, cwd=cwd, each_line=listen)
+        ended = run(command, each_line=listen)
         if ended.status and not may_find_nothing:
             raise _failure(os.path.basename(command[0]), ended.complaint)
         return "".join(output)

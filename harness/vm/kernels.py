@@ -13,7 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.packages import (
-    MAX_AGE,
     Package,
     Progress,
     Unavailable,
@@ -43,6 +42,9 @@ def built(name: str) -> KernelImage | None:
     """The kernel, if it was built before. PackagesError for a name that means none."""
     return image.read(_folder(name), _recipe(name, kernel_table.load()).digest())
 
+#: An archive drops a kernel when a newer one comes; a list of this age (seconds) seldom misses it.
+_MAX_AGE = 600.0
+
 
 def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> KernelImage:
     """The kernel ``name``: that of a profile, of a suite, or how a version begins.
@@ -58,7 +60,7 @@ def build(name: str, progress: Progress = silent, *, refresh: bool = False) -> K
         if built is not None and not refresh:
             return built
         try:
-            suite, package = recipe.choose(progress, 0.0 if refresh else MAX_AGE)
+            suite, package = recipe.choose(progress, 0.0 if refresh else _MAX_AGE)
         except Unavailable as error:
             if built is None:
                 raise

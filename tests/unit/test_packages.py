@@ -256,9 +256,11 @@ def test_an_unsigned_source_that_nobody_trusts_is_refused(archive):
 
 
 @needs_apt
-def test_the_systems_hooks_are_not_run(archive, tmp_path, monkeypatch):
+def test_the_systems_hooks_and_preferences_do_not_count(archive, tmp_path, monkeypatch):
     hook = tmp_path / "ran"
-    (tmp_path / "apt.conf").write_text(f'APT::Update::Post-Invoke {{ "touch {hook}"; }};\n')
+    (tmp_path / "apt.conf").write_text(
+        f'APT::Update::Post-Invoke {{ "touch {hook}"; }};\nAPT::Default-Release "stable";\n'
+    )
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
     archive.add("bookworm", "tool")
     archive.publish()
