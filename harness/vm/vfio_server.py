@@ -180,7 +180,6 @@ class VfioServer:
         if self._thread is not None:
             self._thread.join()
         if self._process is not None:
-            self._process.kill()
             self._process.wait()
         os.close(self._stop)
         self._closed.close()
@@ -213,6 +212,8 @@ class VfioServer:
         try:
             self._serve(listener)
         finally:
+            # Before its calls begin to fail.
+            self._process.kill()
             listener.close()
             with self.lock:
                 for end in list(self._ends):

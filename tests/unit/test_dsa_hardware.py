@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.hardware.dsa import DsaFunction
+from harness.hardware.pci import PciFunction
 from harness.hardware.pci_config import Bar, ConfigError, FunctionEntry
 from harness.uapi import idxd as u
 
@@ -213,3 +214,18 @@ def test_capabilities_cannot_be_written(offset, value):
 def test_bars_that_are_too_small(sizes):
     with pytest.raises(ConfigError, match="is needed, with at least"):
         dsa(sizes=sizes)
+
+
+def test_a_reset_turns_off_what_a_machine_file_recorded_as_on():
+    recorded = (
+        {"kind": "pcie", "at": 0x40},
+        {"kind": "ats", "at": 0x100, "control": 0x8000},
+        {"kind": "pasid", "at": 0x110, "capabilities": 0x1404, "control": 5},
+        {"kind": "pri", "at": 0x120, "control": 1, "capacity": 0x200, "allocation": 0x200},
+    )
+    function = PciFunction(FunctionEntry(capabilities=recorded))
+    fields = ((0x106, 2), (0x116, 2), (0x124, 2), (0x12C, 4))
+    assert [function.config_read(*field) for field in fields] == [0x8000, 5, 1, 0x200]
+    function.reset()
+    assert [function.config_read(*field) for field in fields] == [0, 0, 0, 0]
+    assert function.config_read(0x128, 4) == 0x200  # the capacity

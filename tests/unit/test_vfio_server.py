@@ -4,6 +4,7 @@
 import ctypes
 import errno
 import os
+import resource
 import select
 import signal
 import struct
@@ -217,6 +218,13 @@ class TestOpening:
             program.open("/no/such/file")
         with fails(errno.ENOTTY):
             program.ioctl(fd, u.VFIO_GET_API_VERSION)
+
+    def test_a_program_with_a_low_limit_has_no_room(self, program):
+        program.call(Op.SETRLIMIT, resource.RLIMIT_NOFILE, FIRST_FD)
+        with fails(errno.EMFILE):
+            program.open("/dev/vfio/2")
+        program.call(Op.SETRLIMIT, resource.RLIMIT_NOFILE, FIRST_FD + 10)
+        assert program.open("/dev/vfio/2") >= FIRST_FD
 
     def test_a_group_that_is_not_there(self, program):
         with fails(errno.ENOENT):
@@ -802,6 +810,16 @@ class TestClosing:
         assert function.dma is None
         with pytest.raises(AgentError):
             program.call(Op.EVENTFD, 0, 0)
+        program.client.close()
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_mistake_of_ours_ends_the_program(self, server, function):
+        program = Program(server)
+        device = Opened(program).device
+        function.config_read = None
+        with pytest.raises(AgentError):
+            program.load(device, CONFIG, 4)
+        assert program.process.wait() == -signal.SIGKILL
         program.client.close()
 
     def test_a_server_that_is_closed_first(self, server):
