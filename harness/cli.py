@@ -213,14 +213,16 @@ def _vm_parsers(commands: Any) -> None:
     show = verbs.add_parser("list", help="the kernels that have names, and which are there")
     show.set_defaults(function=_vm_list, parser=show)
     shell = verbs.add_parser(
-        "shell", help="a shell in a virtual machine, or one program of the host"
+        "shell",
+        help="a shell in a virtual machine, or one program of the host",
+        usage="uapi-harness vm shell [-h] [--machine NAME|FILE] KERNEL [-- COMMAND ...]",
     )
     shell.add_argument("kernel", metavar="KERNEL")
     shell.add_argument(
         "--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="default: %(default)s"
     )
-    shell.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
-    shell.set_defaults(function=_vm_shell, parser=shell)
+    # What is behind -- does not come here: argparse would take options for words of the command.
+    shell.set_defaults(function=_vm_shell, parser=shell, command=[])
 
 
 GOLDEN_EPILOG = """\
@@ -461,8 +463,8 @@ def _vm_list(options: argparse.Namespace) -> int:
 def _vm_shell(options: argparse.Namespace) -> int:
     from harness.vm.command import shell
 
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    return _vm("vm shell", lambda: shell(options.kernel, options.machine, command, sys.stdout))
+    words = (options.kernel, options.machine, options.command)
+    return _vm("vm shell", lambda: shell(*words, sys.stdout))
 
 
 def _golden_record(options: argparse.Namespace) -> int:
@@ -579,7 +581,14 @@ def _fail(command: str, message: str, code: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
-    options, unknown = _parser().parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command: list[str] = []
+    if words[:2] == ["vm", "shell"] and "--" in words:
+        place = words.index("--")
+        words, command = words[:place], words[place + 1 :]
+    options, unknown = _parser().parse_known_args(words)
+    if command:
+        options.command = command
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     function: Callable[[argparse.Namespace], int] = options.function

@@ -115,8 +115,19 @@ class ExtraEntry:
 
 
 @frozen
+class QemuEntry:
+    """How QEMU is this machine: its arguments, besides the accelerators.
+
+    ``modules`` are loaded by the real kernel only, behind the machine's.
+    """
+
+    arguments: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+
+
+@frozen
 class MachineFile:
-    """A whole machine file. ``memory`` (bytes) and ``qemu`` (arguments) are for a real kernel."""
+    """A whole machine file. ``memory`` (bytes) and ``qemu`` are for a real kernel."""
 
     schema: int
     profile: str
@@ -128,7 +139,7 @@ class MachineFile:
     cpu: CpuEntry = CpuEntry()
     memory: int | None = None
     seed: int = 0
-    qemu: tuple[str, ...] = ()
+    qemu: QemuEntry | None = None
     extra: Mapping[str, ExtraEntry] = Factory(dict)
 
 

@@ -12,7 +12,7 @@ from harness import machine_file
 from harness.agent.build import static_agent
 from harness.hardware import KINDS
 from harness.hardware.pci import PciFunction
-from harness.machine_file import MachineFile, PciEntry, function_entry
+from harness.machine_file import MachineFile, PciEntry, QemuEntry, function_entry
 from harness.vm import initramfs
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import MEMORY, Guest, VmError, start
@@ -28,7 +28,13 @@ _ACCELERATORS = ("dsa", "iaa")
 def machine_for(name: str) -> MachineFile | None:
     """The machine file; None if it does not say how QEMU is to be that machine. MachineError."""
     machine = machine_file.read(machine_file.find(name), [*KINDS])
-    return machine if machine.qemu else None
+    return machine if machine.qemu is not None else None
+
+
+def qemu_of(machine: MachineFile) -> QemuEntry:
+    """How QEMU is to be the machine; :func:`machine_for` gave it."""
+    assert machine.qemu is not None
+    return machine.qemu
 
 
 def accelerators(machine: MachineFile, profile: str) -> dict[str, PciFunction]:
@@ -50,13 +56,14 @@ def make_initramfs(
     image: KernelImage, machine: MachineFile, *, agent: bool = True, start: bytes | None = None
 ) -> bytes:
     """The first file system for this machine; ``start`` is a script to run in the agent's place."""
-    nine_p = _9P if any("virtio-9p" in argument for argument in machine.qemu) else ()
+    qemu = qemu_of(machine)
+    nine_p = _9P if any("virtio-9p" in argument for argument in qemu.arguments) else ()
     return initramfs.build(
         busybox=static_busybox(),
         agent=_agent() if agent else None,
         modules=image.modules,
         release=image.release,
-        load=[*_TRANSPORT, *nine_p, *machine.modules],
+        load=[*_TRANSPORT, *nine_p, *machine.modules, *qemu.modules],
         extra_modules=image.extra,
         files={} if start is None else {"/etc/start": start},
     )
@@ -79,7 +86,7 @@ def guest(
         devices=(
             *("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap"),
             *("-fsdev", f"local,id=share,path={share},security_model=none,multidevs=remap"),
-            *machine.qemu,
+            *qemu_of(machine).arguments,
             *(server.arguments if server is not None else ()),
         ),
         start=server.start if server is not None else start,

@@ -207,7 +207,7 @@ def arguments(guest: Guest, channel: int, initramfs: int) -> list[str]:
     """QEMU's command line; ``channel`` and ``initramfs`` are file descriptors it will have."""
     return [
         *_arguments(guest, initramfs),
-        *("-device", f"virtio-serial-pci,addr={TRANSPORT_SLOT}"),
+        *("-device", f"virtio-serial-pci,addr={TRANSPORT_SLOT},disable-legacy=on"),
         *("-chardev", f"socket,id=agent,fd={channel}"),
         *("-device", f"virtserialport,chardev=agent,name={PORT}"),
     ]

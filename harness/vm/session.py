@@ -13,7 +13,7 @@ from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
-from harness.vm.guest import accelerators, guest, make_initramfs
+from harness.vm.guest import accelerators, guest, make_initramfs, qemu_of
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine, VmError
 from harness.vm.vfio_server import VfioServer
@@ -62,11 +62,12 @@ class Session:
     def __enter__(self) -> Session:
         """Boot. VmError."""
         with ExitStack() as stack:
-            share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-"))
+            self.share = Path(folder)
             archive = make_initramfs(self._image, self._machine)
             if self._hardware:
                 self.server = stack.enter_context(VfioServer(self._hardware))
-            made = guest(self._image, self._machine, archive, share, self.server)
+            made = guest(self._image, self._machine, archive, self.share, self.server)
             self.vm = stack.enter_context(VirtualMachine(made))
             self._check_modules()
             self._state = self.run(_STATE)
@@ -114,7 +115,8 @@ class Session:
 
     def _check_modules(self) -> None:
         script = 'for m in $modules; do [ -d "/sys/module/$m" ] || echo "$m"; done'
-        missing = self.run(script, modules=" ".join(self._machine.modules)).split()
+        wanted = [*self._machine.modules, *qemu_of(self._machine).modules]
+        missing = self.run(script, modules=" ".join(wanted)).split()
         if missing:
             raise VmError(f"the kernel {self._image.name} did not load {', '.join(missing)}")
 

@@ -24,8 +24,9 @@ echo
 echo "A shell in the virtual machine; exit, or Ctrl-D, switches it off."
 exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 """
-#: The host's files as the machine's own, to be read, with /tmp to be written and $share at /mnt.
-_HOST_FILES = """
+#: The host's files as the machine's own below /host, to be read, but for /tmp, and for /mnt, which
+#: is the session's folder ``share``.
+HOST_FILES = """
 options=trans=virtio,version=9p2000.L,msize=524288
 mkdir -p /host
 mount -t 9p -o $options,ro,cache=loose root /host || exit 125
@@ -34,6 +35,11 @@ for folder in tmp run; do mount -t tmpfs tmpfs /host/$folder; done
 mount -t 9p -o $options share /host/mnt
 """
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def in_host_files(command: Sequence[str]) -> str:
+    """A line of shell that runs a program of the host, after :data:`HOST_FILES`."""
+    return f"PATH={_PATH} chroot /host {shlex.join(command)}\n"
 
 
 def interactive(image: KernelImage, machine: MachineFile) -> int:
@@ -58,6 +64,4 @@ def run_host_program(session: Session, command: Sequence[str], seconds: float) -
 
     It sees the host's files, read-only, and the machine's /sys, /dev and /proc.
     """
-    words = shlex.join(command)
-    script = f"{_HOST_FILES}\nPATH={_PATH} chroot /host {words}"
-    return session.execute(script, seconds)
+    return session.execute(HOST_FILES + in_host_files(command), seconds)
