@@ -66,7 +66,6 @@ class Custom:
             for link in ("build", "source"):
                 (modules / link).unlink(missing_ok=True)
             shutil.rmtree(source)
-        found = {name: next(modules.rglob(f"{name}.ko"), None) for name in self.samples}
         return KernelImage(
             name=self.name,
             release=release,
@@ -75,11 +74,15 @@ class Custom:
             version=package.version,
             vmlinux=folder / "vmlinux",
             modules=root,
-            extra={name: path for name, path in found.items() if path is not None},
-            missing={
-                name: f"not in {self.configuration}" for name, path in found.items() if path is None
-            },
+            extra={name: self._module(name, modules) for name in self.samples},
+            missing={},
         )
+
+    def _module(self, name: str, modules: Path) -> Path:
+        found = next(modules.rglob(f"{name}.ko"), None)
+        if found is None:
+            raise BuildError(f"{self.name}: {self.configuration} does not build the module {name}")
+        return found
 
     def _wanted(self) -> dict[str, str]:
         return settings(data.data_path("fixtures", "kernel-configs", self.configuration))
@@ -103,7 +106,7 @@ class _Build:
         lost = not_taken(wanted, settings(file))
         if lost:
             raise BuildError(
-                f"{self.name}: the kernel {self.source.name} does not take {', '.join(lost)}; "
+                f"{self.name}: this kernel does not take {', '.join(lost)}; "
                 "something that they depend on is not set, or they are not of this version"
             )
 

@@ -269,6 +269,15 @@ def test_configurations_that_come_along_say_each_thing_once():
 
 RELEASE = "6.1.0-1-amd64"
 FAKE_HEADERS = "modules: ; cp $(M)/one.c $(M)/one.ko\n"
+FAKE_SOURCE = """\
+tinyconfig: ; echo CONFIG_TINY=y > .config
+olddefconfig: ; sed -i s/^CONFIG_LOST=.*// .config
+vmlinux: ; cat .config > vmlinux
+modules: ;
+modules_install: modules = $(INSTALL_MOD_PATH)/lib/modules/6.1.1-x
+modules_install: ; mkdir -p $(modules)/kernel && ln -s $(CURDIR) $(modules)/build \\
+\t&& echo one > $(modules)/kernel/one.ko && echo two > $(modules)/kernel/two.ko
+"""
 FAKE_DEPMOD = "#!/bin/sh\ntest -d $2/lib/modules/$3/kernel && echo done > $2/lib/modules/$3/dep\n"
 
 
@@ -279,7 +288,12 @@ def archive(tmp_path, monkeypatch):
         pytest.skip("no apt or no make here")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, text in (("gcc-12", "#!/bin/sh\n"), ("depmod", FAKE_DEPMOD)):
+    fakes = {
+        "depmod": FAKE_DEPMOD,
+        "gcc": "#!/bin/sh\necho 12.2.0\n",
+        **dict.fromkeys(("gcc-12", "ld", "flex", "bison", "bc"), "#!/bin/sh\n"),
+    }
+    for name, text in fakes.items():
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
@@ -299,6 +313,7 @@ def archive(tmp_path, monkeypatch):
 def add_kernel(archive, folder, version):
     tree = folder / f"linux-{version}"
     (tree / "a").mkdir(parents=True)
+    (tree / "Makefile").write_text(FAKE_SOURCE)
     for name in ("one", "two"):
         (tree / "a" / f"{name}.c").write_text(f"{name} of {version}")
     with tarfile.open(folder / "source.tar.xz", "w:xz") as tar:
@@ -386,3 +401,54 @@ def test_nothing_is_left_of_a_kernel_that_could_not_be_made(archive, tmp_path, m
 def test_a_kernel_that_no_suite_has(archive):
     with pytest.raises(Unavailable, match=r"^bookworm has no package linux-image-5"):
         kernels.build("5.10")
+
+
+@pytest.fixture
+def configuration(archive, tmp_path, monkeypatch):
+    """The file of the custom kernel 6.1+x."""
+    file = tmp_path / "x.config"
+    file.write_text("CONFIG_WANTED=m\nCONFIG_OTHER=n\n")
+    monkeypatch.setattr("harness.vm.custom.data.data_path", lambda *_: file)
+    return file
+
+
+def test_a_custom_kernel(configuration, tmp_path):
+    said = []
+    made = kernels.build("6.1+x", said.append)
+    folder = tmp_path / "cache/uapi-harness/kernels/6.1+x"
+    modules = folder / "root/lib/modules/6.1.1-x"
+    assert (made.name, made.release) == ("6.1+x", "6.1.1-x")
+    assert (made.package, made.version) == ("linux-source-6.1", "6.1.1-1")
+    assert made.vmlinux.read_text() == "CONFIG_TINY=y\nCONFIG_WANTED=m\nCONFIG_OTHER=n\n"
+    assert made.extra == {name: modules / f"kernel/{name}.ko" for name in ("one", "two")}
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "root", "vmlinux"]
+    assert sorted(path.name for path in modules.iterdir()) == ["dep", "kernel"]
+    assert "6.1+x: make vmlinux, 1 steps" in said
+
+
+def test_a_setting_that_the_kernel_does_not_take_is_named(configuration, tmp_path):
+    configuration.write_text("CONFIG_WANTED=m\nCONFIG_LOST=y\n")
+    with pytest.raises(BuildError, match=r"does not take CONFIG_LOST=y \(is n\);"):
+        kernels.build("6.1+x")
+    assert not (tmp_path / "cache/uapi-harness/kernels/6.1+x").exists()
+
+
+def test_a_sample_that_a_configuration_does_not_build(configuration, tmp_path):
+    table = tmp_path / "kernels.yaml"
+    table.write_text(table.read_text().replace("two: [a/two.c]", "three: [a/three.c]"))
+    with pytest.raises(BuildError, match=r"x\.config does not build the module three$"):
+        kernels.build("6.1+x")
+
+
+def test_a_custom_kernel_is_compiled_once_for_what_it_depends_on(configuration, tmp_path):
+    def compiles():
+        said = []
+        kernels.build("6.1+x", said.append)
+        return any("make vmlinux" in what for what in said)
+
+    assert compiles()
+    assert not compiles()
+    configuration.write_text("CONFIG_WANTED=y\n")
+    assert compiles()
+    (tmp_path / "bin/gcc").write_text("#!/bin/sh\necho 13.1.0\n")
+    assert compiles()
