@@ -17,15 +17,13 @@ from harness.conformance.suites.idxd._dsa import (
 )
 
 _INIT = "drivers/dma/idxd/init.c, 7.2"
-_MACHINE = "spr-1s"
-_PCI = "/sys/bus/pci/devices/0000:6a:01.0"
+_MACHINE = "qemu-q35-accel"
+_PCI = "/sys/bus/pci/devices/0000:00:05.0"
 
-_USER_QUEUE = (
+_QUEUE = (
     ("mode", "dedicated\n"),
     ("size", "16\n"),
     ("priority", "7\n"),
-    ("type", "user\n"),
-    ("name", "app\n"),
     ("group_id", "0\n"),
     ("block_on_fault", "1\n"),
     ("max_transfer_size", "4096\n"),
@@ -34,13 +32,13 @@ _USER_QUEUE = (
 )
 
 
-def _set_up(call: Call) -> None:
-    """A queue of programs that is enabled, another that is only configured, group and device."""
+def _set_up(call: Call, type: str, name: str, driver: str) -> None:
+    """A queue that is enabled, another that is only configured, group and device; then a reset."""
     call.write_text(f"{DSA}/read_buffer_limit", "8")
     call.write_text(f"{GROUP}/read_buffers_reserved", "8")
     call.write_text(f"{GROUP}/use_read_buffer_limit", "1")
     configure(call, "wq0.1", size="8", name="other")
-    configure(call, type="user", name="app", driver="user", priority="7")
+    configure(call, type=type, name=name, driver=driver, priority="7")
     for attribute, value in (
         ("block_on_fault", "1"),
         ("max_transfer_size", "4096"),
@@ -48,12 +46,12 @@ def _set_up(call: Call) -> None:
     ):
         call.write_text(f"{WQ}/{attribute}", value)
     expect(bind(call, "idxd", "dsa0"), 4)
-    expect(bind(call, "user", "wq0.0"), 5)
+    expect(bind(call, driver, "wq0.0"), 5)
     expect(call.write_text(f"{_PCI}/reset", "1"), 1)
 
 
-def _check_user_queue(call: Call) -> None:
-    for attribute, value in _USER_QUEUE:
+def _check_queue(call: Call, type: str, name: str) -> None:
+    for attribute, value in (*_QUEUE, ("type", f"{type}\n"), ("name", f"{name}\n")):
         expect(call.read_text(f"{WQ}/{attribute}"), value)
     expect(call.read_text(f"{DSA}/state"), "enabled\n")
     expect(call.read_text(f"{DSA}/read_buffer_limit"), "8\n")
@@ -61,14 +59,14 @@ def _check_user_queue(call: Call) -> None:
     expect(call.read_text(f"{GROUP}/use_read_buffer_limit"), "1\n")
     expect(call.read_text(f"{GROUP}/work_queues").value.split()[0], "wq0.0")
     expect(call.read_text(f"{ENGINE}/group_id"), "0\n")
-    expect(call.stat("/dev/dsa/wq0.0"))
 
 
 @case(source=f"idxd_reset_prepare, idxd_reset_done: {_INIT}", machine=_MACHINE, since="7.2")
 def what_is_enabled_is_restored(call: Call) -> None:
     """Device, group, engine and the programs' queue are as before; the other queue is as new."""
-    _set_up(call)
-    _check_user_queue(call)
+    _set_up(call, "user", "app", "user")
+    _check_queue(call, "user", "app")
+    expect(call.stat("/dev/dsa/wq0.0"))
     expect(cmd_status(call), "0x0\n")
     expect(call.readlink(f"{WQ}/driver"), "../../../../../bus/dsa/drivers/user")
     for attribute, value in (("size", "0\n"), ("name", "\n"), ("group_id", "-1\n")):
@@ -81,8 +79,8 @@ def what_is_enabled_is_restored(call: Call) -> None:
 )
 def nobody_tells_the_driver(call: Call) -> None:
     """These drivers take no notice of a reset, so all they show is as before."""
-    _set_up(call)
-    _check_user_queue(call)
+    _set_up(call, "kernel", "dmaengine", "dmaengine")
+    _check_queue(call, "kernel", "dmaengine")
     expect(call.read_text(f"{DEVICES}/wq0.1/size"), "8\n")
     expect(call.read_text(f"{_PCI}/enable"), "1\n")
 

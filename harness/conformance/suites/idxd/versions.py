@@ -148,7 +148,7 @@ def progress_limits(call: Call, attribute: str) -> None:
     store(call, f"{GROUP}/{attribute}", "-1", EINVAL)
 
 
-@case(source="idxd_load_iaa_device_defaults: drivers/dma/idxd/defaults.c, 6.12", machine="spr-1s")
+@case(source="idxd_load_iaa_device_defaults: drivers/dma/idxd/defaults.c, 6.12", machine=_MACHINE)
 def iaa_defaults(call: Call) -> None:
     """From 6.8 on IAA comes ready for crypto, so the driver core enables it as it appears.
 
