@@ -42,6 +42,7 @@ def built(name: str) -> KernelImage | None:
     """The kernel, if it was built before. PackagesError for a name that means none."""
     return image.read(_folder(name), _recipe(name, kernel_table.load()).digest())
 
+
 #: An archive drops a kernel when a newer one comes; a list of this age (seconds) seldom misses it.
 _MAX_AGE = 600.0
 

@@ -8,6 +8,7 @@ state after boot, or the kernel died, the next case has a new boot.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ from harness.vm import kernels
 from harness.vm.guest import machine_for
 from harness.vm.qemu import VmError, program
 from harness.vm.session import Session
+
+
+_log = logging.getLogger("uapi_harness")
 
 
 class VmTarget(Target):
@@ -59,7 +63,7 @@ class VmTarget(Target):
         try:
             with case_tasks(session.client) as tasks:
                 yield tasks
-            if tasks.dirty and not session.reset():
+            if tasks.dirty and not self._reset(session):
                 self.close()
         except (ImpossibleError, NotRunnableError):
             raise
@@ -74,6 +78,17 @@ class VmTarget(Target):
         if self._session is not None:
             self._session.__exit__()
             self._session = None
+
+    def _reset(self, session: Session) -> bool:
+        """Whether the next case finds what a new boot would have. A kernel that dies of it has
+        answered the case all the same."""
+        try:
+            return session.reset()
+        except AgentError as error:
+            session.vm.wait_for_end()
+            trouble = session.vm.console.trouble() or str(error)
+            _log.warning("%s died between two cases: %s", self.name, trouble)
+            return False
 
     def _booted(self, machine: str, file: MachineFile) -> Session:
         if self._session is None or self._machine != machine:
