@@ -9,11 +9,10 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
+from debian_archive import Archive
 
 from harness import data
 from harness.packages import PackagesError, Suite, Unavailable
@@ -22,9 +21,6 @@ from harness.vm.bzimage import vmlinux
 from harness.vm.custom import not_taken, settings
 from harness.vm.programs import BuildError, need, run
 from harness.vm.samples import pick
-
-sys.path.insert(0, str(Path(__file__).parent))
-from debian_archive import Archive
 
 KERNEL = b"\x7fELF" + bytes(range(256)) * 64
 

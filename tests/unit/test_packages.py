@@ -11,12 +11,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from debian_archive import Archive
 
 from harness.packages import PackagesError, ProgressLine, Suite, Unavailable, locked, silent, whole
 from harness.packages.sources import Entry, derive, paragraphs, system_entries
-
-sys.path.insert(0, str(Path(__file__).parent))
-from debian_archive import Archive
 
 DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 needs_apt = pytest.mark.skipif(
