@@ -50,7 +50,8 @@ def conform(
     if format in FORMATS:
         FORMATS[format](runs, stream)
     status = _exit_status(runs)
-    if fidelity or format not in FORMATS or any(run.target.startswith(VM) for run in runs):
+    judged = {run.target.startswith(VM) for run in runs}
+    if fidelity or format not in FORMATS or len(judged) > 1:
         comparisons = compare(runs)
         for line in _FIDELITY.get(format, _no_lines)(comparisons):
             stream.write(f"{line}\n")

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tempfile
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,9 +22,9 @@ from harness.vm.vfio_server import VfioServer
 
 _SECONDS = 30.0
 _OUTPUT = "/tmp/output"
-#: Run by /bin/sh between two cases; $slots are the accelerators', $modules the machine's, the one
-#: that is loaded first in front. Enabled work queues go first: to take the function away from under
-#: an enabled kernel queue corrupts memory of 6.1.
+#: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
+#: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
+#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
@@ -31,11 +33,11 @@ done
 cd /
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
-rmmod $backwards
+[ -z "$modules" ] || rmmod $backwards
 for slot in $slots; do echo 1 >"/sys/bus/pci/devices/$slot/remove"; done
 echo 1 >/sys/bus/pci/drivers_autoprobe
 echo 1 >/sys/bus/pci/rescan
-modprobe -a $modules
+[ -z "$modules" ] || modprobe -a $modules
 """
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
@@ -45,6 +47,10 @@ for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override;
     echo "$file: $text"
 done
 """
+
+
+#: Such as new_id.
+_OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/")
 
 
 class Session:
@@ -120,8 +126,14 @@ class Session:
         if missing:
             raise VmError(f"the kernel {self._image.name} did not load {', '.join(missing)}")
 
-    def reset(self) -> bool:
-        """Bring the machine back to where it was after boot; whether that worked. AgentError."""
-        names = {"slots": " ".join(self._hardware), "modules": " ".join(self._machine.modules)}
-        self.run(_RESET, **names)
+    def reset(self, written: Collection[str]) -> bool:
+        """Bring the machine back to where it was after boot; whether that worked. AgentError.
+
+        ``written`` are the files that may have been written since. What belongs to a device goes
+        with it; drivers are only loaded anew if something else of theirs was written than
+        which devices they have.
+        """
+        anew = any(_OF_A_DRIVER.search(path) for path in written)
+        modules = " ".join(self._machine.modules) if anew else ""
+        self.run(_RESET, slots=" ".join(self._hardware), modules=modules)
         return self.run(_STATE) == self._state

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from attrs import define, field
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Field, Message, Op
+from harness.uapi.fs import O_ACCMODE
 
 _SIGKILL = 9
 #: After these the machine is as before, once all tasks are gone.
@@ -28,11 +30,13 @@ _HARMLESS = frozenset(
 class CaseTasks:
     """The tasks of one case. Its first one is a child of the agent's, which stays as it is.
 
-    ``dirty`` says whether the machine may have changed.
+    ``dirty`` says whether the machine may have changed; ``written`` are the paths of files that
+    were opened for writing.
     """
 
     _client: AgentClient
     dirty: bool = False
+    written: set[str] = field(factory=set)
     _pids: dict[int, Field] = field(factory=dict)
     _first: int = 0
 
@@ -44,6 +48,8 @@ class CaseTasks:
     def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
         """See :class:`harness.conformance.call.Endpoint`."""
         self.dirty = self.dirty or op not in _HARMLESS
+        if op is Op.OPEN and isinstance(fields[0], bytes) and int(fields[1]) & O_ACCMODE:
+            self.written.add(os.fsdecode(fields[0]))
         number = self._first if task == FIRST_TASK else task
         future = self._client.begin(number, op, fields)
         if op in (Op.FORK, Op.THREAD):

@@ -24,7 +24,6 @@ from harness.vm.guest import machine_for
 from harness.vm.qemu import VmError, program
 from harness.vm.session import Session
 
-
 _log = logging.getLogger("uapi_harness")
 
 
@@ -63,7 +62,7 @@ class VmTarget(Target):
         try:
             with case_tasks(session.client) as tasks:
                 yield tasks
-            if tasks.dirty and not self._reset(session):
+            if tasks.dirty and not self._reset(session, tasks.written):
                 self.close()
         except (ImpossibleError, NotRunnableError):
             raise
@@ -79,11 +78,11 @@ class VmTarget(Target):
             self._session.__exit__()
             self._session = None
 
-    def _reset(self, session: Session) -> bool:
+    def _reset(self, session: Session, written: set[str]) -> bool:
         """Whether the next case finds what a new boot would have. A kernel that dies of it has
         answered the case all the same."""
         try:
-            return session.reset()
+            return session.reset(written)
         except AgentError as error:
             session.vm.wait_for_end()
             trouble = session.vm.console.trouble() or str(error)
