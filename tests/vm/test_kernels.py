@@ -6,19 +6,11 @@ import subprocess
 import pytest
 
 from harness.packages import Suite, Unavailable
-from harness.vm import kernel_table, kernels
+from harness.vm import kernel_table
 from harness.vm.programs import need
 
 # A download, and some compiling, on a machine that does other things too.
 pytestmark = pytest.mark.timeout(1800)
-
-
-@pytest.fixture(scope="module", params=["6.1", "6.12", "7.2"])
-def kernel(request):
-    try:
-        return kernels.build(request.param)
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 def test_it_is_that_version(kernel):

@@ -9,11 +9,8 @@ from harness.hardware import KINDS
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import DmaFault
 from harness.hardware.registers import DsaRegisters, IaaRegisters
-from harness.packages import PackagesError
 from harness.uapi import idxd as u
-from harness.vm import kernels
 from harness.vm.guest import machine_for
-from harness.vm.qemu import VmError, program
 from harness.vm.session import Session
 
 #: The first use of a kernel downloads and builds it.
@@ -36,15 +33,6 @@ for object in {DEVICES}/wq* {DEVICES}/dsa* {DEVICES}/iax*; do
     [ "$(cat $object/state)" = enabled ] && echo ${{object##*/}} >$object/driver/unbind
 done
 """
-
-
-@pytest.fixture(scope="module", params=["6.1", "6.12", "7.2"])
-def kernel(request):
-    try:
-        program()
-        return kernels.build(request.param)
-    except (VmError, PackagesError) as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
