@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -40,8 +41,10 @@ class Agent:
         return self(op, os.fsencode(path), *fields, task=task)
 
     def close(self):
-        """Its exit status."""
-        self.client.close()
+        """Its exit status; may be asked again."""
+        if self.client is not None:
+            self.client.close()
+            self.client = None
         return self.process.wait(SECONDS)
 
 
@@ -67,12 +70,19 @@ def command(request, agent_of):
 
 @pytest.fixture
 def start():
-    """Starts an agent whose end is the test's affair."""
-    return Agent
+    """Starts an agent; how it ends is the test's affair, and that it ends is ours."""
+    with ExitStack() as stack:
+
+        def start(command, **options):
+            agent = Agent(command, **options)
+            stack.callback(agent.close)
+            return agent
+
+        yield start
 
 
 @pytest.fixture
-def agent(command):
-    agent = Agent(command)
+def agent(start, command):
+    agent = start(command)
     yield agent
     assert agent.close() == 0

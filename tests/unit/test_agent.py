@@ -243,7 +243,6 @@ def test_the_death_of_the_agent_is_told(start, command):
         assert_ends(pidfd)
     with pytest.raises(AgentError, match="died"):
         agent(Op.CLOSE, 0)
-    agent.client.close()
 
 
 def test_tasks_do_not_outlive_the_client(start, command):

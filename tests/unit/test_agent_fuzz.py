@@ -143,7 +143,7 @@ def requests(draw):
     elif change == 1:
         fields = fields[:-1]
     elif change == 2 and fields:
-        fields[-1] = b"bytes" if isinstance(fields[-1], int) else 5
+        fields[-1] = b"bytes" if isinstance(fields[-1], int) else 1 << 20
     return op, fields
 
 
