@@ -2,7 +2,7 @@
 """Debian packages of any suite for those who need no more than their files. No root needed."""
 
 from harness.packages.errors import PackagesError, Progress, ProgressLine, Unavailable, silent
-from harness.packages.places import cache_folder, locked, one_line_errors, whole
+from harness.packages.places import cache_folder, locked, need_room, one_line_errors, whole
 from harness.packages.processes import Ended, run
 from harness.packages.suite import Package, Suite
 
@@ -16,6 +16,7 @@ __all__ = [
     "Unavailable",
     "cache_folder",
     "locked",
+    "need_room",
     "one_line_errors",
     "run",
     "silent",

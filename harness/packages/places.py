@@ -30,6 +30,16 @@ def one_line_errors() -> Iterator[None]:
         raise PackagesError(f"{where}: {said}" if where else said) from None
 
 
+def need_room(folder: Path, mebibytes: int) -> None:
+    """PackagesError where there is less room than that. On a full disk apt waits for ever."""
+    with one_line_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free >> 20
+    if free < mebibytes:
+        where = f"{folder}: no space left on device"
+        raise PackagesError(f"{where}: {free} MiB are free, {mebibytes} are needed")
+
+
 @contextmanager
 def locked(target: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of ``target``, a file or folder that need not exist; waits for who has it."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from attrs import frozen
 
 from harness.packages.errors import PackagesError, Progress, Unavailable, silent
-from harness.packages.places import cache_folder, locked, one_line_errors, whole
+from harness.packages.places import cache_folder, locked, need_room, one_line_errors, whole
 from harness.packages.processes import run
 from harness.packages.sources import (
     SUITE_NAME,
@@ -64,6 +64,10 @@ _HELPER = "/usr/lib/apt/apt-helper"
 #: A line of apt's --print-uris: where from, and the name it gives the file.
 _URI = re.compile(r"(?m)^'(\S+)' (\S+) ")
 _BLOCK = 1 << 20
+#: What the lists of a suite and apt's index of them take, in MiB.
+_LISTS_ROOM = 300
+#: After so many seconds without a byte a source is taken for dead.
+_STALLED = 120.0
 
 
 @frozen
@@ -191,6 +195,7 @@ class Suite:
 
     def _fetch_lists(self, root: Path, derived: Derived) -> list[str]:
         """Fetch all lists. The suites that are not there, if the rest can do without them."""
+        need_room(root, _LISTS_ROOM)
         with one_line_errors():
             (root / "suite.sources").write_text(derived.text())
             (root / "apt.conf").write_text(_CONFIGURATION)
@@ -295,18 +300,22 @@ class Suite:
         """What the command wrote. If it failed, PackagesError; Unavailable if apt could not get."""
         _need(command[0])
         output: list[str] = []
-        percent = ""
+        status, since = "", time.monotonic()
 
         def listen(line: str) -> None:
-            """All that comes but apt's messages about how far it is."""
-            nonlocal percent
+            """All that comes but apt's messages about how far it is, which come for ever."""
+            nonlocal status, since
             match = _DOWNLOADING.match(line)
             if match is None:
                 output.append(line)
-            elif percent != (percent := match[1]):
-                self._progress(f"{what}: downloading, {percent} %")
+            elif status != line:
+                status, since = line, time.monotonic()
+                self._progress(f"{what}: downloading, {match[1]} %")
+            elif time.monotonic() - since > _STALLED:
+                raise Unavailable(f"{what}: nothing has come for {_STALLED:g} s")
 
-        ended = run(command, each_line=listen)
+        # apt is not to outlive us, whatever becomes of us (PR_SET_PDEATHSIG).
+        ended = run(["setpriv", "--pdeathsig", "KILL", "--", *command], each_line=listen)
         if ended.status and not may_find_nothing:
             raise _failure(os.path.basename(command[0]), ended.complaint)
         return "".join(output)

@@ -15,7 +15,14 @@ from pathlib import Path
 from attrs import frozen
 
 from harness import data
-from harness.packages import Package, PackagesError, Progress, Suite, one_line_errors
+from harness.packages import (
+    Package,
+    PackagesError,
+    Progress,
+    Suite,
+    need_room,
+    one_line_errors,
+)
 from harness.vm.image import KernelImage, digest, first_with
 from harness.vm.programs import BuildError, need, run
 
@@ -23,6 +30,8 @@ _PROGRAMS = ("gcc", "ld", "make", "flex", "bison", "bc", "perl", "tar", "xz", "d
 #: No part of these is used, and there is much of it.
 _LEFT_OUT = ("*/Documentation/*/*", "*/boot/dts/*", "*/tools/testing/*", "*/tools/perf/*")
 _SETTING = re.compile(r"(CONFIG_\w+)=(.+)")
+#: What the source and all that is compiled take, in MiB.
+_ROOM = 4000
 #: So that /proc/version names nobody's machine.
 _BUILDER = ("KBUILD_BUILD_USER=uapi-harness", "KBUILD_BUILD_HOST=uapi-harness")
 
@@ -48,6 +57,7 @@ class Custom:
     def make(self, suite: Suite, package: Package, folder: Path, progress: Progress) -> KernelImage:
         """See :class:`harness.vm.image.Recipe`."""
         need(*_PROGRAMS)
+        need_room(folder, _ROOM)
         source, root = folder / "source", folder / "root"
         progress(f"{self.name}: unpacking the source")
         unpack_source(suite, package, source)

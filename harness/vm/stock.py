@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from harness.packages import Package, Progress, Suite, one_line_errors
+from harness.packages import Package, Progress, Suite, need_room, one_line_errors
 from harness.vm.bzimage import vmlinux
 from harness.vm.image import KernelImage, digest, first_with
 from harness.vm.programs import BuildError, need, run
@@ -17,6 +17,8 @@ from harness.vm.samples import build_samples
 
 #: Packages of an image that is split, as it is from 7.x on.
 _PARTS = ("linux-binary-", "linux-modules-")
+#: What packages, headers and source take while a kernel is made ready, in MiB.
+_ROOM = 1500
 #: Where modules are has changed.
 _LIBRARIES = ("lib", "usr/lib")
 
@@ -42,6 +44,7 @@ class Stock:
 
     def make(self, suite: Suite, package: Package, folder: Path, progress: Progress) -> KernelImage:
         """See :class:`harness.vm.image.Recipe`."""
+        need_room(folder, _ROOM)
         release = package.name.removeprefix("linux-image-")
         root, scratch = folder / "root", folder / "scratch"
         unpacked = scratch / "image"
