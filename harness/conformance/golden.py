@@ -109,6 +109,7 @@ def _function(function: FunctionType, seen: set[int]) -> Iterator[str]:
             yield from _described(value, seen)
 
 
+@cache
 def _names(code: CodeType) -> set[str]:
     """The global names that code uses, functions inside it included."""
     names = set(code.co_names)
@@ -118,6 +119,7 @@ def _names(code: CodeType) -> set[str]:
     return names
 
 
+@cache
 def _tokens(function: FunctionType) -> str:
     """The source as its tokens: layout, comments and the docstring do not count."""
     source = textwrap.dedent(inspect.getsource(function))

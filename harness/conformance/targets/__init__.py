@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
+from harness.agent.program import Op
 from harness.conformance.call import Endpoint
 
 #: How the names of real kernels in virtual machines begin.
@@ -16,6 +17,17 @@ VM = "vm:"
 
 class TargetError(ValueError):
     """There is no target of this name: what there is."""
+
+
+#: After these a machine is as before, once all tasks are gone, and may serve the next case too.
+HARMLESS = frozenset(
+    {
+        *(Op.HELLO, Op.OPEN, Op.CLOSE, Op.READ, Op.PREAD, Op.LSEEK, Op.POLL, Op.MMAP, Op.MUNMAP),
+        *(Op.LOAD, Op.PEEK, Op.POKE, Op.STAT, Op.LSTAT, Op.FSTAT, Op.ACCESS, Op.READLINK),
+        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.THREAD, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
+        *(Op.INTERRUPT, Op.SETUID, Op.DROP_CAPABILITIES, Op.SETRLIMIT),
+    }
+)
 
 
 class Target(ABC):

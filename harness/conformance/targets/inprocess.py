@@ -18,13 +18,18 @@ from harness.agent.program import FIRST_TASK, Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
 from harness.conformance.targets import Target
-from harness.conformance.targets.model import Answer, ModelEndpoint, ModelTask, stat_fields
+from harness.conformance.targets.model import (
+    Answer,
+    KeptMachine,
+    ModelEndpoint,
+    ModelTask,
+    stat_fields,
+)
 from harness.kernel.errors import Errno
 from harness.kernel.system_calls import UnableError
 from harness.kernel.task import LocalCaller
 from harness.kernel.vfs import Stat
 from harness.kernel.wait import Interruption
-from harness.machine import load_machine
 from harness.mounts.inprocess import InProcessMount, UnmodelledError
 
 _MAP_ANONYMOUS = 0x20
@@ -180,6 +185,7 @@ class InProcessEndpoint(ModelEndpoint):
 
     def __init__(self, mount: InProcessMount) -> None:
         self.kernel = mount.calls.kernel
+        self.dirty = False
         self.tasks = {FIRST_TASK: InProcessTask(self, mount)}
         self._caller = mount.calls.caller
         self._interruption = Interruption()
@@ -195,14 +201,17 @@ class InProcessEndpoint(ModelEndpoint):
 
 
 class InProcessTarget(Target):
-    """A machine and an in-process mount for each case."""
+    """An in-process mount for each case."""
 
     name = "inprocess"
+
+    def __init__(self) -> None:
+        self._kept = KeptMachine()
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
         """See :class:`harness.conformance.targets.Target`."""
-        loaded = load_machine(machine, profile=profile)
+        loaded = self._kept.get(machine, profile)
 
         def cannot(reason: str) -> None:
             raise NotRunnableError(reason)
@@ -211,7 +220,5 @@ class InProcessTarget(Target):
         # than most cases do.
         with InProcessMount(loaded, cannot=cannot, patched=False) as mount:
             endpoint = InProcessEndpoint(mount)
-            try:
+            with self._kept.used_by(endpoint):
                 yield endpoint
-            finally:
-                endpoint.close()

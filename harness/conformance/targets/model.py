@@ -15,7 +15,7 @@ from attrs import evolve
 
 from harness.agent.program import FIRST_TASK, Field, Message, Op, Status
 from harness.conformance.call import Endpoint
-from harness.conformance.targets import Target
+from harness.conformance.targets import HARMLESS, Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
@@ -23,7 +23,7 @@ from harness.kernel.task import LocalMemory
 from harness.kernel.task import Task as KernelTask
 from harness.kernel.vfs import Changes, Stat
 from harness.kernel.wait import Interruption
-from harness.machine import load_machine
+from harness.machine import Machine, load_machine
 
 _MAP_ANONYMOUS = 0x20
 _ENTRY_HEAD = 19
@@ -312,10 +312,11 @@ def _copy(memory: LocalMemory) -> LocalMemory:
 
 
 class ModelEndpoint:
-    """All tasks of one case in the model."""
+    """All tasks of one case in the model. ``dirty``: the machine may have changed."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.dirty = False
         self.tasks: dict[int, ModelTask] = {}
         self.new_task(DescriptorCaller())
 
@@ -348,6 +349,7 @@ class ModelEndpoint:
     def perform(self, task: int, op: Op, fields: tuple[Field, ...], seconds: float) -> Message:
         """See :class:`harness.conformance.call.Endpoint`; who runs the case ends what hangs."""
         empty = Message(op, 0, task)
+        self.dirty = self.dirty or op not in HARMLESS
         if self.tasks[task].status is not None:
             return empty._replace(status=Status.NO_TASK)
         function: Callable[..., Answer] | None = getattr(self.tasks[task], op.name.lower(), None)
@@ -386,16 +388,42 @@ class ModelEndpoint:
                 task.exit(0)
 
 
-class ModelTarget(Target):
-    """A machine of the model for each case."""
+class KeptMachine:
+    """A machine for each case, or for several that change nothing."""
 
-    name = "model"
+    def __init__(self) -> None:
+        self._machine: Machine | None = None
+        self._what = ("", "")
+
+    def get(self, name: str, profile: str) -> Machine:
+        """The machine, as if it were new."""
+        if self._machine is None or self._what != (name, profile):
+            self._machine, self._what = load_machine(name, profile=profile), (name, profile)
+        return self._machine
 
     @contextmanager
-    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
-        """See :class:`harness.conformance.targets.Target`."""
-        endpoint = ModelEndpoint(load_machine(machine, profile=profile).kernel)
+    def used_by(self, endpoint: ModelEndpoint) -> Iterator[ModelEndpoint]:
+        """The endpoint, which is closed at the end; the machine is kept if it may be."""
+        machine, self._machine = self._machine, None
         try:
             yield endpoint
         finally:
             endpoint.close()
+        if not endpoint.dirty:
+            self._machine = machine
+
+
+class ModelTarget(Target):
+    """A machine of the model."""
+
+    name = "model"
+
+    def __init__(self) -> None:
+        self._kept = KeptMachine()
+
+    @contextmanager
+    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
+        """See :class:`harness.conformance.targets.Target`."""
+        endpoint = ModelEndpoint(self._kept.get(machine, profile).kernel)
+        with self._kept.used_by(endpoint):
+            yield endpoint

@@ -16,6 +16,7 @@ from harness.conformance.targets.tasks import case_tasks
 from harness.kernel.wait import RealClock
 from harness.machine import load_machine
 from harness.mounts.process import MountError, ProcessMount
+from harness.mounts.process.namespaces import Launcher
 
 _START_SECONDS = 20.0
 
@@ -55,6 +56,8 @@ class ProcessTarget(Target):
         self._client: AgentClient | None = None
         #: The machine and profile that are kept.
         self._what = ("", "")
+        #: Comes up for the next mount while a case runs in this one.
+        self._spare: Launcher | None = None
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
@@ -68,26 +71,33 @@ class ProcessTarget(Target):
             self._kept.__exit__(type(error), error, error.__traceback__)
             raise
         if tasks.dirty:
-            self.close()
+            self._end()
 
     def close(self) -> None:
         """End the mount."""
+        self._end()
+        if self._spare is not None:
+            self._spare.close()
+
+    def _end(self) -> None:
         self._client = None
         self._kept.close()
 
     def _agent_in(self, machine: str, profile: str) -> AgentClient:
         if self._client is None or self._what != (machine, profile):
-            self.close()
+            self._end()
             loaded = load_machine(machine, profile=profile, clock=RealClock())
             with ExitStack() as stack:
                 # Tasks change their user, which only the machine's own permission checks can
                 # follow where a single user is mapped.
-                mount = ProcessMount(loaded, server_permissions=True)
+                launcher, self._spare = self._spare, None
+                mount = ProcessMount(loaded, server_permissions=True, launcher=launcher)
                 try:
                     stack.enter_context(mount)
                 except MountError as error:
                     raise NotRunnableError(str(error)) from error
                 self._client = stack.enter_context(_agent(mount))
+                self._spare = Launcher()
                 self._what = (machine, profile)
                 self._kept = stack.pop_all()
         assert self._client is not None

@@ -12,18 +12,10 @@ from attrs import define, field
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Field, Message, Op
+from harness.conformance.targets import HARMLESS
 from harness.uapi.fs import O_ACCMODE
 
 _SIGKILL = 9
-#: After these the machine is as before, once all tasks are gone.
-_HARMLESS = frozenset(
-    {
-        *(Op.HELLO, Op.OPEN, Op.CLOSE, Op.READ, Op.PREAD, Op.LSEEK, Op.POLL, Op.MMAP, Op.MUNMAP),
-        *(Op.LOAD, Op.PEEK, Op.POKE, Op.STAT, Op.LSTAT, Op.FSTAT, Op.ACCESS, Op.READLINK),
-        *(Op.GETDENTS, Op.DUP, Op.EVENTFD, Op.FORK, Op.THREAD, Op.EXEC, Op.EXIT, Op.WAIT, Op.KILL),
-        *(Op.INTERRUPT, Op.SETUID, Op.DROP_CAPABILITIES, Op.SETRLIMIT),
-    }
-)
 
 
 @define(eq=False)
@@ -47,7 +39,7 @@ class CaseTasks:
 
     def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
         """See :class:`harness.conformance.call.Endpoint`."""
-        self.dirty = self.dirty or op not in _HARMLESS
+        self.dirty = self.dirty or op not in HARMLESS
         if op is Op.OPEN and isinstance(fields[0], bytes) and int(fields[1]) & O_ACCMODE:
             self.written.add(os.fsdecode(fields[0]))
         number = self._first if task == FIRST_TASK else task

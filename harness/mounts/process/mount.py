@@ -39,7 +39,12 @@ class ProcessMount:
     """
 
     def __init__(
-        self, machine: Machine, *, uid: int | None = None, server_permissions: bool | None = None
+        self,
+        machine: Machine,
+        *,
+        uid: int | None = None,
+        server_permissions: bool | None = None,
+        launcher: Launcher | None = None,
     ) -> None:
         self._kernel = machine.kernel
         self._uid = uid or 0
@@ -47,13 +52,13 @@ class ProcessMount:
         #: Whether there is but one id to have in the mount.
         self._single = False
         self._children: list[Child] = []
-        self._launcher: Launcher | None = None
+        self._launcher = launcher
         self._server: Server | None = None
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = Launcher()
+            self._launcher = started = self._launcher or Launcher()
             overlay = Overlay(self._kernel)  # while the launcher starts
             self._server = self._connect(started, overlay)
             self._server.start()
