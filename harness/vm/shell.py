@@ -38,8 +38,13 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def in_host_files(command: Sequence[str]) -> str:
-    """A line of shell that runs a program of the host, after :data:`HOST_FILES`."""
-    return f"PATH={_PATH} chroot /host {shlex.join(command)}\n"
+    """A line of shell that runs a program of the host, after :data:`HOST_FILES`.
+
+    The host's files become the root of a mount namespace, which is no chroot(2) to the kernel: in
+    one of those it makes no user namespaces.
+    """
+    inside = f"cd /host && mount --move . / && exec chroot . {shlex.join(command)}"
+    return f"PATH=/bin:{_PATH} unshare -m sh -c {shlex.quote(inside)}\n"
 
 
 def interactive(image: KernelImage, machine: MachineFile) -> int:
