@@ -95,7 +95,13 @@ class TestRecorded:
     def test_probes_agree_on_it(self, command_line, kernel, recorded, tmp_path):
         if not PROBES.is_dir():
             pytest.skip("UAPI_PROBES names no folder")
-        words = ("run", "--profile", kernel.name, "--machine", recorded, "--", sys.executable, "-B")
+        # That this hardware refuses next to nothing is in no file of sysfs.
+        machine = tmp_path / "machine.yaml"
+        told = "    registers:\n"
+        text = recorded.read_text()
+        assert text.count(told) == 1
+        machine.write_text(text.replace(told, f"{told}      configuration_checks: false\n"))
+        words = ("run", "--profile", kernel.name, "--machine", machine, "--", sys.executable, "-B")
         environment = {**os.environ, "PROBE_OUT": str(tmp_path)}
         run = command_line(*words, PROBES / "p_idxd.py", env=environment)
         assert run.returncode == 0
