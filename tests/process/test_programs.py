@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.conformance.known import load
+
 ROOT = Path(__file__).parents[2]
 SIZE = "/sys/bus/dsa/devices/wq0.0/size"
 
@@ -98,8 +100,10 @@ def test_cases_agree_on_model_and_mount_for_root_and_for_others(as_plain_user):
     some = ("--suite", "kernfs", "-k", "write")
     model = conform([], "--target", "model", *some)
     assert len(model) > 10
-    assert conform([], "--target", "process", *some) == model
-    assert conform(as_plain_user, "--target", "process", *some) == model
+    known = {one.id: "known-difference" for one in load() if one.target == "process"}
+    wanted = {id: known.get(id, state) for id, state in model.items()}
+    assert conform([], "--target", "process", *some) == wanted
+    assert conform(as_plain_user, "--target", "process", *some) == wanted
 
 
 # --- nothing stays behind
