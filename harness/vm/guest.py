@@ -20,7 +20,7 @@ from harness.vm.vfio_server import VfioServer
 
 #: What the agent's channel needs, and what a machine with 9p devices does.
 _TRANSPORT = ("virtio_pci", "virtio_console")
-_9P = ("9pnet_virtio", "9p")
+_9P = ("9pnet_virtio", "9p", "overlay")
 #: Kinds of a machine file that QEMU does not have: our own hardware is put into its slots.
 _ACCELERATORS = ("dsa", "iaa")
 

@@ -24,14 +24,19 @@ echo
 echo "A shell in the virtual machine; exit, or Ctrl-D, switches it off."
 exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 """
-#: The host's files as the machine's own below /host, to be read, but for /tmp, and for /mnt, which
-#: is the session's folder ``share``.
+#: The host's files as the machine's own below /host, to be read. What is written into /tmp is lost
+#: (and hides what is there, where the kernel has no overlays); /mnt is the session's ``share``.
 HOST_FILES = """
 options=trans=virtio,version=9p2000.L,msize=524288
 mkdir -p /host
 mount -t 9p -o $options,ro,cache=loose root /host || exit 125
 for folder in proc sys dev; do mount -o rbind /$folder /host/$folder; done
-for folder in tmp run; do mount -t tmpfs tmpfs /host/$folder; done
+mount -t tmpfs tmpfs /host/run
+mkdir /above
+mount -t tmpfs tmpfs /above
+mkdir /above/tmp /above/work
+mount -t overlay -o lowerdir=/host/tmp,upperdir=/above/tmp,workdir=/above/work tmp /host/tmp ||
+    mount -t tmpfs tmpfs /host/tmp
 mount -t 9p -o $options share /host/mnt
 """
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

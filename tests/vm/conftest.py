@@ -42,9 +42,7 @@ def command_line():
     return run
 
 
-def qemus():
-    """The process ids of all QEMUs that this user runs."""
-    found = subprocess.run(
-        ["pgrep", "-f", "qemu-system-x86_64 -accel"], capture_output=True, text=True
-    )
-    return set(found.stdout.split())
+def qemus(session):
+    """The process ids of the QEMUs in this session (setsid(2))."""
+    command = ["pgrep", "-s", str(session), "-f", "qemu-system-x86_64 -accel"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()

@@ -82,7 +82,6 @@ def test_qemu_that_is_killed_costs_one_case(kernel):
 
 
 def test_nothing_is_left_of_a_run_that_is_killed(kernel):
-    before = qemus()
     words = ["conform", "--target", f"vm:{kernel.name}", "--profile", kernel.name]
     run = subprocess.Popen(
         [sys.executable, "-m", "harness", *words],
@@ -90,13 +89,13 @@ def test_nothing_is_left_of_a_run_that_is_killed(kernel):
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while not qemus() - before:
+    while not qemus(run.pid):
         assert time.monotonic() < deadline
         assert run.poll() is None
         time.sleep(0.1)
     run.kill()
     run.wait()
-    while qemus() - before:
+    while qemus(run.pid):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
