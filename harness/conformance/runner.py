@@ -113,10 +113,8 @@ def run(
             outcome = (State.NOT_RUNNABLE, None, str(error))
             keep(_record(case, target, profile, 0.0, *outcome))
     else:
-        # A target may keep a machine for the next case that wants the same.
-        ordered = sorted(cases, key=lambda case: case.machine)
         load = partial(discover, suites or None)
-        _Pool(ordered, target, profile, load, keep).run(count)
+        _Pool(cases, target, profile, load, keep).run(count)
     return Run(target, profile, [records[case.id] for case in cases], strict)
 
 
@@ -286,9 +284,24 @@ class _Pool:
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, self.waiting[0])
-        worker.give(self.waiting.popleft())
+        case = self._next(None)
+        worker = _Worker(process, ours, case)
+        worker.give(case)
         self.workers.append(worker)
+
+    def _next(self, machine: str | None) -> Case:
+        """The next case for a worker that had ``machine``, which its target may have kept: one on
+        the same, or else on one that no other worker has."""
+        others = {worker.case.machine for worker in self.workers}
+        chosen = self.waiting[0]
+        for case in self.waiting:
+            if case.machine == machine:
+                chosen = case
+                break
+            if chosen.machine in others and case.machine not in others:
+                chosen = case
+        self.waiting.remove(chosen)
+        return chosen
 
     def _turn(self) -> None:
         """Wait for a record, a death or the end of somebody's time."""
@@ -313,7 +326,7 @@ class _Pool:
             return
         self.keep(record)
         if self.waiting:
-            worker.give(self.waiting.popleft())
+            worker.give(self._next(worker.case.machine))
         else:
             self.workers.remove(worker)
             worker.stop()

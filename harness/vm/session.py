@@ -35,7 +35,7 @@ backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
 for slot in $slots; do echo 1 >"/sys/bus/pci/devices/$slot/remove"; done
-echo 1 >/sys/bus/pci/drivers_autoprobe
+for file in /sys/bus/*/drivers_autoprobe; do echo 1 >"$file"; done
 echo 1 >/sys/bus/pci/rescan
 [ -z "$modules" ] || modprobe -a $modules
 """
@@ -135,5 +135,5 @@ class Session:
         """
         anew = any(_OF_A_DRIVER.search(path) for path in written)
         modules = " ".join(self._machine.modules) if anew else ""
-        self.run(_RESET, slots=" ".join(self._hardware), modules=modules)
-        return self.run(_STATE) == self._state
+        script = f"{{\n{_RESET}\n}} >/dev/null 2>&1\n{_STATE}"
+        return self.run(script, slots=" ".join(self._hardware), modules=modules) == self._state
