@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+QEMU = "qemu-system-x86_64"
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 #: Where pip put the command that the documents speak of.
@@ -85,6 +86,7 @@ def no_mount(tmp_path_factory):
     return answer.stderr.strip() if answer.returncode == 125 else ""
 
 
+@pytest.mark.timeout(600)  # a kernel may have to be fetched first
 @pytest.mark.parametrize("lines", list(commands()))
 def test_command_works(lines, tmp_path, no_mount):
     for line in lines:
@@ -95,6 +97,8 @@ def works(words, tmp_path, no_mount):
     runs = words[1] == "run"
     if no_mount and (runs or "process" in words or words[1] == "start"):
         pytest.skip(no_mount)
+    if any(word == "vm" or word.startswith("vm:") for word in words) and not shutil.which(QEMU):
+        pytest.skip(f"{QEMU} is not installed; see fixtures/packages.yaml")
     if "accel-config" in words and shutil.which("accel-config") is None:
         pytest.skip("accel-config is not installed; see fixtures/packages.yaml")
     # The documents call the reader's own machine file and file of cases by these names.
