@@ -23,7 +23,7 @@ from harness.packages import (
     need_room,
     one_line_errors,
 )
-from harness.vm.image import KernelImage, digest, first_with
+from harness.vm.image import KernelImage, describe, digest, first_with
 from harness.vm.programs import BuildError, need, run
 
 _PROGRAMS = ("gcc", "ld", "make", "flex", "bison", "bc", "perl", "tar", "xz", "depmod", "nice")
@@ -76,17 +76,8 @@ class Custom:
             for link in ("build", "source"):
                 (modules / link).unlink(missing_ok=True)
             shutil.rmtree(source)
-        return KernelImage(
-            name=self.name,
-            release=release,
-            suite=suite.name,
-            package=package.name,
-            version=package.version,
-            vmlinux=folder / "vmlinux",
-            modules=root,
-            extra={name: self._module(name, modules) for name in self.samples},
-            missing={},
-        )
+        extra = {name: self._module(name, modules) for name in self.samples}
+        return describe(self.name, release, suite, package, folder, extra, {})
 
     def _module(self, name: str, modules: Path) -> Path:
         found = next(modules.rglob(f"{name}.ko"), None)

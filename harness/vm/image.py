@@ -39,6 +39,29 @@ class KernelImage:
     missing: Mapping[str, str]
 
 
+def describe(
+    name: str,
+    release: str,
+    suite: Suite,
+    package: Package,
+    folder: Path,
+    extra: Mapping[str, Path],
+    missing: Mapping[str, str],
+) -> KernelImage:
+    """The kernel that was made from ``package`` in ``folder``: ``vmlinux`` and ``root``."""
+    return KernelImage(
+        name=name,
+        release=release,
+        suite=suite.name,
+        package=package.name,
+        version=package.version,
+        vmlinux=folder / "vmlinux",
+        modules=folder / "root",
+        extra=extra,
+        missing=missing,
+    )
+
+
 class Recipe(Protocol):
     """How a kernel is made from a package."""
 

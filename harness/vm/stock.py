@@ -11,7 +11,7 @@ from attrs import frozen
 
 from harness.packages import Package, Progress, Suite, need_room, one_line_errors
 from harness.vm.bzimage import vmlinux
-from harness.vm.image import KernelImage, digest, first_with
+from harness.vm.image import KernelImage, describe, digest, first_with
 from harness.vm.programs import BuildError, need, run
 from harness.vm.samples import build_samples
 
@@ -61,17 +61,7 @@ class Stock:
         run([*need("depmod"), "-b", root, release], what="depmod")
         with one_line_errors():
             shutil.rmtree(scratch)
-        return KernelImage(
-            name=self.name,
-            release=release,
-            suite=suite.name,
-            package=package.name,
-            version=package.version,
-            vmlinux=folder / "vmlinux",
-            modules=root,
-            extra=extra,
-            missing=missing,
-        )
+        return describe(self.name, release, suite, package, folder, extra, missing)
 
 
 def _take_kernel(unpacked: Path, release: str, target: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: one line that says what is wrong, and the command's exit code."""
 
+import json
 import os
 import re
 import subprocess
@@ -95,3 +96,61 @@ def test_a_reader_that_goes_away_is_no_error():
     answer = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, timeout=60)
     os.close(writing)
     assert (answer.returncode, answer.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (("conform", "--target", "moon"), 2, "vm:KERNEL"),
+        (("conform", "--target", "vm:6.1", "--profile", "7.2"), 2, "--profile 6.1"),
+        (("conform", "--format", "html"), 2, "--format"),
+        (("golden", "record", "--target", "model"), 2, "only real kernels are recorded"),
+        (("golden", "import", "/nonexistent.json"), 2, "/nonexistent.json"),
+        (("golden", "table", "/nonexistent.md"), 2, "/nonexistent.md"),
+        (("vm", "build", "a kernel"), 3, '"a kernel" names no kernel'),
+        (("vm", "shell", "6.1", "--machine", "nonesuch"), 2, "nonesuch"),
+        (("vm", "shell", "6.1", "--machine", "spr-1s"), 3, "no section qemu"),
+    ],
+)
+def test_real_kernels(words, code, named):
+    answer = run(*words)
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (code, "", 1)
+    assert named in answer.stderr
+
+
+def test_a_table_needs_its_place(tmp_path):
+    document = tmp_path / "x.md"
+    document.write_text("no marks\n")
+    answer = run("golden", "table", str(document))
+    assert (answer.returncode, document.read_text()) == (2, "no marks\n")
+    assert "<!-- fidelity: begin -->" in answer.stderr
+
+
+def test_targets_are_repeated_or_have_commas():
+    words = (
+        "conform",
+        "-k",
+        "stat::size",
+        "--profile",
+        "6.1",
+        "--profile",
+        "7.2",
+        "--format",
+        "json",
+    )
+    answer = run(*words, "--target", "model,inprocess", "--target", "model")
+    runs = json.loads(answer.stdout)["runs"]
+    assert [(one["target"], one["profile"]) for one in runs] == [
+        (target, profile)
+        for target in ("model", "inprocess", "model")
+        for profile in ("6.1", "7.2")
+    ]
+
+
+def test_fidelity_is_a_table():
+    answer = run("conform", "-k", "stat::size", "--format", "markdown")
+    assert answer.returncode == 0
+    assert answer.stdout.splitlines()[0].startswith("| kernel | target | agree |")
+    assert re.fullmatch(
+        r"\| 6\.1 \| model \| \d+ \| 0 \| 0 \| 0 \| 0 \|", answer.stdout.splitlines()[2]
+    )

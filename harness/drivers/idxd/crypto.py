@@ -11,7 +11,8 @@ from __future__ import annotations
 import errno
 
 from harness.drivers.idxd.bus import IdxdDeviceDriver
-from harness.drivers.idxd.enable import drv_disable_wq, drv_enable_wq
+from harness.drivers.idxd.dma import enable_kernel_wq
+from harness.drivers.idxd.enable import drv_disable_wq
 from harness.drivers.idxd.state import IdxdModule
 from harness.drivers.idxd.wq import IdxdWq
 from harness.kernel.driver_core import Device
@@ -19,7 +20,6 @@ from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import kstrtobool, sysfs_streq
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.task import Caller
-from harness.uapi.idxd import IDXD_SCMD_WQ_NO_DRV_NAME
 
 MODULE = "iaa_crypto"
 #: What is shown for each word: without interrupts there is nothing yet that would be asynchronous.
@@ -84,16 +84,7 @@ class IaaCryptoDrv(IdxdDeviceDriver):
             raise Errno(errno.ENXIO)
         if not idxd.data.is_iax:
             raise Errno(errno.ENODEV)
-        if not device.driver_name_match(self.name):
-            idxd.cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME
-            device.type = "none"
-            raise Errno(errno.ENODEV)
-        device.type = "kernel"
-        try:
-            drv_enable_wq(device)
-        except Errno:
-            device.type = "none"
-            raise Errno(errno.ENXIO) from None
+        enable_kernel_wq(device, self.name)
         if not self.wqs:
             self.kernel.modules[MODULE].references += 1
         self.wqs.append(device)

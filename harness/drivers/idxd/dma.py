@@ -17,6 +17,24 @@ from harness.kernel.errors import Errno
 from harness.uapi.idxd import IDXD_SCMD_WQ_NO_DRV_NAME
 
 
+def enable_kernel_wq(wq: IdxdWq, driver: str) -> None:
+    """What the drivers of kernel queues begin with: ENODEV for a queue that is not theirs; ENXIO.
+
+    Sources: idxd_dmaengine_drv_probe, drivers/dma/idxd/dma.c; iaa_crypto_probe,
+    drivers/crypto/intel/iaa/iaa_crypto_main.c, 6.12.
+    """
+    if not wq.driver_name_match(driver):
+        wq.idxd.cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME
+        wq.type = "none"
+        raise Errno(errno.ENODEV)
+    wq.type = "kernel"
+    try:
+        drv_enable_wq(wq)
+    except Errno:
+        wq.type = "none"
+        raise Errno(errno.ENXIO) from None
+
+
 class IdxdDmaengineDrv(IdxdDeviceDriver):
     """Takes any queue of an enabled device, and makes it a kernel queue."""
 
@@ -29,16 +47,7 @@ class IdxdDmaengineDrv(IdxdDeviceDriver):
         idxd = device.idxd
         if idxd.state != "enabled":
             raise Errno(errno.ENXIO)
-        if not device.driver_name_match(self.name):
-            idxd.cmd_status = IDXD_SCMD_WQ_NO_DRV_NAME
-            device.type = "none"
-            raise Errno(errno.ENODEV)
-        device.type = "kernel"
-        try:
-            drv_enable_wq(device)
-        except Errno:
-            device.type = "none"
-            raise Errno(errno.ENXIO) from None
+        enable_kernel_wq(device, self.name)
         assert idxd.idxd_dma is not None
         device.idxd_chan = dma_async_device_channel_register(idxd.idxd_dma)
         idxd.cmd_status = 0
