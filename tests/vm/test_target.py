@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -187,3 +188,30 @@ class TestCommands:
         )
         assert (run.returncode, run.stdout, run.stderr.count("\n")) in ((1, "", 1), (3, "", 1))
         assert "No space left on device" in run.stderr or "space" in run.stderr
+
+
+def test_a_shell_on_the_terminal(kernel):
+    """On a terminal of its own, as a person has it."""
+    ours, theirs = pty.openpty()
+    shell = subprocess.Popen(
+        [sys.executable, "-m", "harness", "vm", "shell", kernel.name],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    typed = False
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the terminal's other end is gone
+            break
+        if not typed and b"# " in shown.rpartition(b"switches it off.")[2]:
+            os.write(ours, b"cat /sys/bus/dsa/devices/dsa0/state; exit\n")
+            typed = True
+    os.close(ours)
+    assert shell.wait() == 0
+    assert b"\r\ndisabled\r" in shown.replace(b"\r\r", b"\r")
+    assert qemus(shell.pid) == []
