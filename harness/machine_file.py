@@ -291,9 +291,15 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
             for index, bar in entry.bars.items()
         },
         capabilities=entry.capabilities,
-        registers={**entry.registers, **entry.registers_by_profile.get(profile, {})},
+        registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
     )
+
+
+def _registers(entry: PciEntry, profile: str) -> dict[str, Any]:
+    """``6.12+iommufd`` is 6.12 in another configuration, so it has the same hardware."""
+    special = entry.registers_by_profile
+    return {**entry.registers, **special.get(profile, special.get(profile.partition("+")[0], {}))}
 
 
 def _numbers(pair: str | None) -> tuple[int, int] | tuple[None, None]:
