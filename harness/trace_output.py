@@ -10,6 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from harness.kernel.errors import errno_name
 from harness.kernel.trace import Event, Trace
+from harness.kernel.unknown import UnknownUapi
 from harness.uapi.fs import O_ACCMODE
 
 #: Path lookups and the like that every system call is full of; strace does not show them either.
@@ -115,12 +116,15 @@ class TraceOutput:
             if (destination != "-")
             else _borrowed(sys.stderr) as stream
         ):
-            observer = TraceOutput(stream)
-            trace.observers.append(observer)
+            output, unknown = TraceOutput(stream), UnknownUapi()
+            trace.observers += [output, unknown]
             try:
                 yield
             finally:
-                trace.observers.remove(observer)
+                trace.observers.remove(output)
+                trace.observers.remove(unknown)
+                for line in unknown.lines():
+                    stream.write(f"unknown uAPI used: {line}\n")
 
 
 @contextmanager

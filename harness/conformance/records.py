@@ -36,6 +36,7 @@ class Record:
 
     ``duration`` is in seconds, with the machine's start. ``file`` is the path of the case's file if
     it is somebody's own.
+    ``unknown`` is what the case asked for and the machine has nothing for.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Record:
     failure: Failure | None = None
     reason: str | None = None
     file: str | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def suite(self) -> str:

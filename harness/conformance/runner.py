@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from harness.agent.client import AgentError
 from harness.conformance import known
@@ -125,7 +125,8 @@ def run_case(case: Case, target: Target, profile: str) -> Record:
     """Run one case in this process, in a fresh machine."""
     started = time.monotonic()
     outcome = _outcome(case, target, profile)
-    return _record(case, target.name, profile, time.monotonic() - started, *outcome)
+    record = _record(case, target.name, profile, time.monotonic() - started, *outcome)
+    return evolve(record, unknown=target.unknown)
 
 
 _Outcome = tuple[State, Failure | None, str | None]

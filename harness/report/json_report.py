@@ -26,6 +26,7 @@ def _case(record: Record) -> dict[str, Any]:
         "duration": round(record.duration, 6),
         "failure": asdict(record.failure) if record.failure is not None else None,
         "reason": record.reason,
+        "unknown": list(record.unknown),
     }
 
 

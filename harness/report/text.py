@@ -108,6 +108,7 @@ def _lines(run: Run) -> Iterator[str]:
         if id(record) in shown:
             yield ""
             yield from finding(record)
+    yield from _unknown(run)
     yield from _reasons(run, State.KNOWN_DIFFERENCE)
     yield from _reasons(run, State.SKIP)
     if not run.strict:
@@ -163,6 +164,22 @@ def reproduce(record: Record) -> str:
     words = ["uapi-harness", "conform", "--target", record.target, "--profile", record.profile]
     suite = ["--suite", record.file] if record.file is not None else []
     return shlex.join([*words, *suite, "-k", record.id])
+
+
+def _unknown(run: Run) -> Iterator[str]:
+    """What was asked for that nobody models; the kernel's own answer for such was given."""
+    used: dict[str, list[str]] = {}
+    for record in run.records:
+        for what in record.unknown:
+            used.setdefault(what, []).append(record.id)
+    if used:
+        yield ""
+        yield "unknown uAPI used"
+    for what, ids in sorted(used.items()):
+        others = f", and {len(ids) - 1} more" if len(ids) > 1 else ""
+        yield from textwrap.wrap(
+            f"{what}: {ids[0]}{others}", WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
 
 
 def _reasons(run: Run, state: State) -> Iterator[str]:

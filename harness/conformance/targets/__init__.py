@@ -38,6 +38,8 @@ class Target(ABC):
 
     name: str
     features: frozenset[str] = frozenset()
+    #: What the last case asked for that the machine has nothing for, as far as the target can tell.
+    unknown: tuple[str, ...] = ()
 
     def prepare(self, profile: str) -> None:  # noqa: B027 # most need nothing
         """Get what all cases need, once; NotRunnableError if this host cannot have it."""

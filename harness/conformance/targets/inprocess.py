@@ -220,5 +220,8 @@ class InProcessTarget(Target):
         # than most cases do.
         with InProcessMount(loaded, cannot=cannot, patched=False) as mount:
             endpoint = InProcessEndpoint(mount)
-            with self._kept.used_by(endpoint):
-                yield endpoint
+            try:
+                with self._kept.used_by(endpoint):
+                    yield endpoint
+            finally:
+                self.unknown = self._kept.unknown

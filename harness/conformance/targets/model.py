@@ -21,6 +21,7 @@ from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
 from harness.kernel.task import LocalMemory
 from harness.kernel.task import Task as KernelTask
+from harness.kernel.unknown import UnknownUapi
 from harness.kernel.vfs import Changes, Stat
 from harness.kernel.wait import Interruption
 from harness.machine import Machine, load_machine
@@ -394,6 +395,8 @@ class KeptMachine:
     def __init__(self) -> None:
         self._machine: Machine | None = None
         self._what = ("", "")
+        #: What the last case asked for that the machine has nothing for.
+        self.unknown: tuple[str, ...] = ()
 
     def get(self, name: str, profile: str) -> Machine:
         """The machine, as if it were new."""
@@ -405,10 +408,14 @@ class KeptMachine:
     def used_by(self, endpoint: ModelEndpoint) -> Iterator[ModelEndpoint]:
         """The endpoint, which is closed at the end; the machine is kept if it may be."""
         machine, self._machine = self._machine, None
+        unknown = UnknownUapi()
+        endpoint.kernel.trace.observers.append(unknown)
         try:
             yield endpoint
         finally:
+            endpoint.kernel.trace.observers.remove(unknown)
             endpoint.close()
+            self.unknown = tuple(unknown.lines())
         if not endpoint.dirty:
             self._machine = machine
 
@@ -425,5 +432,8 @@ class ModelTarget(Target):
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
         """See :class:`harness.conformance.targets.Target`."""
         endpoint = ModelEndpoint(self._kept.get(machine, profile).kernel)
-        with self._kept.used_by(endpoint):
-            yield endpoint
+        try:
+            with self._kept.used_by(endpoint):
+                yield endpoint
+        finally:
+            self.unknown = self._kept.unknown
