@@ -53,14 +53,14 @@ def _functions(entries: Iterable[PciEntry]) -> Iterator[PciEntry]:
 
 
 def make_initramfs(
-    image: KernelImage, machine: MachineFile, *, agent: bool = True, start: bytes | None = None
+    image: KernelImage, machine: MachineFile, *, start: bytes | None = None
 ) -> bytes:
     """The first file system for this machine; ``start`` is a script to run in the agent's place."""
     qemu = qemu_of(machine)
     nine_p = _9P if any("virtio-9p" in argument for argument in qemu.arguments) else ()
     return initramfs.build(
         busybox=static_busybox(),
-        agent=_agent() if agent else None,
+        agent=_agent() if start is None else None,
         modules=image.modules,
         release=image.release,
         load=[*_TRANSPORT, *nine_p, *machine.modules, *qemu.modules],

@@ -108,15 +108,13 @@ def build(
     release: str,
     load: Iterable[str],
     extra_modules: Mapping[str, Path],
-    available: Iterable[str] = (),
     files: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The archive for a kernel ``release`` whose modules are below ``modules``.
 
-    ``load`` are the modules that init loads, in this order; ``available`` may be loaded later.
-    What they need comes along. ``extra_modules`` are files outside the kernel's tree by their
-    modules' names. ``files`` are more files, executable, by path; one of the path /etc/start runs
-    in the place of the agent.
+    ``load`` are the modules that init loads, in this order; what they need comes along.
+    ``extra_modules`` are files outside the kernel's tree by their modules' names. ``files`` are
+    more files, executable, by path; one of the path /etc/start runs in the place of the agent.
     """
     archive = Archive()
     for path in ("/proc", "/sys", "/dev", "/tmp", "/root"):
@@ -134,7 +132,7 @@ def build(
     for path, content in (files or {}).items():
         archive.file(path, content, 0o755)
     tree = ModuleTree(modules / "lib/modules" / release, extra_modules)
-    _add_modules(archive, tree, f"{MODULES}/{release}", [*load, *available])
+    _add_modules(archive, tree, f"{MODULES}/{release}", load)
     return archive.content()
 
 

@@ -88,9 +88,9 @@ class ProcessTarget(Target):
             self._end()
             loaded = load_machine(machine, profile=profile, clock=RealClock())
             with ExitStack() as stack:
+                launcher, self._spare = self._spare, None
                 # Tasks change their user, which only the machine's own permission checks can
                 # follow where a single user is mapped.
-                launcher, self._spare = self._spare, None
                 mount = ProcessMount(loaded, server_permissions=True, launcher=launcher)
                 try:
                     stack.enter_context(mount)
