@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from attrs import frozen
 
 from harness import machine_file
 from harness.agent.build import static_agent
@@ -67,6 +71,36 @@ def make_initramfs(
         extra_modules=image.extra,
         files={} if start is None else {"/etc/start": start},
     )
+
+
+@frozen
+class Prepared:
+    """A virtual machine that can be started, with the host's ends of it.
+
+    ``share`` is a folder that programs in it see where the machine has 9p; ``server`` serves the
+    accelerators, if there are any.
+    """
+
+    guest: Guest
+    share: Path
+    server: VfioServer | None
+
+
+@contextmanager
+def prepared(
+    image: KernelImage, machine: MachineFile, *, start: bytes | None = None
+) -> Iterator[Prepared]:
+    """The machine on this kernel, until the end of the block. VmError.
+
+    ``start`` is a script to run in the agent's place.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-"))
+        hardware = accelerators(machine, image.name)
+        archive = make_initramfs(image, machine, start=start)
+        server = stack.enter_context(VfioServer(hardware)) if hardware else None
+        made = guest(image, machine, archive, Path(folder), server)
+        yield Prepared(made, Path(folder), server)
 
 
 def guest(

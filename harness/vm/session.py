@@ -6,16 +6,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Collection
 from contextlib import ExitStack
-from pathlib import Path
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
-from harness.vm.guest import accelerators, guest, make_initramfs, qemu_of
+from harness.vm.guest import prepared, qemu_of
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine, VmError
 from harness.vm.vfio_server import VfioServer
@@ -59,7 +57,7 @@ class Session:
     def __init__(self, image: KernelImage, machine: MachineFile) -> None:
         self._image = image
         self._machine = machine
-        self._hardware = accelerators(machine, image.name)
+        self._slots = ""
         self._stack = ExitStack()
         self._state = ""
         #: Serves the machine's accelerators, if it has any; hold its lock to touch them.
@@ -68,13 +66,10 @@ class Session:
     def __enter__(self) -> Session:
         """Boot. VmError."""
         with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-"))
-            self.share = Path(folder)
-            archive = make_initramfs(self._image, self._machine)
-            if self._hardware:
-                self.server = stack.enter_context(VfioServer(self._hardware))
-            made = guest(self._image, self._machine, archive, self.share, self.server)
-            self.vm = stack.enter_context(VirtualMachine(made))
+            made = stack.enter_context(prepared(self._image, self._machine))
+            self.share, self.server = made.share, made.server
+            self._slots = " ".join(made.server.functions) if made.server is not None else ""
+            self.vm = stack.enter_context(VirtualMachine(made.guest))
             self._check_modules()
             self._state = self.run(_STATE)
             self._stack = stack.pop_all()
@@ -136,4 +131,4 @@ class Session:
         anew = any(_OF_A_DRIVER.search(path) for path in written)
         modules = " ".join(self._machine.modules) if anew else ""
         script = f"{{\n{_RESET}\n}} >/dev/null 2>&1\n{_STATE}"
-        return self.run(script, slots=" ".join(self._hardware), modules=modules) == self._state
+        return self.run(script, slots=self._slots, modules=modules) == self._state

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 
 from harness.machine_file import MachineFile
-from harness.vm.guest import accelerators, guest, make_initramfs
+from harness.vm.guest import prepared
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import terminal_arguments
 from harness.vm.session import Session
-from harness.vm.vfio_server import VfioServer
 
 #: Runs in the agent's place: a shell on the console, until it ends.
 _INTERACTIVE = b"""\
@@ -54,14 +50,11 @@ def in_host_files(command: Sequence[str]) -> str:
 
 def interactive(image: KernelImage, machine: MachineFile) -> int:
     """A shell on this terminal, in the machine; QEMU's exit status. VmError."""
-    with ExitStack() as stack:
-        share = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-")))
-        hardware = accelerators(machine, image.name)
-        server = stack.enter_context(VfioServer(hardware)) if hardware else None
-        archive = make_initramfs(image, machine, start=_INTERACTIVE)
-        made = guest(image, machine, archive, share, server)
-        fd, command = stack.enter_context(terminal_arguments(made))
-        process: subprocess.Popen[bytes] = made.start(command, pass_fds=(fd,))
+    with (
+        prepared(image, machine, start=_INTERACTIVE) as made,
+        terminal_arguments(made.guest) as (fd, command),
+    ):
+        process: subprocess.Popen[bytes] = made.guest.start(command, pass_fds=(fd,))
         try:
             return process.wait()
         finally:
