@@ -61,7 +61,11 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 #: Where packages of others name their modules.
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
-BUILTIN_MODULES = dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd")
+BUILTIN_MODULES = {
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    "mdev": "harness.drivers.mdev",
+    **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
+}
 
 
 @frozen
@@ -72,6 +76,7 @@ class ModuleInfo:
     version: str | None = None
     srcversion: str | None = None
     import_ns: str | None = None
+    taint: str = ""
 
 
 class _Waker:
@@ -411,6 +416,7 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
         info.srcversion,
         parameters,
         import_ns=info.import_ns,
+        taint=info.taint,
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded
