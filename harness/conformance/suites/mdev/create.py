@@ -103,7 +103,7 @@ def opened(call: Call, how: str, flags: int, wanted: ErrorNumber | None) -> None
 
 
 @case(
-    source="dev_set_name with %pUl in mdev_device_create, 6.1",
+    source="mdev_device_create, which names it with %pUl: drivers/vfio/mdev/mdev_core.c, 6.1",
     machine=MACHINE,
     golden="mdev/create_upper",
 )
@@ -137,13 +137,14 @@ def taken(call: Call, how: str, type: str, uuid: str) -> None:
     machine=MACHINE,
     golden=("mdev/overcapacity_t1", "mdev/overcapacity_t2"),
 )
-def too_many_for_the_driver(call: Call) -> None:
+@param("type", ["mtty-1", "mtty-2"])
+def too_many_for_the_driver(call: Call, type: str) -> None:
     """mtty has 24 ports."""
     for number in range(24):
         create(call, "mtty-1", numbered(number))
-    for type in ("mtty-1", "mtty-2"):
-        expect(call.write_text(f"{type_of(type)}/create", numbered(24)), ENOSPC)
-        available(call, type, 0)
+    expect(call.write_text(f"{type_of(type)}/create", numbered(24)), ENOSPC)
+    available(call, "mtty-1", 0)
+    available(call, "mtty-2", 0)
     expect(call.lstat(device(numbered(24))), ENOENT)
     expect(len(expect(call.listdir(f"{BUS}/devices"))), 24)
 
