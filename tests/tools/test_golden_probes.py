@@ -55,7 +55,9 @@ def test_every_probe_agrees(command_line, tmp_path, name, profile):
         probe["probe"]: (probe["result"], probe["errno"])
         for probe in map(json.loads, stream.splitlines())
     }
-    recorded = data_path("fixtures", "golden", "probes", f"{recording.format(profile=profile)}.json")
+    recorded = data_path(
+        "fixtures", "golden", "probes", f"{recording.format(profile=profile)}.json"
+    )
     golden = [
         probe
         for probe in json.loads(recorded.read_text())["probes"]
