@@ -62,8 +62,8 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
 BUILTIN_MODULES = {
-    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
-    "mdev": "harness.drivers.mdev",
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto", "idxd_mdev"), "harness.drivers.idxd"),
+    **dict.fromkeys(("mdev", "vfio_mdev"), "harness.drivers.mdev"),
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
 }
 
@@ -311,8 +311,9 @@ def _nothing_is_garbage() -> Iterator[None]:
 
 
 def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
-    modules = _modules(file.modules)
-    kernel = Kernel(_profile(file, profile), clock, file.seed)
+    running = _profile(file, profile)
+    modules = _modules(file.modules, running)
+    kernel = Kernel(running, clock, file.seed)
     kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
@@ -323,7 +324,7 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
     infos = kernel.profile.section("modules", dict[str, ModuleInfo])
-    for module in filter(lambda module: module.in_kernel(kernel.profile), modules):
+    for module in modules:
         _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)
@@ -369,14 +370,19 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
-def _modules(names: tuple[str, ...]) -> list[Module]:
-    """The modules in the order in which they are loaded, what they depend on first."""
+def _modules(names: tuple[str, ...], profile: Profile) -> list[Module]:
+    """The modules in the order in which they are loaded, what they depend on first.
+
+    Those that this kernel lacks are left off, with what only they depend on.
+    """
     ordered: dict[str, Module] = {}
 
     def add(name: str) -> None:
         if name not in ordered:
             module = _find_module(name)
-            for needed in module.depends:
+            if not module.in_kernel(profile):
+                return
+            for needed in module.needs(profile):
                 add(needed)
             ordered[name] = module
 
@@ -420,7 +426,7 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded
-    for needed in module.depends:
+    for needed in module.needs(kernel.profile):
         add_usage(directory, kernel.modules[needed])
     module.init(kernel)
 

@@ -30,18 +30,22 @@ class Module:
     """A kernel module as a machine file names it.
 
     ``init(kernel)`` registers what the module brings, as module_init does; ``depends`` are loaded
-    first. ``suites`` names the conformance suites about it. ``parameters()`` makes the module's
-    parameters for one machine; they are in /sys/module before ``init`` runs. Where
-    ``in_kernel(profile)`` is false, that kernel lacks the module: a machine file may name it all
-    the same, and nothing is loaded.
+    first, or what it answers for a profile is. ``suites`` names the conformance suites about it.
+    ``parameters()`` makes the module's parameters for one machine; they are in /sys/module before
+    ``init`` runs. Where ``in_kernel(profile)`` is false, that kernel lacks the module: a machine
+    file may name it all the same, and nothing is loaded.
     """
 
     name: str
     init: Callable[[Kernel], None]
-    depends: tuple[str, ...] = ()
+    depends: tuple[str, ...] | Callable[[Profile], tuple[str, ...]] = ()
     suites: tuple[str, ...] = ()
     parameters: Callable[[], tuple[BoolParameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
+
+    def needs(self, profile: Profile) -> tuple[str, ...]:
+        """The modules that it depends on in this kernel."""
+        return self.depends(profile) if callable(self.depends) else self.depends
 
 
 @define(eq=False)

@@ -29,12 +29,15 @@ class KernelSection:
     """The section ``kernel`` of every profile: what uname(2) and the core answer.
 
     ``chrdev_major`` is the first major number that alloc_chrdev_region hands to our drivers; it
-    depends on what a kernel's other drivers took before.
+    depends on what a kernel's other drivers took before. ``bind_errno`` says whether a write to
+    ``bind`` fails with what the driver's probe says; before 5.14 it is ENODEV, whatever went wrong
+    (bind_store).
     """
 
     release: str
     version: str
     chrdev_major: int
+    bind_errno: bool = True
 
 
 @define

@@ -20,6 +20,8 @@ IDXD_WQ_BAR = 2
 IDXD_PORTAL_SIZE = 0x1000
 #: A work queue has four portals; these are the first two.
 IDXD_PORTALS_PER_WQ = 4
+#: Interrupts of parts of a device, for each unit of GENCAP's max_ims_mult.
+IDXD_IMS_MULT = 256
 IDXD_PORTAL_UNLIMITED = 0
 IDXD_PORTAL_LIMITED = 1
 

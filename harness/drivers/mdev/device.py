@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.mdev.driver import MdevBus, mdev_bus
+from harness.drivers.mdev.driver import MdevBus, MdevDriver, MdevVendorOps, mdev_bus
 from harness.drivers.mdev.objects import MdevDevice, MdevParent, MdevType
 from harness.kernel.driver_core import device_add, device_del, device_driver_attach
 from harness.kernel.errors import Errno
@@ -43,12 +43,21 @@ def mdev_device_create(type: MdevType, uuid: str) -> None:
 def _add(parent: MdevParent, mdev: MdevDevice) -> None:
     if parent.unregistering:
         raise Errno(errno.ENODEV)
-    device_add(mdev)
-    try:
-        device_driver_attach(parent.mdev_driver, mdev)
-    except Errno:
-        device_del(mdev)
-        raise
+    if isinstance(parent.ops, MdevVendorOps):
+        parent.ops.create(mdev)
+        try:
+            device_add(mdev)
+        except Errno:
+            parent.ops.remove(mdev)
+            raise
+    else:
+        assert isinstance(parent.ops, MdevDriver)
+        device_add(mdev)
+        try:
+            device_driver_attach(parent.ops, mdev)
+        except Errno:
+            device_del(mdev)
+            raise
     mdev_create_sysfs_files(mdev)
 
 
@@ -69,6 +78,9 @@ def mdev_device_remove_common(mdev: MdevDevice) -> None:
     """The links go, then the driver lets go, then the device's directory goes."""
     mdev_remove_sysfs_files(mdev)
     device_del(mdev)
+    ops = mdev.type.parent.ops
+    if isinstance(ops, MdevVendorOps):
+        ops.remove(mdev)
     _mdev_device_release(mdev_bus(mdev.kernel), mdev)
 
 

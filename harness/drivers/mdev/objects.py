@@ -16,7 +16,7 @@ from harness.kernel.driver_core import Device
 from harness.kernel.kernfs import KernfsDirectory
 
 if TYPE_CHECKING:
-    from harness.drivers.mdev.driver import MdevBus, MdevDriver
+    from harness.drivers.mdev.driver import MdevBus, MdevParentOps
 
 
 @define(eq=False)
@@ -43,7 +43,7 @@ class MdevParent:
     """A device that mediated devices are made of (struct mdev_parent)."""
 
     device: Device
-    mdev_driver: MdevDriver
+    ops: MdevParentOps
     types: tuple[MdevType, ...]
     #: What the core counts, for drivers that do not count for themselves.
     available_instances: int
@@ -53,7 +53,7 @@ class MdevParent:
     @property
     def counted(self) -> bool:
         """Whether the core counts, because the driver does not."""
-        return not self.mdev_driver.counts
+        return not self.ops.counts
 
 
 class MdevDevice(Device):

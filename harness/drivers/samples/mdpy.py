@@ -6,8 +6,12 @@ from __future__ import annotations
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
-from harness.drivers.samples.parent import SampleDriver, sample_init, vendor_group
-from harness.kernel.module import Module
+from harness.drivers.samples.parent import (
+    SampleDriver,
+    sample_init,
+    sample_module,
+    vendor_group,
+)
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
@@ -57,4 +61,4 @@ def mdpy_dev_init(kernel: Kernel) -> None:
     sample_init(MdpyDriver(kernel))
 
 
-MDPY = Module("mdpy", mdpy_dev_init, depends=("mdev",), suites=("mdev",))
+MDPY = sample_module("mdpy", mdpy_dev_init)

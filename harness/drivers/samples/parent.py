@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.drivers.mdev import (
     MdevDevice,
     MdevDriver,
     MdevType,
+    has_vendor_create,
     mdev_bus,
     mdev_register_driver,
     mdev_register_parent,
 )
 from harness.kernel.driver_core import Device, DeviceClass, device_add
+from harness.kernel.module import Module
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.system import Kernel
 
@@ -62,3 +66,14 @@ def sample_init(driver: SampleDriver) -> None:
     device.device_class = DeviceClass(kernel, driver.name)
     device_add(device)
     mdev_register_parent(device, driver, driver.types)
+
+
+def sample_module(name: str, init: Callable[[Kernel], None]) -> Module:
+    """The module of a sample, as samples have been since they are drivers themselves."""
+    return Module(
+        name,
+        init,
+        depends=("mdev",),
+        suites=("mdev",),
+        in_kernel=lambda profile: not has_vendor_create(profile),
+    )
