@@ -144,7 +144,8 @@ IDXD_SWERR_VALID = 0x1
 IDXD_SWERR_OVERFLOW = 0x2
 IDXD_SWERR_ACK = IDXD_SWERR_VALID | IDXD_SWERR_OVERFLOW
 
-# What the driver puts into cmd_status itself
+# What the driver puts into cmd_status itself; the first is set in all of it.
+IDXD_SCMD_SOFTWARE = 0x80000000
 IDXD_SCMD_DEV_ENABLED = 0x80000010
 IDXD_SCMD_DEV_NOT_ENABLED = 0x80000020
 IDXD_SCMD_WQ_ENABLED = 0x80000021

@@ -116,7 +116,9 @@ def cdev_major_show(idxd: IdxdDevice, caller: Caller) -> str:
 
 
 def cmd_status_show(idxd: IdxdDevice, caller: Caller) -> str:
-    return f"{hexadecimal(idxd.cmd_status)}\n"
+    own = idxd.cmd_status & u.IDXD_SCMD_SOFTWARE
+    shown = 0 if own and not idxd.module.section.software_status else idxd.cmd_status
+    return f"{hexadecimal(shown)}\n"
 
 
 def cmd_status_store(idxd: IdxdDevice, caller: Caller, data: bytes) -> None:

@@ -65,6 +65,7 @@ class IdxdSection:
     And what kernels have that are older:
 
     * ``one_driver``: the driver ``dsa`` takes devices and queues (idxd_config_bus_probe, 5.8);
+    * ``software_status``: whether cmd_status says what the driver itself found wrong (5.14);
     * ``cdev_minor_always``: a queue without a character device has the minor -1 (5.8);
     * ``absent``: names of attributes that came later;
     * ``mdev``: the series that made accelerators parents of mediated devices.
@@ -90,6 +91,7 @@ class IdxdSection:
     wq_disable_drains: bool = False
     flr_restore: bool = False
     one_driver: bool = False
+    software_status: bool = True
     cdev_minor_always: bool = False
     absent: frozenset[str] = frozenset()
     mdev: IdxdMdevSection | None = None

@@ -201,6 +201,8 @@ def bind_refused(call: Call, what: str, cmd_status: str) -> None:
     expect(call.read_text(f"{queue()}/state"), "disabled\n")
     if call.since("v6"):
         expect(call.read_text(f"{DEVICE}/cmd_status"), f"{cmd_status}\n")
+    elif call.since("rfc-v2"):
+        expect(call.read_text(f"{DEVICE}/cmd_status"), "0x0\n")
     else:
         expect(call.lstat(f"{DEVICE}/cmd_status"), ENOENT)
 
