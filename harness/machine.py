@@ -61,7 +61,11 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 #: Where packages of others name their modules.
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
-BUILTIN_MODULES = dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd")
+BUILTIN_MODULES = {
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    "configfs": "harness.kernel.configfs",
+    "configfs_sample": "harness.drivers.configfs_sample",
+}
 
 
 @frozen
