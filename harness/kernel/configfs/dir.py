@@ -14,7 +14,7 @@ from harness.kernel.configfs.item import ConfigGroup, ConfigItem, link_item, unl
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory, KernfsLink, KernfsRoot
 from harness.kernel.task import Caller
-from harness.kernel.vfs import Node, kern_path, vfs_permission
+from harness.kernel.vfs import Node, OpenFile, kern_path, vfs_permission
 from harness.uapi.fs import MAY_EXEC, MAY_WRITE, NAME_MAX, PATH_MAX
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class ConfigDirectory(KernfsDirectory):
         if self._sorted is None:
             self._sorted = list(reversed(self.children.values()))
         return self._sorted
+
+    def open(self, caller: Caller, flags: int) -> OpenFile:
+        """ENOENT once it was removed, for who is still in it (configfs_dir_open)."""
+        if self.parent is None:
+            raise Errno(errno.ENOENT)
+        return super().open(caller, flags)
 
     def mkdir(self, caller: Caller, name: str, mode: int) -> Node:
         """EPERM where nothing can be made; else what the group says (configfs_mkdir)."""

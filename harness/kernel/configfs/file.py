@@ -8,6 +8,7 @@ written; a removed item's files answer ENOENT; binary data is handed over at the
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.kernel.configfs.item import ConfigBinaryAttribute, ConfigItem
@@ -82,7 +83,7 @@ class ConfigFile(KernfsFile):
         return super().settled and self.size == self._full_size
 
     def closed(self) -> None:
-        """The last close drops the inode, and with it a size that was set (always_delete_dentry)."""
+        """The last close drops the inode and a size that was set (always_delete_dentry)."""
         self.open_count -= 1
         if not self.open_count:
             self.size = self._full_size
@@ -167,7 +168,7 @@ class OpenConfigBinary(_OpenConfigFile):
         self._reads = self._writes = False
 
     def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
-        """ESPIPE: there is no llseek, though pread and pwrite work (configfs_bin_file_operations)."""
+        """ESPIPE: there is no llseek, though pread works (configfs_bin_file_operations)."""
         raise Errno(errno.ESPIPE)
 
     def read(self, caller: Caller, offset: int, count: int) -> bytes:
@@ -207,10 +208,8 @@ class OpenConfigBinary(_OpenConfigFile):
         """Hand over what was written; nobody hears of an error (configfs_release_bin_file)."""
         if self._writes and self.node.active:
             assert self._attribute.write is not None
-            try:
+            with suppress(Errno):
                 self._attribute.write(self.node.item, self.opener, bytes(self._data or b""))
-            except Errno:
-                pass
         super().release()
 
     def decider(self, operation: str) -> str:

@@ -68,7 +68,7 @@ def configfs_undepend_item(subsystem: ConfigGroup, target: ConfigItem) -> None:
 
 def _dependent(subsystem: ConfigGroup, target: ConfigItem) -> ConfigDirectory:
     directory = target.directory
-    if directory is None or subsystem.directory not in directory.up_to_root():
+    if directory is None or all(above.item is not subsystem for above in directory.up_to_root()):
         raise Errno(errno.ENOENT)
     return directory
 
