@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from harness.kernel.configfs.file import SIMPLE_ATTR_SIZE, ConfigFile
 from harness.kernel.configfs.item import ConfigGroup, ConfigItem, link_item, unlink_item
 from harness.kernel.errors import Errno
@@ -21,14 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@frozen
+class ConfigfsSection:
+    """The profile's section ``configfs``. ``pinned_at_end``: directories and links come behind the
+    attributes, in the order in which they were made, not among them by age."""
+
+    pinned_at_end: bool
+
+
 class ConfigDirectory(KernfsDirectory):
     """The directory of ``item``; the root of configfs has none."""
 
-    __slots__ = ("dependents", "is_default", "item", "links")
+    __slots__ = ("dependents", "is_default", "item", "links", "section")
 
-    def __init__(self, root: KernfsRoot, name: str, item: ConfigItem | None) -> None:
+    def __init__(
+        self, root: KernfsRoot, name: str, item: ConfigItem | None, section: ConfigfsSection
+    ) -> None:
         super().__init__(root, name)
         self.item = item
+        self.section = section
         #: Made with its parent, not by mkdir (CONFIGFS_USET_DEFAULT).
         self.is_default = False
         #: How many links lead here, and how often it is depended upon.
@@ -42,11 +55,17 @@ class ConfigDirectory(KernfsDirectory):
         return super().lookup(caller, name)
 
     def readdir(self, caller: Caller) -> list[Node]:
-        """The newest entry first (configfs_new_dirent); ENOENT once removed (iterate_dir)."""
+        """The newest entry first, but for what that kernel puts at the end; ENOENT once removed
+        (configfs_new_dirent, iterate_dir)."""
         if self.parent is None:
             raise Errno(errno.ENOENT)
         if self._sorted is None:
-            self._sorted = list(reversed(self.children.values()))
+            entries = list(reversed(self.children.values()))
+            if self.section.pinned_at_end:
+                files = [node for node in entries if isinstance(node, ConfigFile)]
+                pinned = [node for node in self.children.values() if node not in files]
+                entries = [*files, *pinned]
+            self._sorted = entries
         return self._sorted
 
     def open(self, caller: Caller, flags: int) -> OpenFile:
@@ -127,8 +146,10 @@ class ConfigDirectory(KernfsDirectory):
     def _get_target(self, caller: Caller, target: str) -> ConfigDirectory:
         """EPERM for a directory of another file system; ENOTDIR for what is none (get_target)."""
         directory = kern_path(caller, self, target)
-        if not isinstance(directory, ConfigDirectory) or directory.root is not self.root:
+        if not isinstance(directory, ConfigDirectory):
             raise Errno(errno.EPERM)
+        if directory.item is None:
+            raise Errno(errno.ENOENT)  # the root, which is not hashed
         return directory
 
     def unlink(self, caller: Caller, name: str) -> None:
@@ -170,7 +191,7 @@ def configfs_attach(parent: ConfigDirectory, item: ConfigItem, name: str) -> Con
 
     EEXIST if a name is taken. Follows configfs_attach_item and configfs_attach_group.
     """
-    directory = ConfigDirectory(parent.root, name, item)
+    directory = ConfigDirectory(parent.root, name, item, parent.section)
     for attribute in item.type.attributes:
         directory.add(ConfigFile(parent.root, item, attribute, SIMPLE_ATTR_SIZE))
     for binary in item.type.binary_attributes:

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import errno
 
-from harness.kernel.configfs.dir import ConfigDirectory, configfs_attach, configfs_detach
+from harness.kernel.configfs.dir import (
+    ConfigDirectory,
+    ConfigfsSection,
+    configfs_attach,
+    configfs_detach,
+)
 from harness.kernel.configfs.item import ConfigGroup, ConfigItem, link_item, unlink_item
 from harness.kernel.errors import Errno
 from harness.kernel.module import Module
@@ -19,7 +24,8 @@ from harness.kernel.system import Kernel
 def configfs_init(kernel: Kernel) -> None:
     """Module init: the mount point, and configfs mounted there (configfs_init)."""
     parent = kernel.sysfs.directory("kernel")
-    parent.add(ConfigDirectory(parent.root, "config", None))
+    section = kernel.profile.section("configfs", ConfigfsSection)
+    parent.add(ConfigDirectory(parent.root, "config", None, section))
 
 
 def configfs_root(kernel: Kernel) -> ConfigDirectory:
