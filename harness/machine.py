@@ -65,6 +65,10 @@ BUILTIN_MODULES = {
     **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
     "mdev": "harness.drivers.mdev",
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
+    "configfs": "harness.kernel.configfs",
+    "configfs_sample": "harness.drivers.configfs_sample",
+    "null_blk": "harness.drivers.null_blk",
+    "nvmet": "harness.drivers.nvmet",
 }
 
 
@@ -313,8 +317,9 @@ def _nothing_is_garbage() -> Iterator[None]:
 def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
     modules = _modules(file.modules)
     kernel = Kernel(_profile(file, profile), clock, file.seed)
-    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
+    count = sum(len(cpus) for cpus in numa.cpus.values())
+    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
     sites: dict[str, Site] = {}
     for index, entry in enumerate(file.pci):

@@ -51,10 +51,11 @@ FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
 
 @frozen
 class Cpu:
-    """What drivers ask of the processor (boot_cpu_has)."""
+    """What drivers ask of the processor (boot_cpu_has), and how many there are (nr_cpu_ids)."""
 
     movdir64b: bool = True
     enqcmd: bool = True
+    count: int = 1
 
 
 class Kernel:

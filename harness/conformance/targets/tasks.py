@@ -23,7 +23,7 @@ class CaseTasks:
     """The tasks of one case. Its first one is a child of the agent's, which stays as it is.
 
     ``dirty`` says whether the machine may have changed; ``written`` are the paths of files that
-    were opened for writing.
+    were opened for writing, or got another mode or owner.
     """
 
     _client: AgentClient
@@ -41,6 +41,8 @@ class CaseTasks:
         """See :class:`harness.conformance.call.Endpoint`."""
         self.dirty = self.dirty or op not in HARMLESS
         if op is Op.OPEN and isinstance(fields[0], bytes) and int(fields[1]) & O_ACCMODE:
+            self.written.add(os.fsdecode(fields[0]))
+        elif op in (Op.CHMOD, Op.CHOWN) and isinstance(fields[0], bytes):
             self.written.add(os.fsdecode(fields[0]))
         number = self._first if task == FIRST_TASK else task
         future = self._client.begin(number, op, fields)
