@@ -134,8 +134,8 @@ class NotifiedCall:
             raise Errno(errno.EFAULT)
 
     def reserve(self) -> int:
-        """A number of the program's that is taken, though nothing can be done with it yet."""
-        placeholder = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+        """A number of the program's that is taken; behind it is nothing yet."""
+        placeholder = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return self._listener.add(self.notification, placeholder)
         except OSError as error:
