@@ -37,6 +37,7 @@ from harness.hardware import KINDS
 from harness.hardware.pci_config import ConfigError
 from harness.kernel.clock import Clock
 from harness.kernel.errors import Errno
+from harness.kernel.iommu import IommuCapabilities
 from harness.kernel.kernfs import TextFile
 from harness.kernel.module import LoadedModule, Module, add_usage, mod_sysfs_setup
 from harness.kernel.profile import Profile
@@ -61,7 +62,10 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 #: Where packages of others name their modules.
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
-BUILTIN_MODULES = dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd")
+BUILTIN_MODULES = {
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
+}
 
 
 @frozen
@@ -329,7 +333,10 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
 def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
     if entry is None:
         return None
-    return Iommu(kernel, IommuInfo(entry.sva, entry.pasid), entry.type)
+    capabilities = IommuCapabilities(
+        address_width=entry.address_width, enforces_coherency=entry.snoop_control
+    )
+    return Iommu(kernel, IommuInfo(entry.sva, entry.pasid, capabilities), entry.type)
 
 
 def _profile(file: MachineFile, wanted: str | None) -> Profile:
