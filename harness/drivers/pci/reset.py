@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SAVED = (
     (cfg.CAP_PCIE, 0x08, 2, False),
     (cfg.CAP_PCIE, 0x28, 2, False),
+    (cfg.CAP_MSI, cfg.MSI_CONTROL, 2, False),
     (cfg.CAP_MSIX, cfg.MSIX_CONTROL, 2, False),
     (cfg.EXT_CAP_PRI, 0x0C, 4, True),
     (cfg.EXT_CAP_PRI, 0x04, 2, True),
@@ -162,5 +163,6 @@ def _pci_restore_state(device: PciDevice, saved: list[tuple[int, int, int]]) -> 
     for offset, size, value in saved:
         if device.pci_read_config(offset, size) != value:
             device.pci_write_config(offset, size, value)
-    for vector in device.irq_handlers:  # __pci_restore_msix_state
-        device.pci_write_msg_msix(vector)
+    if device.msix_enabled:
+        for vector in device.irq_handlers:  # __pci_restore_msix_state
+            device.pci_write_msg_msix(vector)
