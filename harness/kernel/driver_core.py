@@ -26,6 +26,7 @@ from harness.kernel.uevents import kobject_synth_uevent
 from harness.uapi.fs import EPROBE_DEFER, PAGE_SIZE
 
 if TYPE_CHECKING:
+    from harness.kernel.iommu import IommuGroup
     from harness.kernel.system import Kernel
 
 
@@ -51,6 +52,8 @@ class Device:
     devmode: int = 0o600
     open_method: OpenMethod | None = None
     device_class: DeviceClass | None = None
+    #: With whom it shares what its DMA can reach.
+    iommu_group: IommuGroup | None = None
     #: Whether the device is unregistered when a program closes a file.
     transient = False
     #: Whether there is a ``power`` directory (device_pm_not_required).
