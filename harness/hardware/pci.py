@@ -57,6 +57,9 @@ class PciFunction:
     hardware executes.
     """
 
+    #: What is in the expansion ROM up to the end of its last image; empty if there is none.
+    rom_image = b""
+
     def __init__(self, entry: FunctionEntry) -> None:
         self.entry = entry
         self.bars = dict(entry.bars)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from harness.drivers.pci.dma import FunctionDma
 from harness.drivers.pci.intx import IntxLine
 from harness.drivers.pci.iommu import IommuInfo
 from harness.drivers.pci.reset import pci_init_reset_methods
@@ -130,6 +131,7 @@ class PciDevice(Device):
         self.intx = IntxLine(self)
         self.function.interrupt = self._handle_irq
         self.function.trace = self._report
+        self.function.dma = FunctionDma(self)
 
     @property
     def address(self) -> str:
@@ -190,9 +192,14 @@ class PciDevice(Device):
         return self.pci_read_config(cfg.INTERRUPT_LINE, 1)
 
     @property
+    def header_type(self) -> int:
+        """What the header is of: 0 for a function, 1 for a bridge."""
+        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F
+
+    @property
     def is_bridge(self) -> bool:
         """Whether the header is a PCI-to-PCI bridge's."""
-        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F == HEADER_TYPE_BRIDGE
+        return self.header_type == HEADER_TYPE_BRIDGE
 
     @property
     def is_multifunction(self) -> bool:

@@ -207,10 +207,7 @@ class ConfigSpace:
         while (pos + remaining) % 4 and self.map[pos + remaining] == number:
             remaining += 1
         count = min(count, remaining)
-        if count >= 4 and not pos % 4:
-            count = 4
-        else:
-            count = 2 if count >= 2 and not pos % 2 else 1
+        count = next(size for size in (4, 2, 1) if count >= size and not pos % size)
         if number == PCI_CAP_ID_INVALID:
             return Access(pos, count, 0, PermBits()), _UNASSIGNED
         capability = (_ECAPS if pos >= cfg.CONFIG_SIZE else _CAPS).get(number, _DIRECT)
@@ -242,7 +239,9 @@ class ConfigSpace:
                 bar += 1
                 continue
             mask = ~(resource.size - 1)
-            self.set_virtual(place, 4, self.virtual(place, 4) & mask & 0xFFFFFFFF | _bar_flags(resource))
+            self.set_virtual(
+                place, 4, self.virtual(place, 4) & mask & 0xFFFFFFFF | _bar_flags(resource)
+            )
             if resource.flags & IORESOURCE_MEM_64:
                 bar += 1
                 self.set_virtual(place + 4, 4, self.virtual(place + 4, 4) & mask >> 32 & 0xFFFFFFFF)
@@ -363,18 +362,6 @@ def vfio_pm_config_write(config: ConfigSpace, access: Access, value: int) -> Non
         config.vdev.set_power_state(value & cfg.PM_STATE)
 
 
-def vfio_vpd_config_write(config: ConfigSpace, access: Access, value: int) -> None:
-    """An access begins with the upper byte of the address; without VPD data it never ends."""
-    vfio_default_config_write(config, access, value)
-    flag = p.PCI_VPD_ADDR + 1
-    if access.offset > flag or access.offset + access.count <= flag:
-        return
-    address = config.virtual(access.start + p.PCI_VPD_ADDR, 2)
-    done = config.vdev.vpd_access(access.start, address)
-    if done:
-        config.set_virtual(access.start + p.PCI_VPD_ADDR, 2, address ^ p.PCI_VPD_ADDR_F)
-
-
 def vfio_exp_config_write(config: ConfigSpace, access: Access, value: int) -> None:
     """FLR resets the function; the size of read requests has the payload's as its floor."""
     place = access.start + p.PCI_EXP_DEVCTL
@@ -448,7 +435,8 @@ _CAPS = {
     ),
     cfg.CAP_PM: _default(p.pm_perm_bits(), vfio_pm_config_write),
     cfg.CAP_MSI: _default(PermBits(), vfio_msi_config_write),
-    p.PCI_CAP_ID_VPD: _default(p.vpd_perm_bits(), vfio_vpd_config_write),
+    # No function here has such data, so pci_read_vpd() fails, and no access is ever finished.
+    p.PCI_CAP_ID_VPD: _default(p.vpd_perm_bits()),
     p.PCI_CAP_ID_PCIX: _default(p.pcix_perm_bits()),
     p.PCI_CAP_ID_VNDR: _DIRECT_RAW,
     cfg.CAP_PCIE: _default(p.exp_perm_bits(), vfio_exp_config_write),

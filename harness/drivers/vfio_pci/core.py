@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,8 +35,7 @@ _NO_BAR = 0xFF
 _NOINTX = {
     *(0x1572, 0x1574, 0x1580, 0x1581, *range(0x1583, 0x158C), *range(0x37D0, 0x37D3), 0x1563)
 }
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_VF_TOKEN = "vf_token="
+_OFFSET_MASK = (1 << u.VFIO_PCI_OFFSET_SHIFT) - 1
 _RW = u.VFIO_REGION_INFO_FLAG_READ | u.VFIO_REGION_INFO_FLAG_WRITE
 
 
@@ -58,6 +57,7 @@ class VfioPciCoreDevice(VfioDevice):
         self.msix_bar = _NO_BAR
         self.msix_table = range(0)
         self._saved: SavedState = []
+        self._pm_saved: SavedState = []
 
     # --- opening and closing
 
@@ -111,14 +111,38 @@ class VfioPciCoreDevice(VfioDevice):
         self.irqs.release_single()
         self._pm_runtime_put()
 
+    # --- power: while nobody has the function open it sleeps, unless a parameter forbids that
+
+    def pm_allow(self) -> None:
+        """The driver has taken the function (vfio_pci_core_register_device)."""
+        power = self.pdev.power
+        self.set_power_state(0)
+        power.usage_count -= not power.runtime_auto
+        power.runtime_auto = True
+        self._pm_runtime_put()
+
+    def pm_forbid(self) -> None:
+        """The driver lets go of the function (vfio_pci_core_unregister_device)."""
+        self._pm_runtime_get()
+        power = self.pdev.power
+        power.usage_count += power.runtime_auto
+        power.runtime_auto = False
+
     def _pm_runtime_get(self) -> None:
-        """The function wakes up while it is in use."""
-        if not self.driver.disable_idle_d3:
-            self.pdev.power.usage_count += 1
+        if self.driver.disable_idle_d3:
+            return
+        self.pdev.power.usage_count += 1
+        if self.pdev.power.status == "suspended":
+            self.set_power_state(0)
+            self.pdev.power.status = "active"
 
     def _pm_runtime_put(self) -> None:
-        if not self.driver.disable_idle_d3:
-            self.pdev.power.usage_count -= 1
+        if self.driver.disable_idle_d3:
+            return
+        self.pdev.power.usage_count -= 1
+        if not self.pdev.power.usage_count:
+            self.set_power_state(cfg.PM_STATE)
+            self.pdev.power.status = "suspended"
 
     def pm_runtime_get(self) -> None:
         """See VfioDevice."""
@@ -212,9 +236,11 @@ class VfioPciCoreDevice(VfioDevice):
     def _get_info(self, caller: Caller, argument: int) -> None:
         minimum = u.offsetofend(u.DeviceInfo, "num_irqs")
         info = copy_in(caller, argument, u.DeviceInfoCaps, minimum)
-        size = u.offsetofend(u.DeviceInfoCaps, "cap_offset")
-        if info.argsz < size:
-            size = minimum
+        if self.section.caps_padded:
+            size = min(info.argsz, ctypes.sizeof(info))
+        else:
+            size = u.offsetofend(u.DeviceInfoCaps, "cap_offset")
+            size = size if info.argsz >= size else minimum
         info.flags = u.VFIO_DEVICE_FLAGS_PCI | u.VFIO_DEVICE_FLAGS_RESET * self.reset_works
         info.num_regions, info.num_irqs = u.VFIO_PCI_NUM_REGIONS, u.VFIO_PCI_NUM_IRQS
         caller.address_space.write(argument, bytes(info)[:size])
@@ -244,7 +270,7 @@ class VfioPciCoreDevice(VfioDevice):
             return
         info.size = self.pdev.resources[index].size
         if index == u.VFIO_PCI_ROM_REGION_INDEX:
-            if not self.pdev.rom_image_size:
+            if not self.pdev.function.rom_image:
                 info.size = 0
             info.flags = u.VFIO_REGION_INFO_FLAG_READ if info.size else 0
             return
@@ -385,6 +411,3 @@ class VfioPciCoreDevice(VfioDevice):
             # EINVAL for another option, for no UUID, and for a token where there is nothing virtual.
             raise Errno(errno.EINVAL)
         return True
-
-
-_OFFSET_MASK = (1 << u.VFIO_PCI_OFFSET_SHIFT) - 1

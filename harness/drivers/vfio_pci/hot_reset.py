@@ -10,9 +10,10 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
+from harness.drivers.vfio.group import vfio_file_has_dev, vfio_file_is_group
+
 from harness.drivers.pci import PciDevice, PciSegment
 from harness.drivers.pci.reset import pci_reset_bus
-from harness.drivers.vfio.group import vfio_file_has_dev, vfio_file_is_group
 from harness.drivers.vfio.user import copy_from_user, copy_in, copy_out
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller

@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from harness.drivers.pci.device import IORESOURCE_MEM
 from harness.drivers.vfio.virqfd import Virqfd
@@ -69,7 +69,7 @@ class Bars:
     def _excluded(self, bar: int) -> range:
         """The table of MSI-X, or what a ROM leaves free."""
         if bar == u.VFIO_PCI_ROM_REGION_INDEX:
-            return range(self._pdev.rom_image_size, self._pdev.resources[bar].size)
+            return range(len(self._pdev.function.rom_image), self._pdev.resources[bar].size)
         return self._vdev.msix_table if bar == self._vdev.msix_bar else range(0)
 
     def _accesses(self, bar: int, start: int, count: int) -> Iterator[_Unit]:
@@ -84,7 +84,7 @@ class Bars:
     def read(self, offset: int, count: int) -> bytes:
         """vfio_pci_bar_rw."""
         bar, start, count = self._place(offset, count)
-        if bar == u.VFIO_PCI_ROM_REGION_INDEX and not self._pdev.rom_image_size:
+        if bar == u.VFIO_PCI_ROM_REGION_INDEX and not len(self._pdev.function.rom_image):
             raise Errno(errno.ENOMEM)
         content = b""
         for unit in self._accesses(bar, start, count):
@@ -97,7 +97,7 @@ class Bars:
 
     def _load(self, bar: int, offset: int, size: int) -> int:
         if bar == u.VFIO_PCI_ROM_REGION_INDEX:
-            return self._pdev.function.rom_load(offset, size)
+            return load(self._pdev.function.rom_image, offset, size)
         return self._pdev.function.load(bar, offset, size)
 
     def write(self, offset: int, data: bytes) -> int:
@@ -190,9 +190,7 @@ class _Ioeventfd:
     start: int
     size: int
     data: int
-
-    def __attrs_post_init__(self) -> None:
-        self.virqfd = Virqfd()
+    virqfd: Virqfd = field(factory=Virqfd)
 
     def same(self, other: _Ioeventfd) -> bool:
         """Whether it is about the same write."""
