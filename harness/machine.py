@@ -67,6 +67,8 @@ BUILTIN_MODULES = {
     **dict.fromkeys(
         ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
     ),
+    "mdev": "harness.drivers.mdev",
+    **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
 }
 
 
@@ -78,6 +80,7 @@ class ModuleInfo:
     version: str | None = None
     srcversion: str | None = None
     import_ns: str | None = None
+    taint: str = ""
 
 
 class _Waker:
@@ -418,6 +421,7 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
         info.srcversion,
         parameters,
         import_ns=info.import_ns,
+        taint=info.taint,
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded

@@ -19,8 +19,8 @@ from cattrs.errors import (
 )
 
 from harness import data
-from harness.drivers.pci import DOMAIN_TYPES
 from harness.hardware.pci_config import Bar, FunctionEntry, Rom
+from harness.kernel.iommu import DOMAIN_TYPES
 
 SCHEMA = 1
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")

@@ -14,6 +14,7 @@ from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
 from harness.kernel.ida import Ida
+from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
 from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
@@ -83,6 +84,7 @@ class Kernel:
             self._top.add(root.directory)
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
+        self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()

@@ -11,9 +11,9 @@ from typing import Any
 
 from harness import data
 from harness.drivers.pci.cpumask import parse_cpulist
-from harness.drivers.pci.iommu import DOMAIN_TYPES
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci_config import find_extended_capability, load
+from harness.kernel.iommu import DOMAIN_TYPES
 from harness.machine import BUILTIN_MODULES
 from harness.record.errors import RecordError
 from harness.record.functions import Function

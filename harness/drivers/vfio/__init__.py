@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFIO: devices handed to programs (drivers/vfio, 6.1)."""
