@@ -170,6 +170,18 @@ class PciBus(Bus):
         assert isinstance(driver, PciDriver)
         pci_device_remove(device, driver)
 
+    def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_dma_configure: EBUSY if the DMA of the function's group is somebody else's."""
+        assert isinstance(driver, PciDriver)
+        if not driver.driver_managed_dma and device.iommu_group is not None:
+            device.iommu_group.use_default_domain()
+
+    def dma_cleanup(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_dma_cleanup."""
+        assert isinstance(driver, PciDriver)
+        if not driver.driver_managed_dma and device.iommu_group is not None:
+            device.iommu_group.unuse_default_domain()
+
     def uevent(self, device: Device) -> dict[str, str]:
         """pci_uevent."""
         assert isinstance(device, PciDevice)
