@@ -68,7 +68,7 @@ class PciFunction:
         self.line: Callable[[], None] | None = None
         self.dma: Dma | None = None
         self.trace: Callable[[str, tuple[Any, ...]], None] | None = None
-        self._mask = build_mask(self.config, self.bars)
+        self._mask = build_mask(self.config, self.bars, entry.rom)
         self._memory: dict[int, bytearray] = {}
         self._msix = self._find_msix()
         self._msi = Msi(self.config)
@@ -141,6 +141,8 @@ class PciFunction:
         for index, bar in self.bars.items():
             start, size = cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8
             self.config[start : start + size] = bar.flags().to_bytes(size, "little")
+        if self.entry.rom is not None:
+            self.config[cfg.ROM_ADDRESS : cfg.ROM_ADDRESS + 4] = bytes(4)
         for number, offset, size in _TURNED_ON:
             capability = cfg.find_extended_capability(self.config, number)
             if capability:

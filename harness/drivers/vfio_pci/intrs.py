@@ -51,6 +51,8 @@ class Interrupts:
         #: Vectors with an eventfd, and how many were allocated when MSI or MSI-X was enabled.
         self._triggers: dict[int, EventfdContext] = {}
         self._allocated = 0
+        #: Vectors that were allocated later, one by one.
+        self._added: set[int] = set()
         #: Of errors, and of the host's wish to have the device back.
         self._single: dict[int, EventfdContext] = {}
 
@@ -245,9 +247,12 @@ class Interrupts:
 
     def _vfio_msi_alloc_irq(self, vector: int) -> None:
         """A vector beyond those allocated can be had only of a dynamic MSI-X: EINVAL."""
-        dynamic = self._section.dynamic_msix and not self.is_msi
-        if vector >= self._allocated and not dynamic:
+        if vector < self._allocated or vector in self._added:
+            return
+        if self.is_msi or not self._section.dynamic_msix:
             raise Errno(errno.EINVAL)
+        self._pdev.pci_msix_alloc_irq_at()
+        self._added.add(vector)
 
     def _vfio_msi_set_vector_signal(self, caller: Caller, vector: int, fd: int) -> None:
         """Unwire a vector, and wire it to ``fd`` unless that is negative."""
@@ -289,6 +294,7 @@ class Interrupts:
         if self._vdev.nointx:
             self._pdev.intx.pci_intx(enable=False)
         self.irq_type, self._allocated = _IRQ_NONE, 0
+        self._added.clear()
 
     def _set_msi_trigger(self, caller: Caller, request: SetIrqs) -> int:
         active = self.irq_type == request.index
