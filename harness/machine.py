@@ -33,6 +33,7 @@ from harness.drivers.pci import (
     parse_cpulist,
     pci_stop_and_remove_bus_device,
 )
+from harness.drivers.pci.stock import register_builtin_drivers
 from harness.hardware import KINDS
 from harness.hardware.pci_config import ConfigError
 from harness.kernel.clock import Clock
@@ -65,6 +66,11 @@ ENTRY_POINTS = "uapi_harness.modules"
 BUILTIN_MODULES = {
     **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
+    **dict.fromkeys(
+        ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
+    ),
+    "mdev": "harness.drivers.mdev",
+    **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
 }
 
 
@@ -76,6 +82,7 @@ class ModuleInfo:
     version: str | None = None
     srcversion: str | None = None
     import_ns: str | None = None
+    taint: str = ""
 
 
 class _Waker:
@@ -315,6 +322,7 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
     kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
+    register_builtin_drivers(pci)
     sites: dict[str, Site] = {}
     for index, entry in enumerate(file.pci):
         _add_function(entry, ("pci", index), sites, pci)
@@ -363,7 +371,7 @@ def _add_function(
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
-    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node)
+    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node, entry.irq, entry.slots)
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site
@@ -418,6 +426,7 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
         info.srcversion,
         parameters,
         import_ns=info.import_ns,
+        taint=info.taint,
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded

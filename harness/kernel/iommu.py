@@ -48,6 +48,17 @@ ReservedRegion = tuple[int, int, str]
 DOMAIN_TYPES = ("identity", "DMA", "DMA-FQ")
 
 
+@frozen
+class IommuSection:
+    """The profile's section ``iommu``.
+
+    ``type_needs_unowned``: a group's type changes unless somebody has its DMA (6.12); before, only
+    that of a group of one device without a driver.
+    """
+
+    type_needs_unowned: bool
+
+
 class BlockingDomain:
     """Lets nothing through: what a group has whose owner attached no domain."""
 
@@ -162,15 +173,24 @@ def iommu_group_show_type(group: IommuGroup, caller: Caller) -> str:
 
 
 def iommu_group_store_type(group: IommuGroup, caller: Caller, data: bytes) -> None:
-    """EACCES, EINVAL for another word or a group of several, EBUSY while a driver is bound."""
+    """EACCES; EINVAL without a default domain or for another word; then what the kernel forbids.
+
+    A flush queue is added to DMA at any time, but in 6.1 only to a group of one device.
+    """
     credentials = caller.credentials
     if not credentials.capable(CAP_SYS_ADMIN) or not credentials.capable(CAP_SYS_RAWIO):
         raise Errno(errno.EACCES)
     words = (*DOMAIN_TYPES, "auto")
     wanted = next((word for word in words if sysfs_streq(data, word)), None)
-    if wanted is None or len(group.devices) != 1 or group.type is None:
+    if wanted is None or group.type is None:
         raise Errno(errno.EINVAL)
-    if group.devices[0].driver is not None and (wanted, group.type) != ("DMA-FQ", "DMA"):
+    adds_queue = (wanted, group.type) == ("DMA-FQ", "DMA")
+    if group.kernel.profile.section("iommu", IommuSection).type_needs_unowned:
+        if not adds_queue and (not group.devices or group.dma_owner_claimed):
+            raise Errno(errno.EPERM)
+    elif len(group.devices) != 1:
+        raise Errno(errno.EINVAL)
+    elif group.devices[0].driver is not None and not adds_queue:
         raise Errno(errno.EBUSY)
     group.type = group.boot_type if wanted == "auto" else wanted
 

@@ -96,7 +96,8 @@ class UintParameter:
 class LoadedModule:
     """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them.
 
-    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows.
+    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows. ``taint`` is what is
+    wrong with it, a letter each: O for one from outside the kernel, E for an unsigned one.
     """
 
     kernel: Kernel
@@ -108,6 +109,7 @@ class LoadedModule:
     holders: list[str] = field(factory=list)
     references: int = 0
     import_ns: str | None = None
+    taint: str = ""
     #: What the module keeps for this machine, as in its static variables.
     data: Any = None
 
@@ -140,7 +142,7 @@ def _attributes(module: LoadedModule) -> list[Attribute]:
         text("initsize", lambda module: 0),
         text("initstate", lambda module: "live"),
         text("refcnt", lambda module: module.references),
-        text("taint", lambda module: ""),
+        text("taint", lambda module: module.taint),
         Attribute("uevent", 0o200, None, module_uevent_store),
     ]
     if module.version is not None:

@@ -22,13 +22,15 @@ _SECONDS = 30.0
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
 #: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
-#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1.
+#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Next
+#: are mediated devices, without which their parents can go.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
     [ "$state" = enabled ] && echo "$device" >"$device/driver/unbind"
 done
 cd /
+for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
