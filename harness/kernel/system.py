@@ -111,12 +111,17 @@ class Kernel:
         FILE_OPERATIONS. Raises Errno.
         """
         with self.lock:
-            if self._observers:
-                return self._observed(caller, operation, target, arguments)
-            function = NODE_OPERATIONS.get(operation)
-            if function is not None:
-                return function(caller, target, *arguments)  # type: ignore[operator]
-            return getattr(target, operation)(caller, *arguments)
+            scheduler = self.scheduler
+            scheduler.current = caller
+            try:
+                if self._observers:
+                    return self._observed(caller, operation, target, arguments)
+                function = NODE_OPERATIONS.get(operation)
+                if function is not None:
+                    return function(caller, target, *arguments)  # type: ignore[operator]
+                return getattr(target, operation)(caller, *arguments)
+            finally:
+                scheduler.current = None
 
     def _observed(
         self, caller: Caller, operation: str, target: Any, arguments: tuple[Any, ...]
