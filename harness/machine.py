@@ -65,7 +65,6 @@ ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
 BUILTIN_MODULES = {
     **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
-    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(
         ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
     ),
@@ -75,6 +74,8 @@ BUILTIN_MODULES = {
     "configfs_sample": "harness.drivers.configfs_sample",
     "null_blk": "harness.drivers.null_blk",
     "nvmet": "harness.drivers.nvmet",
+    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
+    **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
 
 
@@ -324,8 +325,7 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
     modules = _modules(file.modules)
     kernel = Kernel(_profile(file, profile), clock, file.seed)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
-    count = sum(len(cpus) for cpus in numa.cpus.values())
-    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=count)
+    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
     register_builtin_drivers(pci)
     sites: dict[str, Site] = {}
