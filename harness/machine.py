@@ -315,8 +315,7 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
     modules = _modules(file.modules)
     kernel = Kernel(_profile(file, profile), clock, file.seed)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
-    count = sum(len(cpus) for cpus in numa.cpus.values())
-    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=count)
+    kernel.cpu = Cpu(file.cpu.movdir64b, file.cpu.enqcmd, numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
     sites: dict[str, Site] = {}
     for index, entry in enumerate(file.pci):

@@ -85,6 +85,8 @@ class Kernel:
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
         self.modules: dict[str, LoadedModule] = {}
+        #: Names of block devices that drivers have; there is no block layer that shows them.
+        self.disks: set[str] = set()
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
 

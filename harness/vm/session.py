@@ -22,8 +22,8 @@ _SECONDS = 30.0
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
 #: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
-#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Default
-#: groups of configfs go with what they are in, and refuse to go by themselves.
+#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1.
+#: Default groups of configfs go with what they are in, and refuse to go by themselves.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
