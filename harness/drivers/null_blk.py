@@ -81,8 +81,8 @@ class NullBlkSection:
 class NullBlk:
     """The module in one machine."""
 
+    kernel: Kernel
     section: NullBlkSection
-    cpus: int
     indexes: Ida = field(factory=Ida)
 
 
@@ -133,7 +133,7 @@ def nullb_update_nr_hw_queues(
         return
     submit = device.values["submit_queues"] if submit_queues is None else submit_queues
     poll = device.values["poll_queues"] if poll_queues is None else poll_queues
-    if not submit or submit > device.module.cpus or poll > _POLL_QUEUES:
+    if not submit or submit > device.module.kernel.cpu.count or poll > _POLL_QUEUES:
         raise Errno(errno.EINVAL)
 
 
@@ -163,6 +163,7 @@ def null_add_dev(device: NullbDevice) -> None:
     if not device.values["memory_backed"] or device.values["zoned"]:
         device.values["discard"] = 0  # null_config_discard
     device.values["index"] = device.module.indexes.alloc()
+    device.module.kernel.disks.add(device.name)
 
 
 def null_validate_conf(device: NullbDevice) -> None:
@@ -181,7 +182,7 @@ def null_validate_conf(device: NullbDevice) -> None:
         values["blocksize"] = min(max(size, _SECTOR), PAGE_SIZE)
     if values["use_per_node_hctx"] and values["queue_mode"] != _NULL_Q_BIO:
         values["submit_queues"] = 1  # nr_online_nodes
-    values["submit_queues"] = min(max(values["submit_queues"], 1), module.cpus)
+    values["submit_queues"] = min(max(values["submit_queues"], 1), module.kernel.cpu.count)
     values["poll_queues"] = min(values["poll_queues"], _POLL_QUEUES)
     values["irqmode"] = min(values["irqmode"], _NULL_IRQ_TIMER)
     if values["memory_backed"]:
@@ -228,6 +229,7 @@ def null_del_dev(device: NullbDevice) -> None:
     """Switch it off; what it is may be changed again."""
     device.power = device.configured = False
     device.module.indexes.free(device.values["index"])
+    device.module.kernel.disks.discard(device.name)
 
 
 def nullb_device_badblocks_show(device: NullbDevice, caller: Caller) -> str:
@@ -341,10 +343,10 @@ def nullb_group_drop_item(group: NullbGroup, device: NullbDevice) -> None:
 def null_init(kernel: Kernel) -> None:
     """Module init: the subsystem, and the devices that need no configuration."""
     section = kernel.profile.section("null_blk", NullBlkSection)
-    module = NullBlk(section, kernel.cpu.count)
+    module = NullBlk(kernel, section)
     configfs_register_subsystem(kernel, NullbGroup(module))
     for _ in range(_NR_DEVICES):
-        module.indexes.alloc()
+        kernel.disks.add(f"nullb{module.indexes.alloc()}")
 
 
 MODULES = (Module("null_blk", null_init, depends=("configfs",)),)

@@ -87,6 +87,8 @@ class Kernel:
         self.buses: dict[str, Bus] = {}
         self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
+        #: Names of block devices that drivers have; there is no block layer that shows them.
+        self.disks: set[str] = set()
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).

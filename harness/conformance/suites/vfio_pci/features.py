@@ -19,8 +19,8 @@ from harness.conformance.suites.vfio_pci._device import (
     ask,
     count,
     eventfd,
-    feature,
     fds,
+    feature,
     open_device,
     region,
 )

@@ -7,7 +7,6 @@ from harness.conformance import Call, case, expect, param
 from harness.conformance.errnos import EFAULT, EINVAL, EIO, EPERM, ESPIPE
 from harness.conformance.suites.vfio_pci._device import (
     BAR0,
-    BAR1,
     COMMAND,
     CONFIG,
     E1000E,
