@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from harness.drivers.pci import PciDevice, pci_reset_function
 from harness.drivers.pci.device import IORESOURCE_MEM, PCI_POWER_NAMES, PCI_STD_NUM_BARS
 from harness.drivers.pci.reset import SavedState, pci_restore_state, pci_save_state
-from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_and_prepare
 from harness.drivers.vfio.info_caps import InfoCaps
+from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_and_prepare
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.drivers.vfio_pci.config import ConfigSpace
@@ -409,6 +409,6 @@ class VfioPciCoreDevice(VfioDevice):
         if rest and not rest.startswith(" "):
             return False
         if rest.strip(" "):
-            # EINVAL for another option, for no UUID, and for a token where there is nothing virtual.
+            # Another option, no UUID, or a token though nothing here has virtual functions.
             raise Errno(errno.EINVAL)
         return True

@@ -10,10 +10,9 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from harness.drivers.vfio.group import VfioGroupFile
-
 from harness.drivers.pci import PciDevice, PciSegment
 from harness.drivers.pci.reset import pci_reset_bus
+from harness.drivers.vfio.group import VfioGroupFile
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller

@@ -7,10 +7,10 @@ import errno
 from typing import TYPE_CHECKING
 
 from harness.drivers.vfio.feature import vfio_check_feature
-from harness.kernel.uaccess import get_user_s32
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import EventfdContext, eventfd_ctx_fdget
 from harness.kernel.task import Caller
+from harness.kernel.uaccess import get_user_s32
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:

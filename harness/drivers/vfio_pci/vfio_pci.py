@@ -98,6 +98,7 @@ class VfioPciDriver(PciDriver):
         vdev.pm_forbid()
         vfio_put_device(vdev)
 
+
 def vfio_pci_init(kernel: Kernel) -> None:
     """Make the driver known."""
     bus = kernel.buses["pci"]
