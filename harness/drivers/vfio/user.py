@@ -25,7 +25,7 @@ def copy_in(
     needed = size if minimum is None else minimum
     content = caller.address_space.read(address, needed)
     structure = kind.from_buffer_copy(content.ljust(size, b"\0"))
-    if structure.argsz < needed:  # type: ignore[attr-defined]
+    if structure.argsz < needed:
         raise Errno(errno.EINVAL)
     return structure
 

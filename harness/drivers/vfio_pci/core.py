@@ -409,6 +409,6 @@ class VfioPciCoreDevice(VfioDevice):
         if rest and not rest.startswith(" "):
             return False
         if rest.strip(" "):
-            # EINVAL for another option, for no UUID, and for a token where there is nothing virtual.
+            # Another option, no UUID, or a token though nothing here has virtual functions.
             raise Errno(errno.EINVAL)
         return True
