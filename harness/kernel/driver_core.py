@@ -226,6 +226,9 @@ class Bus:
     def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
         """Claim DMA ownership before probe (bus->dma_configure); raises Errno."""
 
+    def dma_cleanup(self, device: Device, driver: DeviceDriver) -> None:
+        """Give it up when the driver is gone, or did not come (bus->dma_cleanup)."""
+
     def probe(self, device: Device, driver: DeviceDriver) -> None:
         """Call the driver's probe (call_driver_probe); a bus may do more around it (bus->probe)."""
         driver.probe(device)
@@ -388,6 +391,7 @@ def _really_probe(device: Device, driver: DeviceDriver) -> None:
             driver.bus.probe(device, driver)
         except Errno as error:
             _driver_sysfs_remove(device, driver)
+            driver.bus.dma_cleanup(device, driver)
             failed = ProbeFailed(error.errno)
             raise failed.with_traceback(error.__traceback__) from None
         sysfs_create_groups(device.sysfs, device, driver.dev_groups)
@@ -448,6 +452,7 @@ def device_release_driver(device: Device) -> None:
     for group in driver.dev_groups:  # device_remove
         sysfs_remove_group(device.sysfs, group)
     driver.bus.remove(device, driver)
+    driver.bus.dma_cleanup(device, driver)
     device.driver = None
     device.driver_data = None
     driver.devices.remove(device)

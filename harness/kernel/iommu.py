@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
@@ -48,6 +48,17 @@ ReservedRegion = tuple[int, int, str]
 DOMAIN_TYPES = ("identity", "DMA", "DMA-FQ")
 
 
+@frozen
+class IommuSection:
+    """The profile's section ``iommu``.
+
+    ``type_needs_unowned``: a group's type changes unless somebody has its DMA (6.12); before, only
+    that of a group of one device without a driver.
+    """
+
+    type_needs_unowned: bool
+
+
 class BlockingDomain:
     """Lets nothing through: what a group has whose owner attached no domain."""
 
@@ -58,6 +69,19 @@ class BlockingDomain:
     def write(self, iova: int, data: bytes) -> None:
         """EFAULT."""
         raise Errno(errno.EFAULT)
+
+
+@frozen
+class IommuCapabilities:
+    """What the IOMMU before a group can do.
+
+    ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
+    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches.
+    """
+
+    address_width: int = 57
+    page_sizes: int = 0x40201000
+    enforces_coherency: bool = True
 
 
 @define(eq=False)
@@ -72,6 +96,7 @@ class IommuGroup:
     boot_type: str | None = None
     #: What cannot be mapped, of a list of devices: first and last address, and kind.
     get_resv_regions: Callable[[list[Device]], list[ReservedRegion]] = lambda devices: []
+    capabilities: IommuCapabilities = IommuCapabilities()
     devices: list[Device] = field(factory=list)
     #: None is the default domain, the kernel's own.
     domain: IommuDomain | None = None
@@ -148,15 +173,24 @@ def iommu_group_show_type(group: IommuGroup, caller: Caller) -> str:
 
 
 def iommu_group_store_type(group: IommuGroup, caller: Caller, data: bytes) -> None:
-    """EACCES, EINVAL for another word or a group of several, EBUSY while a driver is bound."""
+    """EACCES; EINVAL without a default domain or for another word; then what the kernel forbids.
+
+    A flush queue is added to DMA at any time, but in 6.1 only to a group of one device.
+    """
     credentials = caller.credentials
     if not credentials.capable(CAP_SYS_ADMIN) or not credentials.capable(CAP_SYS_RAWIO):
         raise Errno(errno.EACCES)
     words = (*DOMAIN_TYPES, "auto")
     wanted = next((word for word in words if sysfs_streq(data, word)), None)
-    if wanted is None or len(group.devices) != 1 or group.type is None:
+    if wanted is None or group.type is None:
         raise Errno(errno.EINVAL)
-    if group.devices[0].driver is not None and (wanted, group.type) != ("DMA-FQ", "DMA"):
+    adds_queue = (wanted, group.type) == ("DMA-FQ", "DMA")
+    if group.kernel.profile.section("iommu", IommuSection).type_needs_unowned:
+        if not adds_queue and (not group.devices or group.dma_owner_claimed):
+            raise Errno(errno.EPERM)
+    elif len(group.devices) != 1:
+        raise Errno(errno.EINVAL)
+    elif group.devices[0].driver is not None and not adds_queue:
         raise Errno(errno.EBUSY)
     group.type = group.boot_type if wanted == "auto" else wanted
 
@@ -179,13 +213,20 @@ class IommuGroups:
         self,
         domain_type: str | None = None,
         get_resv_regions: Callable[[list[Device]], list[ReservedRegion]] = lambda devices: [],
+        capabilities: IommuCapabilities | None = None,
     ) -> IommuGroup:
         """A new group with the lowest free number (iommu_group_alloc)."""
         number = self._ida.alloc()
         directory = self._directory.directory(str(number))
         directory.directory("devices")
         group = IommuGroup(
-            self.kernel, number, directory, domain_type, domain_type, get_resv_regions
+            self.kernel,
+            number,
+            directory,
+            domain_type,
+            domain_type,
+            get_resv_regions,
+            capabilities or IommuCapabilities(),
         )
         for attribute in _ATTRIBUTES:
             sysfs_create_file(directory, group, attribute)

@@ -76,8 +76,14 @@ def _version(text: str) -> tuple[int, int] | None:
 
 
 def loaded_modules(tree: Tree) -> list[str]:
-    """Those of the modules that a machine file can name."""
-    return [name for name in BUILTIN_MODULES if tree.real(f"/sys/module/{name}") is not None]
+    """Those of the modules that a machine file can name; a driver's name tells its module, too."""
+    places = ("/sys/module/", "/sys/bus/pci/drivers/")
+    return [
+        name
+        for name in BUILTIN_MODULES
+        if any(tree.real(f"{place}{name}") for place in places)
+        or tree.real(f"/sys/bus/pci/drivers/{name.replace('_', '-')}")
+    ]
 
 
 # --- processor
