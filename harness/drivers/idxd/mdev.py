@@ -25,6 +25,12 @@ from harness.drivers.mdev import (
     mdev_register_parent,
     mdev_unregister_parent,
 )
+from harness.drivers.vfio.vfio_main import (
+    VfioDevice,
+    vfio_put_device,
+    vfio_register_group_dev,
+    vfio_unregister_group_dev,
+)
 from harness.hardware import pci_config as cfg
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
@@ -164,6 +170,14 @@ class IdxdMdevOps(MdevVendorOps):
         idxd_wq_give_back(self.wqs.pop(mdev))
 
 
+class VdcmDevice(VfioDevice):
+    """What programs are handed: a work queue as a device (struct vdcm_idxd)."""
+
+    def __init__(self, dev: Device, wq: IdxdWq) -> None:
+        super().__init__(dev)
+        self.wq = wq
+
+
 class IdxdMdevDriver(MdevDriver):
     """The driver of the devices from v6 on (idxd_vdcm_driver)."""
 
@@ -183,11 +197,15 @@ class IdxdMdevDriver(MdevDriver):
         assert isinstance(device, MdevDevice)
         wq = find_wq(device.type, device.name)
         idxd_wq_take(wq)
-        device.driver_data = wq
+        device.driver_data = VdcmDevice(device, wq)
+        vfio_register_group_dev(device.driver_data)
 
     def remove(self, device: Device) -> None:
         """idxd_vdcm_remove."""
-        idxd_wq_give_back(device.driver_data)
+        vdcm: VdcmDevice = device.driver_data
+        vfio_unregister_group_dev(vdcm)
+        vfio_put_device(vdcm)
+        idxd_wq_give_back(vdcm.wq)
 
 
 def idxd_mdev_host_init(idxd: IdxdDevice, ops: MdevVendorOps | MdevDriver) -> MdevParent:

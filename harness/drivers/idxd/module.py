@@ -96,5 +96,7 @@ MODULES = (
     Module("idxd_bus", dsa_bus_init),
     Module("idxd", idxd_init_module, depends=_idxd_depends, parameters=idxd_parameters),
     Module(CRYPTO, iaa_crypto_init_module, depends=("idxd", "idxd_bus"), in_kernel=_has_iaa_crypto),
-    Module(MDEV, idxd_mdev_init, depends=("idxd", "idxd_bus", "mdev"), in_kernel=_has_idxd_mdev),
+    Module(
+        MDEV, idxd_mdev_init, depends=("idxd", "idxd_bus", "mdev", "vfio"), in_kernel=_has_idxd_mdev
+    ),
 )

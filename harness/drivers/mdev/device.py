@@ -33,16 +33,15 @@ def mdev_device_create(type: MdevType, uuid: str) -> None:
     mdev.groups = MDEV_DEVICE_GROUPS
     bus.mdev_list[uuid] = mdev
     try:
-        _add(parent, mdev)
+        with parent.read_lock():
+            _add(parent, mdev)
+            mdev.active = True
     except Errno:
         _mdev_device_release(bus, mdev)
         raise
-    mdev.active = True
 
 
 def _add(parent: MdevParent, mdev: MdevDevice) -> None:
-    if parent.unregistering:
-        raise Errno(errno.ENODEV)
     if isinstance(parent.ops, MdevVendorOps):
         parent.ops.create(mdev)
         try:
@@ -69,9 +68,8 @@ def mdev_device_remove(mdev: MdevDevice) -> None:
     if not mdev.active:
         raise Errno(errno.EAGAIN)
     mdev.active = False
-    if mdev.type.parent.unregistering:
-        raise Errno(errno.ENODEV)
-    mdev_device_remove_common(mdev)
+    with mdev.type.parent.read_lock():
+        mdev_device_remove_common(mdev)
 
 
 def mdev_device_remove_common(mdev: MdevDevice) -> None:

@@ -33,5 +33,5 @@ def has_vendor_create(profile: Profile) -> bool:
 
 MODULES = (
     Module("mdev", mdev_init, suites=("mdev",)),
-    Module("vfio_mdev", vfio_mdev_init, depends=("mdev",), in_kernel=has_vendor_create),
+    Module("vfio_mdev", vfio_mdev_init, depends=("mdev", "vfio"), in_kernel=has_vendor_create),
 )

@@ -20,6 +20,8 @@ from harness.kernel.task import Caller
 from harness.kernel.uuid import stored_uuid
 
 _TYPES = "mdev_supported_types"
+#: In seconds; then the wait begins anew (down_write has no limit).
+_PATIENCE = 10.0
 
 
 def mdev_bus_class(kernel: Kernel) -> KernfsDirectory:
@@ -43,9 +45,16 @@ def mdev_register_parent(
 
 
 def mdev_unregister_parent(parent: MdevParent) -> None:
-    """No device can be made any more, and those that were made go."""
+    """No device can be made any more, and those that were made go.
+
+    It waits for removes that have begun, and until nobody has a device open.
+    """
     device = parent.device
     parent.unregistering = True
+    while parent.readers:
+        device.kernel.scheduler.wait_for_current(
+            parent.idle, lambda: not parent.readers, _PATIENCE, interruptible=False
+        )
     sysfs_remove_link(mdev_bus_class(device.kernel), device.name)
     for mdev in list(mdev_bus(device.kernel).devices.values()):
         if isinstance(mdev, MdevDevice) and mdev.type.parent is parent:

@@ -15,11 +15,10 @@ from harness.drivers.samples.parent import (
     vendor_group,
 )
 from harness.kernel.errors import Errno
+from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
-
-MAX_MBYTES = 256
 
 
 @define(eq=False)
@@ -47,7 +46,7 @@ class MbochsDriver(SampleDriver):
             MbochsType(size, f"mbochs-{size}", mbytes=mbytes)
             for size, mbytes in (("small", 4), ("medium", 16), ("large", 64))
         )
-        self.avail_mbytes = MAX_MBYTES
+        self.avail_mbytes: int = kernel.modules["mbochs"].parameters["count"].value
 
     def get_available(self, type: MdevType) -> int:
         """mbochs_get_available."""
@@ -77,4 +76,9 @@ def mbochs_dev_init(kernel: Kernel) -> None:
     sample_init(MbochsDriver(kernel))
 
 
-MBOCHS = sample_module("mbochs", mbochs_dev_init)
+def mbochs_parameters() -> tuple[Parameter, ...]:
+    """How much video memory there is, in MB."""
+    return (UintParameter("count", 256, 0o444),)
+
+
+MBOCHS = sample_module("mbochs", mbochs_dev_init, mbochs_parameters)

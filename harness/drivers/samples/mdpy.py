@@ -12,6 +12,7 @@ from harness.drivers.samples.parent import (
     sample_module,
     vendor_group,
 )
+from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
@@ -39,11 +40,11 @@ class MdpyDriver(SampleDriver):
     """The core counts the devices."""
 
     name = "mdpy"
-    max_instances = 4
     dev_groups = vendor_group(Attribute("resolution", 0o444, resolution_show))
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.max_instances = kernel.modules["mdpy"].parameters["count"].value
         self.types = (
             MdpyType("vga", "mdpy-vga", width=640, height=480),
             MdpyType("xga", "mdpy-xga", width=1024, height=768),
@@ -61,4 +62,9 @@ def mdpy_dev_init(kernel: Kernel) -> None:
     sample_init(MdpyDriver(kernel))
 
 
-MDPY = sample_module("mdpy", mdpy_dev_init)
+def mdpy_parameters() -> tuple[Parameter, ...]:
+    """How many devices there may be."""
+    return (UintParameter("count", 4, 0o444),)
+
+
+MDPY = sample_module("mdpy", mdpy_dev_init, mdpy_parameters)
