@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory, frozen, validators
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -100,12 +100,16 @@ class PciEntry:
 class IommuEntry:
     """What the IOMMU can do: PASIDs, and sharing a process's memory (SVA).
 
-    ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type.
+    ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type. ``address_width`` is
+    that of addresses that devices use, in bits, and ``snoop_control`` says whether it can make
+    all DMA coherent.
     """
 
     sva: bool = False
     pasid: bool = False
     type: str = "DMA-FQ"
+    address_width: int = attrs.field(default=57, validator=validators.in_((39, 48, 57)))
+    snoop_control: bool = True
 
 
 @frozen

@@ -88,15 +88,15 @@ class ConfigMask:
 
 def _allow_msi(mask: ConfigMask, config: bytes | bytearray, offset: int) -> None:
     """Control, address, data and mask bits of MSI, whose layout depends on its flags."""
-    control = load(config, offset + 2, 2)
-    mask.allow(offset + 2, 2, 0x0071)
+    control = load(config, offset + cfg.MSI_CONTROL, 2)
+    mask.allow(offset + cfg.MSI_CONTROL, 2, cfg.MSI_ENABLE | cfg.MSI_ENABLED_COUNT)
     mask.allow(offset + 4, 4, 0xFFFFFFFC)
     position = offset + 8
-    if control & 0x0080:  # 64-bit addresses
+    if control & cfg.MSI_64BIT:
         mask.allow(position, 4, 0xFFFFFFFF)
         position += 4
     mask.allow(position, 2, 0xFFFF)
-    if control & 0x0100:  # a mask bit for each vector
+    if control & cfg.MSI_MASKING:
         mask.allow(position + 4, 4, 0xFFFFFFFF)
 
 

@@ -71,6 +71,19 @@ class BlockingDomain:
         raise Errno(errno.EFAULT)
 
 
+@frozen
+class IommuCapabilities:
+    """What the IOMMU before a group can do.
+
+    ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
+    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches.
+    """
+
+    address_width: int = 57
+    page_sizes: int = 0x40201000
+    enforces_coherency: bool = True
+
+
 @define(eq=False)
 class IommuGroup:
     """Devices that the IOMMU cannot tell apart (struct iommu_group)."""
@@ -83,6 +96,7 @@ class IommuGroup:
     boot_type: str | None = None
     #: What cannot be mapped, of a list of devices: first and last address, and kind.
     get_resv_regions: Callable[[list[Device]], list[ReservedRegion]] = lambda devices: []
+    capabilities: IommuCapabilities = IommuCapabilities()
     devices: list[Device] = field(factory=list)
     #: None is the default domain, the kernel's own.
     domain: IommuDomain | None = None
@@ -199,13 +213,20 @@ class IommuGroups:
         self,
         domain_type: str | None = None,
         get_resv_regions: Callable[[list[Device]], list[ReservedRegion]] = lambda devices: [],
+        capabilities: IommuCapabilities | None = None,
     ) -> IommuGroup:
         """A new group with the lowest free number (iommu_group_alloc)."""
         number = self._ida.alloc()
         directory = self._directory.directory(str(number))
         directory.directory("devices")
         group = IommuGroup(
-            self.kernel, number, directory, domain_type, domain_type, get_resv_regions
+            self.kernel,
+            number,
+            directory,
+            domain_type,
+            domain_type,
+            get_resv_regions,
+            capabilities or IommuCapabilities(),
         )
         for attribute in _ATTRIBUTES:
             sysfs_create_file(directory, group, attribute)

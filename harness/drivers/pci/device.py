@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from harness.drivers.pci.dma import FunctionDma
+from harness.drivers.pci.intx import IntxLine
 from harness.drivers.pci.iommu import IommuInfo
 from harness.drivers.pci.reset import pci_init_reset_methods
 from harness.hardware import pci_config as cfg
@@ -67,8 +69,8 @@ class Resource:
 
 
 def msi_mode_show(device: PciDevice, caller: Caller) -> str:
-    """kernel/irq/msi.c msi_mode_show; nothing here uses MSI without X."""
-    return "msix\n"
+    """kernel/irq/msi.c msi_mode_show."""
+    return "msix\n" if device.msix_enabled else "msi\n"
 
 
 def _window(start: int, end: int, flags: int) -> Resource:
@@ -150,8 +152,10 @@ class PciDevice(Device):
             usage_count=1,
         )
         self.reset_methods = pci_init_reset_methods(self)
+        self.intx = IntxLine(self)
         self.function.interrupt = self._handle_irq
         self.function.trace = self._report
+        self.function.dma = FunctionDma(self)
 
     @property
     def address(self) -> str:
@@ -211,9 +215,14 @@ class PciDevice(Device):
         return self.pci_read_config(cfg.INTERRUPT_LINE, 1)
 
     @property
+    def header_type(self) -> int:
+        """What the header is of: 0 for a function, 1 for a bridge."""
+        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F
+
+    @property
     def is_bridge(self) -> bool:
         """Whether the header is a PCI-to-PCI bridge's."""
-        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F == HEADER_TYPE_BRIDGE
+        return self.header_type == HEADER_TYPE_BRIDGE
 
     @property
     def is_multifunction(self) -> bool:
@@ -376,7 +385,7 @@ class PciDevice(Device):
         """How wide the function's addresses are."""
         self.dma_mask = self.coherent_dma_mask = (1 << bits) - 1
 
-    # --- MSI-X: drivers/pci/msi/msi.c
+    # --- MSI and MSI-X: drivers/pci/msi/msi.c
 
     def pci_msix_vec_count(self) -> int:
         """How many vectors the function has; EINVAL if it has no MSI-X."""
@@ -385,31 +394,61 @@ class PciDevice(Device):
             raise Errno(errno.EINVAL)
         return (self._msix_control(capability) & cfg.MSIX_SIZE) + 1
 
-    def pci_alloc_irq_vectors(self, minimum: int, maximum: int) -> int:
-        """Turn MSI-X on with as many vectors as there are; ENOSPC if fewer than ``minimum``.
-
-        EINVAL without MSI-X or while it is disallowed (__pci_enable_msix_range).
-        """
-        capability = self.pci_find_capability(cfg.CAP_MSIX)
-        if self.no_msi or not capability:
+    def pci_msi_vec_count(self) -> int:
+        """How many messages of MSI the function has; EINVAL if it has no MSI."""
+        capability = self.pci_find_capability(cfg.CAP_MSI)
+        if not capability:
             raise Errno(errno.EINVAL)
-        count = min(self.pci_msix_vec_count(), maximum)
+        return 1 << ((self._msi_control(capability) & cfg.MSI_CAPABLE) >> 1)
+
+    def pci_alloc_irq_vectors(self, minimum: int, maximum: int, *, msix: bool = True) -> int:
+        """Turn MSI-X, or MSI, on with as many vectors as there are; how many.
+
+        ERANGE if that is less than no vector; EINVAL without the capability or while it is
+        disallowed; ENOSPC if there are fewer than ``minimum`` (__pci_enable_msix_range,
+        __pci_enable_msi_range).
+        """
+        if maximum < minimum:
+            raise Errno(errno.ERANGE)
+        if self.no_msi:
+            raise Errno(errno.EINVAL)
+        count = min(self.pci_msix_vec_count() if msix else self.pci_msi_vec_count(), maximum)
         if count < minimum:
             raise Errno(errno.ENOSPC)
+        if msix:
+            self._msix_capability_init()
+        else:
+            self._msi_capability_init(count)
+        for _ in range(count):
+            self._msi_sysfs_populate_desc()
+        return count
+
+    def pci_msix_alloc_irq_at(self) -> None:
+        """One vector more of MSI-X that is on (6.3)."""
+        self._msi_sysfs_populate_desc()
+
+    def _msix_capability_init(self) -> None:
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
         self._msix_set(capability, cfg.MSIX_ENABLE | cfg.MSIX_MASK_ALL, 0)
-        self._set_command(cfg.COMMAND_INTX_DISABLE, on=True)
+        self.intx.pci_intx(enable=False)
         for vector in range(self.pci_msix_vec_count()):
             self._msix_mask(vector, masked=True)
         self._msix_set(capability, 0, cfg.MSIX_MASK_ALL)
-        self._msi_device_populate_sysfs(count)
-        return count
 
-    def _msi_device_populate_sysfs(self, count: int) -> None:
-        """A file for each vector, named as the interrupt's number (kernel/irq/msi.c)."""
-        self.msi_irqs = [self.pci_bus.irqs.alloc() for _ in range(count)]
+    def _msi_capability_init(self, count: int) -> None:
+        capability = self.pci_find_capability(cfg.CAP_MSI)
+        self.pci_write_config(capability + 4, 4, MSI_ADDRESS)
+        size = (count - 1).bit_length() << 4
+        control = self._msi_control(capability) & ~cfg.MSI_ENABLED_COUNT | size
+        self.pci_write_config(capability + cfg.MSI_CONTROL, 2, control | cfg.MSI_ENABLE)
+        self.intx.pci_intx(enable=False)
+
+    def _msi_sysfs_populate_desc(self) -> None:
+        """A file for a vector, named as the interrupt's number (kernel/irq/msi.c)."""
+        number = self.pci_bus.irqs.alloc()
+        self.msi_irqs.append(number)
         directory = self.sysfs.directory("msi_irqs")
-        for number in self.msi_irqs:
-            sysfs_create_file(directory, self, Attribute(str(number), 0o444, msi_mode_show))
+        sysfs_create_file(directory, self, Attribute(str(number), 0o444, msi_mode_show))
 
     def _msi_device_destroy_sysfs(self) -> None:
         for number in self.msi_irqs:
@@ -418,22 +457,34 @@ class PciDevice(Device):
         self.sysfs.remove("msi_irqs")
 
     def pci_free_irq_vectors(self) -> None:
-        """Turn MSI-X off (pci_msix_shutdown)."""
-        capability = self.pci_find_capability(cfg.CAP_MSIX)
-        if not capability or not self._msix_control(capability) & cfg.MSIX_ENABLE:
+        """Turn MSI-X or MSI off (pci_msix_shutdown, pci_msi_shutdown)."""
+        if self.msix_enabled:
+            for vector in range(self.pci_msix_vec_count()):
+                self._msix_mask(vector, masked=True)
+            self._msix_set(self.pci_find_capability(cfg.CAP_MSIX), 0, cfg.MSIX_ENABLE)
+        elif capability := self.pci_find_capability(cfg.CAP_MSI):
+            control = self._msi_control(capability)
+            if not control & cfg.MSI_ENABLE:
+                return
+            self.pci_write_config(capability + cfg.MSI_CONTROL, 2, control & ~cfg.MSI_ENABLE)
+        else:
             return
-        for vector in range(self.pci_msix_vec_count()):
-            self._msix_mask(vector, masked=True)
         self._msi_device_destroy_sysfs()
-        self._msix_set(capability, 0, cfg.MSIX_ENABLE)
-        self._set_command(cfg.COMMAND_INTX_DISABLE, on=False)
+        self.intx.pci_intx(enable=True)
+
+    @property
+    def msix_enabled(self) -> bool:
+        """Whether MSI-X is on."""
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
+        return bool(capability and self._msix_control(capability) & cfg.MSIX_ENABLE)
 
     def request_irq(self, vector: int, handler: InterruptHandler) -> None:
         """Call ``handler(vector)`` at each interrupt; EBUSY if the vector has a handler."""
         if vector in self.irq_handlers:
             raise Errno(errno.EBUSY)
         self.irq_handlers[vector] = handler
-        self.pci_write_msg_msix(vector)
+        if self.msix_enabled:
+            self.pci_write_msg_msix(vector)
 
     def pci_write_msg_msix(self, vector: int) -> None:
         """Store the vector's message and unmask it."""
@@ -444,11 +495,14 @@ class PciDevice(Device):
 
     def free_irq(self, vector: int) -> None:
         """Forget the vector's handler; none is no error."""
-        if self.irq_handlers.pop(vector, None) is not None:
+        if self.irq_handlers.pop(vector, None) is not None and self.msix_enabled:
             self._msix_mask(vector, masked=True)
 
     def _msix_control(self, capability: int) -> int:
         return self.pci_read_config(capability + cfg.MSIX_CONTROL, 2)
+
+    def _msi_control(self, capability: int) -> int:
+        return self.pci_read_config(capability + cfg.MSI_CONTROL, 2)
 
     def _msix_set(self, capability: int, bits: int, clear: int) -> None:
         control = self._msix_control(capability) & ~clear | bits

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from harness.kernel.driver_core import Device, DeviceClass, device_add
-from harness.kernel.iommu import IommuGroup, ReservedRegion
+from harness.kernel.iommu import IommuCapabilities, IommuGroup, ReservedRegion
 from harness.kernel.sysfs import sysfs_create_link, sysfs_remove_link
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ _ISA_REGION = (0, 0xFFFFFF, "direct-relaxable")
 
 @frozen
 class IommuInfo:
-    """What the IOMMU above a function can do for its driver: user SVA, and PASIDs at all."""
+    """What the IOMMU above a function can do: user SVA, PASIDs at all, and for its group."""
 
     sva: bool = False
     pasid: bool = False
+    capabilities: IommuCapabilities = field(factory=IommuCapabilities)
 
 
 def intel_iommu_get_resv_regions(devices: list[Device]) -> list[ReservedRegion]:
@@ -51,7 +52,7 @@ class Iommu:
     def iommu_probe_device(self, device: PciDevice) -> None:
         """Put a new function into its group and below its unit."""
         group = self._group_of(device) or self.kernel.iommu_groups.alloc(
-            self.domain_type, intel_iommu_get_resv_regions
+            self.domain_type, intel_iommu_get_resv_regions, self.info.capabilities
         )
         group.add_device(device)
         unit = self._unit(device)

@@ -10,19 +10,21 @@ closed.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from harness.drivers.vfio.feature import vfio_ioctl_device_feature
 from harness.kernel.driver_core import Device, DeviceClass, device_add, device_del
 from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
 from harness.kernel.task import Caller
-from harness.kernel.vfs import Node, OpenFile, Pages
+from harness.kernel.vfs import Node, NoSeekFile, OpenFile, Pages
 from harness.kernel.wait import WaitQueue
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
+    from harness.drivers.vfio.container import VfioContainers
     from harness.drivers.vfio.group import VfioGroup, VfioGroups
     from harness.drivers.vfio.profile import VfioSection
     from harness.kernel.iommu import IommuDomain
@@ -41,6 +43,7 @@ class Vfio:
     section: VfioSection
     noiommu: BoolParameter
     groups: VfioGroups
+    containers: VfioContainers
     device_class: DeviceClass
     device_ida: Ida = field(factory=Ida)
     device_sets: dict[object, VfioDeviceSet] = field(factory=dict)
@@ -89,7 +92,8 @@ class VfioDevice:
         """``dev`` is the driver's device; its directory is there (vfio_alloc_device)."""
         self.dev = dev
         self.kernel = dev.kernel
-        self.index = vfio(self.kernel).device_ida.alloc()
+        self.core = vfio(self.kernel)
+        self.index = self.core.device_ida.alloc()
         self.device = VfioClassDevice(self)
         self.device_set: VfioDeviceSet | None = None
         self._group: VfioGroup | None = None
@@ -122,6 +126,18 @@ class VfioDevice:
         long as the group has a container.
         """
         return self.group.domain
+
+    def module_references(self, change: int) -> None:
+        """Hold or let go the driver's module (try_module_get)."""
+        driver = self.dev.driver
+        if driver is not None and driver.module is not None:
+            self.kernel.modules[driver.module].references += change
+
+    def put_registration(self) -> None:
+        """One file less, or the registration is over (vfio_device_put_registration)."""
+        self.references -= 1
+        if not self.references:
+            self.closed.wake()
 
     # --- operations
 
@@ -226,19 +242,12 @@ def _vfio_register_dev(device: VfioDevice, *, emulated: bool) -> None:
     device.group.register(device)
 
 
-def vfio_device_put_registration(device: VfioDevice) -> None:
-    """One file less, or the registration is over."""
-    device.references -= 1
-    if not device.references:
-        device.closed.wake()
-
-
 def vfio_unregister_group_dev(device: VfioDevice) -> None:
     """Take a device back: asks its driver to ask for it until all its files are closed.
 
     A signal does not end the wait; from then on nothing interrupts it.
     """
-    vfio_device_put_registration(device)
+    device.put_registration()
     scheduler = device.kernel.scheduler
     count = 0
     interruptible = True
@@ -262,33 +271,50 @@ def vfio_unregister_group_dev(device: VfioDevice) -> None:
 # --- open files
 
 
-class AnonInode(Node):
-    """What an open file without a path shows as its node (fs/anon_inodes.c)."""
+class VfioDeviceFile(NoSeekFile):
+    """An open device (struct vfio_device_file)."""
 
-    __slots__ = ()
+    __slots__ = ("access_granted", "device")
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"anon_inode:{name}", 0o600, 0)
-
-
-class VfioDeviceFile(OpenFile):
-    """An open device (struct vfio_device_file). It holds the group's file, if it came from one."""
-
-    __slots__ = ("access_granted", "device", "group_file", "iommufd")
-
-    def __init__(
-        self, node: Node, opener: Caller, device: VfioDevice, group_file: OpenFile | None
-    ) -> None:
+    def __init__(self, node: Node, opener: Caller, device: VfioDevice) -> None:
         super().__init__(node, opener)
         self.device = device
-        self.group_file = group_file
-        #: False for one opened by its own node until it is bound to an iommufd.
+        #: Whether the device is open by it.
         self.access_granted = False
-        self.iommufd: Any = None
 
-    def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
-        """pread and pwrite work, but there is no llseek: ESPIPE."""
-        raise Errno(errno.ESPIPE)
+    def open(self, caller: Caller) -> None:
+        """Open the device, which the first file does in earnest (vfio_df_group_open)."""
+        device = self.device
+        if device.group.container is None:
+            raise Errno(errno.EINVAL)
+        if not device.open_count:
+            self._first_open(caller)
+        device.open_count += 1
+        self.access_granted = True
+
+    def _first_open(self, caller: Caller) -> None:
+        """vfio_df_device_first_open."""
+        device = self.device
+        group = device.group
+        group.use_iommu(caller)
+        try:
+            device.open_device()
+        except Errno:
+            group.unuse_iommu()
+            raise
+        device.module_references(1)
+        if group.container is not None and group.container.data is not None:
+            group.container.data.register_device(device)
+
+    def _last_close(self) -> None:
+        """vfio_df_device_last_close."""
+        device = self.device
+        group = device.group
+        if group.container is not None and group.container.data is not None:
+            group.container.data.unregister_device(device)
+        device.close_device()
+        group.unuse_iommu()
+        device.module_references(-1)
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """vfio_device_fops_unl_ioctl."""
@@ -298,7 +324,7 @@ class VfioDeviceFile(OpenFile):
         device.pm_runtime_get()
         try:
             if command == u.VFIO_DEVICE_FEATURE:
-                return device.device_feature(caller, 0, argument, 0)
+                return vfio_ioctl_device_feature(device, caller, argument)
             return device.ioctl(caller, command, argument)
         finally:
             device.pm_runtime_put()
@@ -323,5 +349,10 @@ class VfioDeviceFile(OpenFile):
 
     def release(self) -> None:
         """vfio_device_fops_release."""
-        self.device.group.close_device(self)
-        vfio_device_put_registration(self.device)
+        device = self.device
+        if self.access_granted:
+            if device.open_count == 1:
+                self._last_close()
+            device.open_count -= 1
+            self.access_granted = False
+        device.put_registration()
