@@ -12,6 +12,7 @@ from harness.conformance.suites.pci._q35 import (
     MACHINE,
     STUB,
     TESTDEV,
+    VFIO,
     device,
     driver,
     give,
@@ -66,12 +67,31 @@ def driver_data_of_a_driver_without_a_table(call: Call, text: str) -> None:
         ("1af4 1234 ffffffff ffffffff 0 0", EEXIST),
         ("dead beef ffffffff ffffffff 0 0 1", EINVAL),
         ("dead beef ffffffff ffffffff 0 0 0", 33),
-        ("dead beef", 9),
+        ("dead beec", 9),
     ],
 )
 def a_driver_with_a_table(call: Call, text: str, wanted: int | ErrorNumber) -> None:
-    """virtio-pci takes all of one vendor, and has no data for them."""
+    """virtio-pci takes all of one vendor, and has no data for them.
+
+    No two rows add the same id: a virtual machine cannot do without this driver for a moment.
+    """
     expect(call.write_text(f"{driver('virtio-pci')}/new_id", text), wanted)
+
+
+@case(source=_NEW, machine=MACHINE)
+@param(
+    "text wanted",
+    [
+        ("dead beef", 9),
+        ("dead beef ffffffff ffffffff 0 0 0", 33),
+        ("dead beef ffffffff ffffffff 0 0 1", EINVAL),
+        ("dead beef 1 2 3 4 5 6", EINVAL),
+    ],
+)
+def a_table_for_override_only(call: Call, text: str, wanted: int | ErrorNumber) -> None:
+    """vfio-pci's only entry takes everything, but nothing without override."""
+    expect(call.write_text(f"{driver(VFIO)}/new_id", text), wanted)
+    expect(call.write_text(f"{driver(VFIO)}/bind", EDU), ENODEV)
 
 
 @case(source=_NEW, machine=MACHINE)
