@@ -17,10 +17,11 @@ PROBES = Path(os.environ.get("UAPI_PROBES", "/nonexistent"))
 #: Program, machine, recording, how its probes' names begin, and how many there are at least.
 PROGRAMS = {
     "idxd": ("p_idxd.py", "qemu-q35-dsa", "idxd-{profile}", "idxd/", 200),
+    "pci": ("p_pci.py", "qemu-q35", "{profile}", "pci/", 60),
     "mdev": ("p_mdev.py", "qemu-q35", "{profile}", "mdev/", 60),
 }
 RUNS = [
-    *(("idxd", profile) for profile in ("6.1", "6.12", "7.2")),
+    *((name, profile) for name in ("idxd", "pci") for profile in ("6.1", "6.12", "7.2")),
     *(("mdev", profile) for profile in ("6.1", "6.12")),
 ]
 

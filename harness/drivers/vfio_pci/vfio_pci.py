@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.pci import PciBus, PciDevice, PciDriver, pci_register_driver
+from harness.drivers.pci import PciBus, PciDevice, PciDriver, PciId, pci_register_driver
 from harness.drivers.vfio.vfio_main import (
     vfio_assign_device_set,
     vfio_put_device,
@@ -39,6 +39,7 @@ class VfioPciDriver(PciDriver):
     """struct pci_driver vfio_pci_driver."""
 
     name = "vfio-pci"
+    id_table = (PciId(override_only=True),)
     driver_managed_dma = True
 
     def __init__(self, kernel: Kernel, bus: PciBus) -> None:
