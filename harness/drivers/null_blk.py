@@ -107,7 +107,7 @@ def _parse(name: str, data: bytes) -> int:
     """nullb_device_{bool,uint,ulong}_attr_store."""
     default = _DEFAULTS[name]
     if isinstance(default, bool):
-        return kstrtobool(data)
+        return int(kstrtobool(data))
     return kstrtoull(data, 0, default[0])
 
 
