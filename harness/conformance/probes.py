@@ -42,7 +42,7 @@ def recorded(reference: str, profile: str) -> Mapping[str, Any] | None:
     """What the kernel of ``profile`` answered to the probe ``NAME:PROBE``; None if nobody asked.
 
     NAME is ``idxd`` for the recordings of each kernel, or ``idxd-6.1`` for that of one alone. A
-    PROBE without a NAME is in the recording that is named for the profile, ``6.1``.
+    probe without NAME is in the recording that bears the kernel's name alone.
     """
     name, colon, probe = reference.partition(":")
     if not colon:

@@ -136,6 +136,16 @@ class OpenFile:
         return operation
 
 
+class NoSeekFile(OpenFile):
+    """A file with a position, but without an llseek method: lseek answers ESPIPE (vfs_llseek)."""
+
+    __slots__ = ()
+
+    def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
+        """ESPIPE."""
+        raise Errno(errno.ESPIPE)
+
+
 class Node:
     """A file, directory or link (struct inode). ``parent`` is None once it was removed."""
 

@@ -40,8 +40,8 @@ class CaseTasks:
     def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
         """See :class:`harness.conformance.call.Endpoint`."""
         self.dirty = self.dirty or op not in HARMLESS
-        written = op in (Op.CHMOD, Op.CHOWN) or (op is Op.OPEN and int(fields[1]) & O_ACCMODE)
-        if written and isinstance(fields[0], bytes):
+        opened = op is Op.OPEN and int(fields[1]) & O_ACCMODE
+        if (opened or op in (Op.CHMOD, Op.CHOWN)) and isinstance(fields[0], bytes):
             self.written.add(os.fsdecode(fields[0]))
         number = self._first if task == FIRST_TASK else task
         future = self._client.begin(number, op, fields)
