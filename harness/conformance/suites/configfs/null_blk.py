@@ -90,10 +90,21 @@ def queues_of_a_device_that_is_on(call: Call) -> None:
     _set(call, power="1")
     expect(call.write_text(f"{_DEVICE}/submit_queues", "0"), EINVAL)
     expect(call.write_text(f"{_DEVICE}/submit_queues", "2"), EINVAL)
-    _set(call, submit_queues="1", poll_queues="0")
+    _set(call, submit_queues="1", poll_queues="1")
+    expect(call.write_text(f"{_DEVICE}/poll_queues", "2"), EINVAL)
+
+
+@case(
+    source="nullb_update_nr_hw_queues: drivers/block/null_blk/main.c, 6.12",
+    machine=MACHINE,
+    since="6.12",
+)
+def no_queue_for_polling(call: Call) -> None:
+    """6.1 dies of it."""
+    call.mkdir(_DEVICE)
+    _set(call, power="1", poll_queues="0")
     _shown(call, poll_queues="0")
     _set(call, poll_queues="1")
-    expect(call.write_text(f"{_DEVICE}/poll_queues", "2"), EINVAL)
 
 
 @case(source=f"null_add_dev: {_MAIN}", machine=MACHINE)
@@ -151,10 +162,6 @@ def backed_by_memory(call: Call) -> None:
 @param(
     "name text wanted",
     [
-        ("blocksize", "513", EINVAL),
-        ("blocksize", "100000", EINVAL),
-        ("blocksize", "4096", 1),
-        ("blocksize", "0", 1),
         ("max_sectors", "5", EINVAL),
         ("max_sectors", "8", 1),
         ("queue_mode", "1", EINVAL),
@@ -170,12 +177,21 @@ def refused(call: Call, name: str, text: str, wanted: int | ErrorNumber) -> None
     _shown(call, power="1" if wanted == 1 else "0")
 
 
-@case(source=f"null_validate_conf: {_MAIN}", machine=MACHINE, until="6.12")
-@param("text shown", [("513", "512"), ("100000", "4096"), ("0", "512"), ("1024", "1024")])
-def block_size_made_fit(call: Call, text: str, shown: str) -> None:
+@case(source=f"null_validate_conf, blk_validate_block_size: {_MAIN}", machine=MACHINE)
+@param("size wanted", [("513", EINVAL), ("100000", EINVAL), ("1024", 1), ("4096", 1)])
+def block_sizes(call: Call, size: str, wanted: int | ErrorNumber) -> None:
     call.mkdir(_DEVICE)
-    _set(call, blocksize=text, power="1")
-    _shown(call, blocksize=shown)
+    _set(call, blocksize=size)
+    expect(call.write_text(f"{_DEVICE}/power", "1"), wanted)
+    _shown(call, blocksize=size, power="1" if wanted == 1 else "0")
+
+
+@case(source=f"null_validate_conf, blk_validate_block_size: {_MAIN}", machine=MACHINE)
+def no_block_size(call: Call) -> None:
+    """For a kernel with queue limits it means the default."""
+    call.mkdir(_DEVICE)
+    _set(call, blocksize="0")
+    expect(call.write_text(f"{_DEVICE}/power", "1"), 1 if call.since("6.12") else EINVAL)
 
 
 @case(source="null_init_zoned_dev: drivers/block/null_blk/zoned.c, 6.1", machine=MACHINE)
@@ -208,7 +224,7 @@ def conventional_zones(call: Call) -> None:
     source=f"nullb_device_badblocks_store: {_MAIN}", machine=MACHINE, golden="nullb/badblocks_add"
 )
 def bad_blocks(call: Call) -> None:
-    """Ranges that touch become one; an entry has at most 512 sectors."""
+    """Ranges that touch become one."""
     call.mkdir(_DEVICE)
     path = f"{_DEVICE}/badblocks"
     steps = [
@@ -218,11 +234,21 @@ def bad_blocks(call: Call) -> None:
         ("-15-35", "1 14\n36 5\n"),
         (" +50-51 ", "1 14\n36 5\n50 2\n"),
         ("-0-100", ""),
-        ("+0-2000", "0 512\n512 512\n1024 512\n1536 465\n"),
     ]
     for text, shown in steps:
         expect(call.write_text(path, text), len(text))
         expect(call.read_text(path), shown)
+
+
+@case(source="badblocks_set: block/badblocks.c, 6.12", machine=MACHINE, since="6.12")
+def a_long_range_of_bad_blocks(call: Call) -> None:
+    """An entry has at most 512 sectors."""
+    call.mkdir(_DEVICE)
+    path = f"{_DEVICE}/badblocks"
+    expect(call.write_text(path, "+0-2000"), 7)
+    expect(call.read_text(path), "0 512\n512 512\n1024 512\n1536 465\n")
+    expect(call.write_text(path, "-0-1"), 4)
+    expect(call.read_text(path), "2 510\n512 512\n1024 512\n1536 465\n")
 
 
 @case(source=f"nullb_device_badblocks_store: {_MAIN}", machine=MACHINE)
