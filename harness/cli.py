@@ -272,6 +272,25 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="P", help="the kernel to be, instead of the machine's own"
     )
+    _module_option(parser)
+
+
+def _module_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--module",
+        action="append",
+        metavar="FILE",
+        help="load a module of your own, too (docs/writing-modules.md); may be repeated",
+    )
+
+
+def _with_modules(files: list[str] | None) -> None:
+    """Let the processes that will make machines know of a user's modules."""
+    from harness.module_file import VARIABLE, files_of_environment
+
+    if files is not None:
+        every = [*files_of_environment(), *map(os.path.abspath, files)]
+        os.environ[VARIABLE] = os.pathsep.join(every)
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
@@ -300,6 +319,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
+    _module_option(parser)
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
     parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
@@ -336,7 +356,7 @@ def _run(options: argparse.Namespace) -> int:
     from harness.trace_output import TraceOutput
 
     try:
-        machine = load_machine(options.machine, profile=options.profile)
+        machine = load_machine(options.machine, profile=options.profile, modules=options.module)
         with TraceOutput.to(options.trace, machine.kernel.trace):
             return run(machine, command, uid=options.uid)
     except (MachineError, MountError, OSError) as error:
@@ -346,8 +366,10 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    if options.trace is not None or options.profile is not None:
-        message = "--trace and --profile are for new machines; see uapi-harness ctl --help"
+    if not (options.trace is options.profile is options.module is None):
+        message = (
+            "--trace, --profile and --module are for new machines; see uapi-harness ctl --help"
+        )
         return _fail("run", message, RUN_ERROR)
     try:
         return run_in(options.lasting, command, options.uid or 0)
@@ -358,6 +380,7 @@ def _run_in(options: argparse.Namespace, command: list[str]) -> int:
 def _start(options: argparse.Namespace) -> int:
     from harness.lasting import start
 
+    _with_modules(options.module)
     return _lasting("start", lambda: start(options.name, options.machine, options.profile))
 
 
@@ -413,6 +436,7 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
     from harness.report import ConformError, conform, write_missing
 
+    _with_modules(options.module)
     try:
         if options.missing:
             return write_missing(_several(options.profile, "6.1")[0], sys.stdout)

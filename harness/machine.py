@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -56,6 +56,7 @@ from harness.machine_file import (
     PciEntry,
     Problem,
 )
+from harness.module_file import ModuleFileError, describe, files_of_environment, read
 from harness.uapi.fs import O_RDONLY, O_WRONLY, PAGE_SIZE
 
 __all__ = ["Machine", "MachineError", "load_machine"]
@@ -293,18 +294,28 @@ def _content(content: bytes) -> dict[str, str]:
 
 
 def load_machine(
-    name_or_path: str | os.PathLike[str], *, profile: str | None = None, clock: Clock | None = None
+    name_or_path: str | os.PathLike[str],
+    *,
+    profile: str | None = None,
+    clock: Clock | None = None,
+    modules: Sequence[Module | str | os.PathLike[str]] | None = None,
 ) -> Machine:
     """The machine of a name that comes along, or of a file.
 
     ``profile`` is the kernel to be instead of the file's own; ``clock`` its time, virtual by
-    default. Raises MachineError: ``FILE:LINE: KEY: what is wrong; what is allowed``.
+    default. ``modules`` are loaded behind the machine's own: a Module or the file of one; those
+    of the variable UAPI_MODULES unless given. Raises MachineError: ``FILE:LINE: KEY: what is
+    wrong; what is allowed``.
     """
     path = machine_file.find(name_or_path)
+    more = files_of_environment() if modules is None else modules
     with _nothing_is_garbage():
         file = machine_file.read(path, [*KINDS])
         try:
-            return _build(path, file, profile, clock)
+            users = [one if isinstance(one, Module) else read(one) for one in more]
+            return _build(path, file, profile, clock, users)
+        except ModuleFileError as error:
+            raise MachineError(str(error)) from None
         except Problem as problem:
             raise machine_file.error_at(path, problem) from None
 
@@ -321,9 +332,15 @@ def _nothing_is_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
+def _build(
+    path: str,
+    file: MachineFile,
+    profile: str | None,
+    clock: Clock | None,
+    users: Sequence[Module],
+) -> Machine:
     running = _profile(file, profile)
-    modules = _modules(file.modules, running)
+    modules = _modules(file.modules, running, users)
     kernel = Kernel(running, clock, file.seed)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
     kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
@@ -337,7 +354,14 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
     infos = kernel.profile.section("modules", dict[str, ModuleInfo])
     for module in modules:
-        _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
+        try:
+            _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
+        except Exception as error:
+            # Ours have no errors but those of the machine file.
+            text = describe(error)
+            if text is None:
+                raise
+            raise MachineError(text) from None
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)
     name = file.name if file.name is not None else os.path.basename(path).partition(".")[0]
@@ -385,16 +409,18 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
-def _modules(names: tuple[str, ...], profile: Profile) -> list[Module]:
-    """The modules in the order in which they are loaded, what they depend on first.
+def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) -> list[Module]:
+    """The modules in the order in which they are loaded, what they depend on first, and a user's
+    own last. One of a user's may depend on another.
 
     Those that this kernel lacks are left off, with what only they depend on.
     """
     ordered: dict[str, Module] = {}
+    own = {module.name: module for module in users}
 
     def add(name: str) -> None:
         if name not in ordered:
-            module = _find_module(name)
+            module = own[name] if name in own else _find_module(name)
             if not module.in_kernel(profile):
                 return
             for needed in module.needs(profile):
@@ -406,6 +432,11 @@ def _modules(names: tuple[str, ...], profile: Profile) -> list[Module]:
             add(name)
         except Problem as problem:
             raise problem.below("modules", index) from None
+    for name in own:
+        try:
+            add(name)
+        except Problem as problem:
+            raise MachineError(f"module {name}: {problem}") from None
     return list(ordered.values())
 
 

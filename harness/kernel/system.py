@@ -89,8 +89,9 @@ class Kernel:
         self.modules: dict[str, LoadedModule] = {}
         #: Names of block devices that drivers have; there is no block layer that shows them.
         self.disks: set[str] = set()
-        #: Numbers of wakeup sources.
+        #: Numbers of wakeup sources, and of devices of the class misc.
         self.wakeup_ida = Ida()
+        self.misc_minors = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
         self.fd_commands: set[int] = set()
         #: What drivers hold of files that are not the machine's, with a name for each.

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from harness import module_file
 from harness.address_space import AddressSpaces
 from harness.host_files import Holder, device_of
 from harness.kernel.errors import Errno, errno_name
@@ -270,8 +271,12 @@ class Server:
                 number = 0
             except Errno as error:
                 body, number = b"", self._wire_error(error.errno)
-            except Exception:
-                _log.exception("request %d of the process mount", opcode)
+            except Exception as error:
+                text = module_file.describe(error)
+                if text is None:
+                    _log.exception("request %d of the process mount", opcode)
+                else:
+                    _log.error("%s", text)
                 body, number = b"", errno.EIO
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
