@@ -65,12 +65,13 @@ ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
 BUILTIN_MODULES = {
     **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
-    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(
         ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
     ),
     "mdev": "harness.drivers.mdev",
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
+    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
+    **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
 
 

@@ -8,6 +8,8 @@ bytes) or all ones. It works at once, so nobody ever sees the busy bits.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import DmaFault, PciFunction
 from harness.hardware.pci_config import FunctionEntry, load
@@ -64,21 +66,20 @@ class EduFunction(PciFunction):
         """See PciFunction."""
         if size < 4 or (offset < DMA_SOURCE and size != 4):
             return
-        match offset:
-            case 0x04:
-                self._liveness = ~value & 0xFFFFFFFF
-            case 0x08:
-                self._compute(value)
-            case 0x20:
-                self._status = value & FACTORIAL_INTERRUPT
-            case 0x60:
-                self._raise(value)
-            case 0x64:
-                self._acknowledge(value)
-            case 0x98:
-                self._start(value)
-            case _ if offset in self._dma:
-                self._dma[offset] = value
+        if offset == LIVENESS:
+            self._liveness = ~value & 0xFFFFFFFF
+        elif offset == FACTORIAL:
+            self._compute(value)
+        elif offset == STATUS:
+            self._status = value & FACTORIAL_INTERRUPT
+        elif offset == INTERRUPT_RAISE:
+            self._raise(value)
+        elif offset == INTERRUPT_ACKNOWLEDGE:
+            self._acknowledge(value)
+        elif offset == DMA_COMMAND:
+            self._start(value)
+        elif offset in self._dma:
+            self._dma[offset] = value
 
     def _compute(self, number: int) -> None:
         result = 1
@@ -111,10 +112,8 @@ class EduFunction(PciFunction):
         if not command & DMA_START:
             return
         self._dma[DMA_COMMAND] = command & ~DMA_START
-        try:
+        with suppress(DmaFault):  # what was not read or written is the only sign of it
             self._transfer(to_memory=bool(command & DMA_TO_MEMORY))
-        except DmaFault:
-            pass  # what was not read or written is the device's only sign of it
         if command & DMA_INTERRUPT:
             self._raise(DMA_DONE)
 

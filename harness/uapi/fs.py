@@ -62,3 +62,6 @@ INT_MAX = 2**31 - 1
 #: Kernel-internal error numbers that leak to programs from some sysfs stores.
 EPROBE_DEFER = 517
 ENOTSUPP = 524
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE = 1, 2

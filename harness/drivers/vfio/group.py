@@ -285,13 +285,3 @@ class VfioGroups:
             group.put()
         if not group.physical:
             iommu_group.remove_device(device.dev)
-
-
-def vfio_file_is_group(file: object) -> bool:
-    """Whether a file is a group's (vfio_file_is_group)."""
-    return isinstance(file, VfioGroupFile)
-
-
-def vfio_file_has_dev(file: object, device: VfioDevice) -> bool:
-    """Whether a file is that of the device's group (vfio_file_has_dev)."""
-    return isinstance(file, VfioGroupFile) and file.group is device.group

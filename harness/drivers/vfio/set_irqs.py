@@ -8,7 +8,6 @@ import struct
 
 from attrs import frozen
 
-from harness.drivers.vfio.user import copy_from_user
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
 from harness.uapi import vfio as u
@@ -74,5 +73,5 @@ def vfio_set_irqs_validate_and_prepare(header: u.IrqSet, count: int, max_index: 
 
 def read_set_irqs(caller: Caller, argument: int, header: u.IrqSet, size: int) -> SetIrqs:
     """The request with its data, or EFAULT."""
-    data = copy_from_user(caller, argument + _HEADER, size) if size else b""
+    data = caller.address_space.read(argument + _HEADER, size) if size else b""
     return SetIrqs(header.flags, header.index, header.start, header.count, data)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from harness.drivers.vfio.info_caps import InfoCaps
 from harness.drivers.vfio.type1_bitmap import bitmap_words, update_user_bitmap, verify_bitmap_size
 from harness.drivers.vfio.type1_iova import valid_ranges
-from harness.drivers.vfio.user import InfoCaps
 from harness.kernel.errors import Errno
 from harness.kernel.interval import IntervalMap
 from harness.kernel.task import AddressSpace, Caller
@@ -162,14 +162,14 @@ class Type1:
         if given.argsz < whole + caps.size:
             info.argsz = whole + caps.size
         else:
-            caps.copy_out(caller, argument, whole)
+            caller.address_space.write(argument + whole, caps.chain(whole))
             info.cap_offset = whole
         caller.address_space.write(argument, bytes(info)[:written])
         return 0
 
     def _build_caps(self) -> InfoCaps:
         """vfio_iommu_migration_build_caps, _dma_avail_build_caps, _iova_build_caps."""
-        caps = InfoCaps(self._section.caps_padded)
+        caps = InfoCaps(self._section.info_cap_align)
         header = u.InfoCapHeader(id=u.VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, version=1)
         caps.add(
             u.IommuType1InfoCapMigration(

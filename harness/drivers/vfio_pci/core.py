@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from harness.drivers.pci import PciDevice, pci_reset_function
 from harness.drivers.pci.device import IORESOURCE_MEM, PCI_POWER_NAMES, PCI_STD_NUM_BARS
 from harness.drivers.pci.reset import SavedState, pci_restore_state, pci_save_state
+from harness.drivers.vfio.info_caps import InfoCaps
 from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_and_prepare
-from harness.drivers.vfio.user import InfoCaps, copy_in, copy_out
+from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.drivers.vfio_pci.config import ConfigSpace
 from harness.drivers.vfio_pci.hot_reset import get_pci_hot_reset_info, pci_hot_reset
@@ -236,7 +237,7 @@ class VfioPciCoreDevice(VfioDevice):
     def _get_info(self, caller: Caller, argument: int) -> None:
         minimum = u.offsetofend(u.DeviceInfo, "num_irqs")
         info = copy_in(caller, argument, u.DeviceInfoCaps, minimum)
-        if self.section.caps_padded:
+        if self.section.info_padded:
             size = min(info.argsz, ctypes.sizeof(info))
         else:
             size = u.offsetofend(u.DeviceInfoCaps, "cap_offset")
@@ -247,7 +248,7 @@ class VfioPciCoreDevice(VfioDevice):
 
     def _get_region_info(self, caller: Caller, argument: int) -> None:
         info = copy_in(caller, argument, u.RegionInfo)
-        caps = InfoCaps(self.section.caps_padded)
+        caps = InfoCaps(self.core.section.info_cap_align)
         self._fill_region_info(info, caps)
         if caps.size:
             info.flags |= u.VFIO_REGION_INFO_FLAG_CAPS
@@ -255,7 +256,7 @@ class VfioPciCoreDevice(VfioDevice):
             if info.argsz < start + caps.size:
                 info.argsz, info.cap_offset = start + caps.size, 0
             else:
-                caps.copy_out(caller, argument, start)
+                caller.address_space.write(argument + start, caps.chain(start))
                 info.cap_offset = start
         copy_out(caller, argument, info)
 
@@ -408,6 +409,6 @@ class VfioPciCoreDevice(VfioDevice):
         if rest and not rest.startswith(" "):
             return False
         if rest.strip(" "):
-            # EINVAL for another option, for no UUID, and for a token where there is nothing virtual.
+            # Another option, no UUID, or a token though nothing here has virtual functions.
             raise Errno(errno.EINVAL)
         return True

@@ -10,14 +10,12 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from harness.drivers.vfio.group import vfio_file_has_dev, vfio_file_is_group
-
 from harness.drivers.pci import PciDevice, PciSegment
 from harness.drivers.pci.reset import pci_reset_bus
-from harness.drivers.vfio.user import copy_from_user, copy_in, copy_out
+from harness.drivers.vfio.group import VfioGroupFile
+from harness.drivers.vfio.user import copy_in, copy_out
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
-from harness.kernel.vfs import OpenFile
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
@@ -77,21 +75,21 @@ def pci_hot_reset(vdev: VfioPciCoreDevice, caller: Caller, argument: int) -> Non
     devices = _resettable(vdev)
     if not header.count or header.count > len(devices):
         raise Errno(errno.EINVAL)
-    data = copy_from_user(caller, argument + _HEADER, 4 * header.count)
+    data = caller.address_space.read(argument + _HEADER, 4 * header.count)
     files = [_group_file(caller, fd) for fd in struct.unpack(f"<{header.count}i", data)]
     _dev_set_hot_reset(vdev, devices, files)
 
 
-def _group_file(caller: Caller, fd: int) -> OpenFile:
+def _group_file(caller: Caller, fd: int) -> VfioGroupFile:
     """EBADF, or EINVAL for what is no group."""
     file = caller.file(fd)
-    if not isinstance(file, OpenFile) or not vfio_file_is_group(file):
+    if not isinstance(file, VfioGroupFile):
         raise Errno(errno.EINVAL)
     return file
 
 
 def _dev_set_hot_reset(
-    vdev: VfioPciCoreDevice, devices: list[PciDevice], files: list[OpenFile]
+    vdev: VfioPciCoreDevice, devices: list[PciDevice], files: list[VfioGroupFile]
 ) -> None:
     """EINVAL if a function is not the driver's, or in none of the groups."""
     assert vdev.device_set is not None
@@ -99,6 +97,6 @@ def _dev_set_hot_reset(
     if any(all(member.dev is not device for member in members) for device in devices):
         raise Errno(errno.EINVAL)
     for member in members:
-        if not any(vfio_file_has_dev(file, member) for file in files):
+        if all(file.group is not member.group for file in files):
             raise Errno(errno.EINVAL)
     pci_reset_bus(vdev.pdev.segment)

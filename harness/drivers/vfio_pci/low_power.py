@@ -7,10 +7,10 @@ import errno
 from typing import TYPE_CHECKING
 
 from harness.drivers.vfio.feature import vfio_check_feature
-from harness.drivers.vfio.user import copy_from_user
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import EventfdContext, eventfd_ctx_fdget
 from harness.kernel.task import Caller
+from harness.kernel.uaccess import get_user_s32
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LowPower:
         """vfio_pci_core_pm_entry_with_wakeup: waking up ends it, and signals an eventfd."""
         if not vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_SET, 8):
             return
-        fd = int.from_bytes(copy_from_user(caller, argument, 8)[:4], "little", signed=True)
+        fd = get_user_s32(caller.address_space, argument)
         if fd < 0:
             raise Errno(errno.EINVAL)
         wakeup = eventfd_ctx_fdget(caller, fd)

@@ -15,7 +15,7 @@ class VfioPciSection:
     (6.5). ``negative_fd_refused``: an fd below -1 is an error for errors and requests (6.12).
     ``wide_access``: BARs are accessed in units of 8 bytes, too (6.12). ``route_checked``: a hot
     reset needs groups exactly if the device was opened through one (6.6). ``dvsec_visible``: users
-    see the capability DVSEC (6.3). ``caps_padded``: capabilities of structures are aligned (6.6).
+    see the capability DVSEC (6.3). ``info_padded``: struct vfio_device_info ends with a pad (6.6).
     """
 
     denylist: tuple[str, ...] = ()
@@ -25,4 +25,4 @@ class VfioPciSection:
     wide_access: bool = False
     route_checked: bool = False
     dvsec_visible: bool = False
-    caps_padded: bool = False
+    info_padded: bool = False

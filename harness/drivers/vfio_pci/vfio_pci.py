@@ -18,13 +18,13 @@ from harness.drivers.vfio.vfio_main import (
 from harness.drivers.vfio_pci.core import VfioPciCoreDevice
 from harness.drivers.vfio_pci.profile import VfioPciSection
 from harness.kernel.errors import Errno
-from harness.kernel.module import BoolParameter
+from harness.kernel.module import BoolParameter, Module, Parameter
 from harness.kernel.system import Kernel
 
 _HEADER_TYPE_NORMAL = 0
 
 
-def parameters() -> tuple[BoolParameter, ...]:
+def parameters() -> tuple[Parameter, ...]:
     """Module parameters. ``ids`` is not in sysfs."""
     return (
         BoolParameter("nointxmask", value=False),
@@ -47,7 +47,9 @@ class VfioPciDriver(PciDriver):
         self._devices: dict[PciDevice, VfioPciCoreDevice] = {}
 
     def _parameter(self, name: str) -> bool:
-        return self.kernel.modules["vfio_pci"].parameters[name].value
+        parameter = self.kernel.modules["vfio_pci"].parameters[name]
+        assert isinstance(parameter, BoolParameter)
+        return parameter.value
 
     @property
     def nointxmask(self) -> bool:
@@ -96,12 +98,25 @@ class VfioPciDriver(PciDriver):
         vdev.pm_forbid()
         vfio_put_device(vdev)
 
-    def reset_prepare(self, device: PciDevice) -> None:
-        """The driver has no such method."""
-
 
 def vfio_pci_init(kernel: Kernel) -> None:
     """Make the driver known."""
     bus = kernel.buses["pci"]
     assert isinstance(bus, PciBus)
     pci_register_driver(VfioPciDriver(kernel, bus))
+
+
+def vfio_pci_core_init(kernel: Kernel) -> None:
+    """It brings nothing by itself."""
+
+
+MODULES = (
+    Module("vfio_pci_core", vfio_pci_core_init, depends=("vfio",)),
+    Module(
+        "vfio_pci",
+        vfio_pci_init,
+        depends=("vfio_pci_core", "vfio"),
+        suites=("vfio_pci",),
+        parameters=parameters,
+    ),
+)

@@ -19,8 +19,8 @@ from harness.conformance.suites.vfio_pci._device import (
     ask,
     count,
     eventfd,
-    feature,
     fds,
+    feature,
     open_device,
     region,
 )
@@ -41,7 +41,8 @@ _ENTRY, _WITH_WAKEUP, _EXIT = (
 @case(source=_FEATURE, machine=MACHINE)
 @param(
     "flags argsz",
-    [(_ENTRY | SET, 7), (_ENTRY | SET, 0), (GET | SET, 72), (1 << 19 | GET, 72), (1 << 31, 72)],
+    [(_ENTRY | SET, 7), (_EXIT | SET, 0), (GET | SET, 72), (1 << 19 | GET, 72), (1 << 31, 72)],
+    id="{flags:#x}-{argsz}",
 )
 def feature_refused(call: Call, flags: int, argsz: int) -> None:
     fd = open_device(call).fd
@@ -140,6 +141,7 @@ def _ioeventfd(
         (8, region(0) + 0x2000 - 4, 999, 32),
         (4, region(2), 999, 32),
     ],
+    id="{flags:#x}-{offset:#x}-{number}-{argsz}",
 )
 def ioeventfd_refused(call: Call, flags: int, offset: int, number: int, argsz: int) -> None:
     fd = open_device(call, NVME).fd

@@ -85,6 +85,7 @@ def device_info_refused(call: Call) -> None:
         (E1000E, 6, 1, 0x40000),
         (E1000E, 7, 3, 4096),
     ],
+    id="{address}-{index}",
 )
 def region(call: Call, address: str, index: int, flags: int, size: int) -> None:
     """Without capabilities cap_offset stays what the caller put there."""
@@ -96,7 +97,7 @@ def region(call: Call, address: str, index: int, flags: int, size: int) -> None:
 
 
 @case(source=f"{_REGION}; msix_mappable_cap", machine=MACHINE)
-@param("address index size", [(NVME, 0, 0x4000), (E1000E, 3, 0x4000)])
+@param("address index size", [(NVME, 0, 0x4000), (E1000E, 3, 0x4000)], id="{address}-{index}")
 def region_with_msix_table(call: Call, address: str, index: int, size: int) -> None:
     """Who has no room for the capability is told how much it needs."""
     fd = open_device(call, address).fd
@@ -110,7 +111,11 @@ def region_with_msix_table(call: Call, address: str, index: int, size: int) -> N
 
 
 @case(source=_REGION, machine=MACHINE)
-@param("index argsz", [(8, 32), (9, 32), (0xFFFFFFFF, 32), (0, 31), (0, 0), (9, 31)])
+@param(
+    "index argsz",
+    [(8, 32), (9, 32), (0xFFFFFFFF, 32), (0, 31), (0, 0), (9, 31)],
+    id="{index}-{argsz}",
+)
 def region_refused(call: Call, index: int, argsz: int) -> None:
     """VGA access is not configured."""
     fd = open_device(call).fd
@@ -134,6 +139,7 @@ def region_unreadable(call: Call) -> None:
         (NVME, ERR, 9, 1),
         (E1000E, MSI, 9, 1),
     ],
+    id="{address}-{index}",
 )
 def irq(call: Call, address: str, index: int, flags: int, count: int) -> None:
     result, info = irq_info(call, open_device(call, address).fd, index)
@@ -151,7 +157,11 @@ def irq_of_msix(call: Call, address: str, count: int) -> None:
 
 
 @case(source=_IRQ, machine=MACHINE)
-@param("index argsz", [(5, 16), (0xFFFFFFFF, 16), (INTX, 15), (INTX, 0), (ERR, 16)])
+@param(
+    "index argsz",
+    [(5, 16), (0xFFFFFFFF, 16), (INTX, 15), (INTX, 0), (ERR, 16)],
+    id="{index}-{argsz}",
+)
 def irq_refused(call: Call, index: int, argsz: int) -> None:
     """Errors are reported of PCI Express functions only, which edu is not."""
     expect(irq_info(call, open_device(call).fd, index, argsz)[0], EINVAL)

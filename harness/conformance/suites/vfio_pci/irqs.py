@@ -61,6 +61,7 @@ _SINGLE = f"vfio_pci_set_ctx_trigger_single: {_INTRS}"
         (EVENTFD | TRIGGER, MSIX, 0, 2, 24),
         (EVENTFD | TRIGGER, MSIX, 0, 1, 21),
     ],
+    id="{flags:#x}-{index}-{start:#x}-{number}-{argsz}",
 )
 def refused(call: Call, flags: int, index: int, start: int, number: int, argsz: int) -> None:
     fd = open_device(call, NVME).fd

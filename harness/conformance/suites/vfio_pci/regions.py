@@ -7,7 +7,6 @@ from harness.conformance import Call, case, expect, param
 from harness.conformance.errnos import EFAULT, EINVAL, EIO, EPERM, ESPIPE
 from harness.conformance.suites.vfio_pci._device import (
     BAR0,
-    BAR1,
     COMMAND,
     CONFIG,
     E1000E,
@@ -53,6 +52,7 @@ def _word(value: int) -> bytes:
         (NVME, 4, 0x34, "40000000"),
         (E1000E, 4, 0, "8680d310"),
     ],
+    id="{address}-{offset:#x}-{count}",
 )
 def config(call: Call, address: str, count: int, offset: int, content: str) -> None:
     fd = open_device(call, address).fd
@@ -95,6 +95,7 @@ def identity_is_fixed(call: Call) -> None:
         (E1000E, 2, "e1ffffff"),
         (E1000E, 3, "00c0ffff"),
     ],
+    id="{address}-{bar}",
 )
 def size_of_a_bar(call: Call, address: str, bar: int, size: str) -> None:
     """All ones leave what the size allows; the hardware's own register is not touched."""
@@ -161,7 +162,7 @@ def msix_is_read_only(call: Call) -> None:
 
 @case(source="init_pci_cap_exp_perm: drivers/vfio/pci/vfio_pci_config.c, 6.1", machine=MACHINE)
 def device_control(call: Call) -> None:
-    """Phantom functions cannot be had, payload and requests are virtual, a reset is over at once."""
+    """No phantom functions; payload and requests are virtual; a reset is over at once."""
     fd = open_device(call, NVME).fd
     place = CONFIG + 0x80 + 8
     expect(call.pread(fd, 1, CONFIG + 0x80), b"\x10")
@@ -304,6 +305,7 @@ def position_and_poll(call: Call) -> None:
         (E1000E, region(2), _PAGE, _SHARED),
         (E1000E, region(6), _PAGE, _SHARED),
     ],
+    id="{address}-{offset:#x}-{length:#x}-{flags}",
 )
 def cannot_be_mapped(call: Call, address: str, offset: int, length: int, flags: int) -> None:
     fd = open_device(call, address).fd
