@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from harness.conformance import Buffer, Call, Fd, expect
+from harness.conformance import Call, Fd, expect
+from harness.conformance.call import Buffer
 from harness.conformance.results import Result
 from harness.conformance.suites.vfio_pci._device import EDU, MACHINE, ask, bind, group_path
 from harness.uapi import vfio as u
@@ -71,6 +72,11 @@ class Mapper:
     call: Call
     container: Fd
     group: Fd
+
+    def close(self) -> None:
+        """Close both, so that the group can be opened again."""
+        expect(self.call.close(self.container))
+        expect(self.call.close(self.group))
 
     def map(
         self,

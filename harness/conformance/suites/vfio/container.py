@@ -51,7 +51,7 @@ def node(call: Call) -> None:
     )
 
 
-@case(source=_FILE, machine=MACHINE, golden="container/read container/poll")
+@case(source=_FILE, machine=MACHINE, golden=("container/read", "container/poll"))
 def file_operations(call: Call) -> None:
     """There are none but ioctl."""
     fd = open_container(call)
@@ -151,7 +151,7 @@ def set_iommu_unknown(call: Call, kind: int) -> None:
 @case(
     source=_SET_IOMMU,
     machine=MACHINE,
-    golden="container/set_iommu_v2 container/set_iommu_again container/set_iommu_again_v1",
+    golden=("container/set_iommu_v2", "container/set_iommu_again", "container/set_iommu_again_v1"),
 )
 @param("kind", [(V1,), (V2,)])
 def set_iommu_twice(call: Call, kind: int) -> None:
@@ -172,7 +172,7 @@ _STRANGE = [
 @case(
     source=_IOCTL,
     machine=MACHINE,
-    golden="container/unknown_ioctl_nodriver container/non_vfio_ioctl_nodriver",
+    golden=("container/unknown_ioctl_nodriver", "container/non_vfio_ioctl_nodriver"),
 )
 @param("name command", _STRANGE, id="{name}")
 def unknown_command_alone(call: Call, name: str, command: int) -> None:
@@ -184,7 +184,7 @@ def unknown_command_alone(call: Call, name: str, command: int) -> None:
 @case(
     source=_IOCTL,
     machine=MACHINE,
-    golden="container/unknown_ioctl_type1 container/enable_spapr container/disable_spapr",
+    golden=("container/unknown_ioctl_type1", "container/enable_spapr", "container/disable_spapr"),
 )
 @param("name command", _STRANGE, id="{name}")
 def unknown_command(call: Call, name: str, command: int) -> None:
@@ -195,7 +195,7 @@ def unknown_command(call: Call, name: str, command: int) -> None:
 @case(
     source=_IOCTL,
     machine=MACHINE,
-    golden="container/iommu_info_nodriver container/map_nodriver",
+    golden=("container/iommu_info_nodriver", "container/map_nodriver"),
 )
 @param("with_group", [(False,), (True,)])
 def commands_without_iommu(call: Call, with_group: bool) -> None:
