@@ -14,8 +14,8 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from harness.kernel.errors import Errno
 
@@ -41,8 +41,55 @@ for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
     _function.restype = ctypes.c_ssize_t
 
 
-#: Calls the function that it is given, and returns its result.
-Detour = Callable[[Callable[[], int]], int]
+T = TypeVar("T")
+
+
+class Detour(Protocol):
+    """How a function is called that waits for a program's memory.
+
+    Memory may be what this very process has to provide, and programs hold the lock of their memory
+    while they wait for us.
+    """
+
+    def __call__(self, function: Callable[[], T], /) -> T:
+        """What ``function`` returns."""
+
+
+def _directly(function: Callable[[], T], /) -> T:
+    return function()
+
+
+class Mappings:
+    """What a process may do where (/proc/PID/maps). Of the mm that it had at first."""
+
+    def __init__(self, pid: int) -> None:
+        """OSError if the process is out of reach."""
+        self._maps = os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_maps"):
+            os.close(self._maps)
+
+    def permit(self, address: int, count: int, *, write: bool) -> bool:
+        """Whether all of the range can be read, or written to."""
+        position, end = address, address + count
+        for line in self._lines():
+            span, permissions, _ = line.split(b" ", 2)
+            start, _, last = span.partition(b"-")
+            if int(last, 16) <= position:
+                continue
+            if int(start, 16) > position or permissions[write] not in b"rw":
+                return False
+            position = int(last, 16)
+            if position >= end:
+                return True
+        return False
+
+    def _lines(self) -> Iterator[bytes]:
+        """A page of the file at a time, as it has whole lines only."""
+        os.lseek(self._maps, 0, os.SEEK_SET)
+        while text := os.read(self._maps, 1 << 16):
+            yield from text.splitlines()
 
 
 class ProcessMemory:
@@ -57,14 +104,16 @@ class ProcessMemory:
         self.locked_pages = 0
         self._number = next(self._numbers)
         self._mm = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        #: Its mappings; opened when they are first asked for, of the same mm.
+        self._maps: Mappings | None = None
 
     def __del__(self) -> None:
         if hasattr(self, "_mm"):
             os.close(self._mm)
 
     @property
-    def _detour(self) -> Detour | None:
-        return None if self._spaces is None else self._spaces.detour
+    def _call(self) -> Detour:
+        return _directly if self._spaces is None else self._spaces.detour
 
     @property
     def identity(self) -> Hashable:
@@ -73,6 +122,9 @@ class ProcessMemory:
 
     def alive(self) -> bool:
         """Whether the program still runs in this memory."""
+        return self._call(self._is_alive)
+
+    def _is_alive(self) -> bool:
         try:
             return bool(os.pread(self._mm, 1, 0))
         except OSError:
@@ -93,17 +145,30 @@ class ProcessMemory:
         buffer = ctypes.create_string_buffer(data, len(data))
         self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
 
+    def pin(self, address: int, count: int, *, write: bool) -> None:
+        """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
+        if not self._call(lambda: self._permit(address, count, write)):
+            raise Errno(errno.EFAULT)
+
+    def _permit(self, address: int, count: int, write: bool) -> bool:
+        try:
+            if self._maps is None:
+                self._maps = Mappings(self.pid)
+            return self._maps.permit(address, count, write=write) and self._is_alive()
+        except OSError:
+            return False
+
     def _transfer(
         self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int
     ) -> None:
-        if not self.alive():
-            raise Errno(errno.EFAULT)
         here, there = _Iovec(local, count), _Iovec(remote, count)
 
         def transfer() -> int:
+            if not self._is_alive():
+                return -1
             return int(function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0))
 
-        if (transfer() if self._detour is None else self._detour(transfer)) != count:
+        if self._call(transfer) != count:
             raise Errno(errno.EFAULT)
 
 
@@ -111,8 +176,7 @@ class AddressSpaces:
     """The memories of all programs in a mount: one object for each mm."""
 
     def __init__(self) -> None:
-        #: Makes each copy, where memory of a program may be what this process itself serves.
-        self.detour: Detour | None = None
+        self.detour: Detour = _directly
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
 

@@ -20,7 +20,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from harness.mounts.process import fuse_protocol as fuse
 
@@ -42,32 +44,40 @@ class Aside:
         self._connection = connection
         self._deferred = deferred
         self._serve = serve
+        self._thread: threading.Thread | None = None
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        #: Counts the jobs that are done and were not heard of.
+        self._done = -1
 
     def run(self, function: Callable[[], T]) -> T:
         """What ``function`` returns, or raises, on another thread."""
-        result: list[T] = []
-        problem: list[BaseException] = []
-        done = os.eventfd(0, os.EFD_CLOEXEC)
+        if self._thread is None:
+            self._done = os.eventfd(0, os.EFD_CLOEXEC)
+            self._thread = threading.Thread(target=self._run, name="uapi-aside", daemon=True)
+            self._thread.start()
+        future: Future[T] = Future()
+        self._jobs.put((function, future))
+        self.read_until(future.done, self._done)
+        os.eventfd_read(self._done)
+        return future.result()
 
-        def run() -> None:
-            # Signals are for the program's main thread.
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    def close(self) -> None:
+        """When there is nobody to serve any more."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            os.close(self._done)
+
+    def _run(self) -> None:
+        # Signals are for the program's main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while (job := self._jobs.get()) is not None:
+            function, future = job
             try:
-                result.append(function())
+                future.set_result(function())
             except BaseException as error:
-                problem.append(error)
-            os.eventfd_write(done, 1)
-
-        thread = threading.Thread(target=run, name="uapi-aside", daemon=True)
-        try:
-            thread.start()
-            self.read_until(lambda: not thread.is_alive() or bool(result or problem), done)
-            thread.join()
-        finally:
-            os.close(done)
-        if problem:
-            raise problem[0]
-        return result[0]
+                future.set_exception(error)
+            os.eventfd_write(self._done, 1)
 
     def read_until(self, condition: Callable[[], bool], wake: int = -1) -> None:
         """Read requests until ``condition()``, which a request or the fd ``wake`` brings about.

@@ -29,6 +29,8 @@ from harness.kernel.vfs import Pages
 from harness.uapi.fs import PAGE_SIZE
 
 _WORD = 4
+#: Pages are compared in pieces, of which most are the same.
+_CHUNK = 64
 
 #: A stretch of a file: node id, offset, data.
 Stretch = tuple[int, int, bytes]
@@ -170,14 +172,18 @@ def _write(pages: Pages, position: int, data: bytes) -> None:
 
 
 def _differences(before: bytes, after: bytes, unit: int) -> Iterator[tuple[int, bytes]]:
-    """Where the two pages differ, in whole units: offset and new content of each stretch."""
-    start = -1
-    for at in range(0, PAGE_SIZE, unit):
-        if before[at : at + unit] != after[at : at + unit]:
-            if start < 0:
-                start = at
-        elif start >= 0:
-            yield start, after[start:at]
-            start = -1
-    if start >= 0:
-        yield start, after[start:]
+    """Where two pages differ, in whole units: offset and new content of each stretch."""
+    start = end = 0
+    for at in range(0, PAGE_SIZE, _CHUNK):
+        if before[at : at + _CHUNK] == after[at : at + _CHUNK]:
+            continue
+        for place in range(at, at + _CHUNK, unit):
+            if before[place : place + unit] == after[place : place + unit]:
+                continue
+            if place != end and end:
+                yield start, after[start:end]
+            if place != end or not end:
+                start = place
+            end = place + unit
+    if end:
+        yield start, after[start:end]

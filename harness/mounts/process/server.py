@@ -25,7 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.address_space import AddressSpaces
 from harness.host_files import Holder, device_of
@@ -86,6 +86,8 @@ _unpack_open = fuse.OPEN_IN.unpack_from
 _pack_opened = fuse.OPEN_OUT.pack
 _unpack_read = fuse.READ_IN.unpack_from
 _unpack_release = fuse.RELEASE_IN.unpack_from
+
+T = TypeVar("T")
 
 Handler = Callable[[ProcessCaller, int, memoryview], "bytes | None"]
 
@@ -217,6 +219,7 @@ class Server:
             _log.warning("the mount is still in use; it ends with this process")
             return
         self.holder.close()
+        self._aside.close()
         if self.notifications is not None:
             self.notifications.close()
         self._sender.stop()
@@ -349,8 +352,8 @@ class Server:
         self.pages.add(self._nodeids[open_file], offset, pages, writable=writable)
         self.address_spaces.detour = self._detour
 
-    def _detour(self, function: Callable[[], int]) -> int:
-        """Copy memory of a program, which may be a mapping of ours, for a thread that may lead."""
+    def _detour(self, function: Callable[[], T], /) -> T:
+        """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""
         if threading.get_ident() != self._crew.leader:
             return function()
         return self._aside.run(function)
@@ -669,6 +672,13 @@ class Server:
             if not flags & fuse.READ_LOCKOWNER:
                 self._reply_fault(unique, nodeid, offset, size)
                 return True
+        if opcode == fuse.WRITE:
+            _, offset, size, kind, _, _ = fuse.WRITE_IN.unpack_from(view, BODY)
+            if kind & fuse.WRITE_CACHE:
+                data = bytes(view[fuse.WRITE_DATA : fuse.WRITE_DATA + size])
+                self.pages.written_back(nodeid, offset, data)
+                self._reply(unique, 0, fuse.WRITE_OUT.pack(size, 0))
+                return True
         return False
 
     def _reply_fault(self, unique: int, nodeid: int, offset: int, size: int) -> None:
@@ -683,8 +693,8 @@ class Server:
         handle, offset, size, kind, _, flags = fuse.WRITE_IN.unpack_from(view, BODY)
         data = bytes(view[fuse.WRITE_DATA : fuse.WRITE_DATA + size])
         if kind & fuse.WRITE_CACHE:
-            with self._lock:
-                self.pages.written_back(nodeid, offset, data)
+            self.pages.written_back(nodeid, offset, data)
+            self.pages.settle(self._lock)
             return fuse.WRITE_OUT.pack(size, 0)
         if flags & O_APPEND:
             offset = self._positions.get(handle, 0)

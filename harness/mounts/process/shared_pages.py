@@ -7,12 +7,13 @@ import errno
 import itertools
 import os
 import threading
+from collections import deque
 
 from harness.kernel.vfs import Pages
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.aside import Aside
 from harness.mounts.process.invalidation import Sender
-from harness.mounts.process.mappings import Mappings
+from harness.mounts.process.mappings import Mappings, Stretch
 from harness.uapi.fs import PAGE_SIZE
 
 
@@ -29,6 +30,8 @@ class SharedPages:
         self._aside = aside
         self._mappings = Mappings()
         self._lock = threading.RLock()
+        #: What programs have stored, before the machine knows of it.
+        self._written_back: deque[Stretch] = deque()
         self._numbers = itertools.count(1)
         #: What the host's kernel had, by the number of our question.
         self._retrieved: dict[int, bytes] = {}
@@ -49,12 +52,13 @@ class SharedPages:
     def fault(self, nodeid: int, offset: int, size: int) -> bytes:
         """What is in a page that a program touches; EIO, its SIGBUS."""
         with self._lock:
+            # There is something only while we lead aside of a call, which has the machine's lock.
+            self._settle()
             return self._mappings.fault(nodeid, offset, size)
 
     def written_back(self, nodeid: int, offset: int, data: bytes) -> None:
-        """The host's kernel says what is in pages. With the machine's lock."""
-        with self._lock:
-            self._mappings.store(nodeid, offset, data)
+        """The host's kernel says what is in pages: for the machine, by :meth:`settle`."""
+        self._written_back.append((nodeid, offset, data))
 
     def collect(self, lock: threading.Lock) -> None:
         """Let the machine, whose lock this is, have what programs have stored so far.
@@ -67,10 +71,19 @@ class SharedPages:
             end = offset + size
             while offset < end:
                 data = self._retrieve(nodeid, offset, min(end - offset, fuse.MAX_WRITE))
-                with lock:
-                    self.written_back(nodeid, offset, data)
+                self.written_back(nodeid, offset, data)
                 # Where the data end, the host's kernel has no page.
                 offset += len(data) or PAGE_SIZE
+        self.settle(lock)
+
+    def settle(self, lock: threading.Lock) -> None:
+        """Let the machine have what was written back."""
+        with lock, self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        while self._written_back:
+            self._mappings.store(*self._written_back.popleft())
 
     def publish(self, lock: threading.Lock) -> None:
         """Have the sender tell what the machine, whose lock this is, has changed."""
