@@ -23,7 +23,7 @@ _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
 #: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
 #: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Next
-#: are mediated devices, without which their parents can go.
+#: are mediated devices, without which their parents can go, and what vfio-pci was given.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
@@ -31,6 +31,13 @@ cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
 done
 cd /
 for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
+for device in /sys/bus/pci/drivers/vfio-pci/*:*; do
+    echo "${device##*/}" >/sys/bus/pci/drivers/vfio-pci/unbind
+done
+for file in /sys/bus/pci/devices/*/driver_override; do
+    read -r text <"$file"
+    [ "$text" = "(null)" ] || echo >"$file"
+done
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
@@ -42,6 +49,7 @@ echo 1 >/sys/bus/pci/rescan
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
 echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
+echo /dev/vfio/*
 for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
     read -r text <"$file"
     echo "$file: $text"
