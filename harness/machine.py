@@ -70,6 +70,10 @@ BUILTIN_MODULES = {
     ),
     "mdev": "harness.drivers.mdev",
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
+    "configfs": "harness.kernel.configfs",
+    "configfs_sample": "harness.drivers.configfs_sample",
+    "null_blk": "harness.drivers.null_blk",
+    "nvmet": "harness.drivers.nvmet",
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
@@ -320,8 +324,8 @@ def _nothing_is_garbage() -> Iterator[None]:
 def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
     modules = _modules(file.modules)
     kernel = Kernel(_profile(file, profile), clock, file.seed)
-    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
+    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
     register_builtin_drivers(pci)
     sites: dict[str, Site] = {}

@@ -51,10 +51,11 @@ FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
 
 @frozen
 class Cpu:
-    """What drivers ask of the processor (boot_cpu_has)."""
+    """What drivers ask of the processor (boot_cpu_has), and how many there are (nr_cpu_ids)."""
 
     movdir64b: bool = True
     enqcmd: bool = True
+    count: int = 1
 
 
 class Kernel:
@@ -86,8 +87,12 @@ class Kernel:
         self.buses: dict[str, Bus] = {}
         self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
+        #: Names of block devices that drivers have; there is no block layer that shows them.
+        self.disks: set[str] = set()
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
+        #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
+        self.fd_commands: set[int] = set()
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

@@ -83,6 +83,15 @@ class Caller(Protocol):
     def address_space(self) -> AddressSpace: ...
     @property
     def interruption(self) -> Interruption: ...
+    @property
+    def cwd(self) -> str:
+        """The absolute path of the directory that the caller is in."""
+
+    def on_host(self, path: str) -> str | None:
+        """Where an absolute path leads that begins outside the machine's trees: None for a
+        directory of the host, the path in the machine if a link of the host leads there. Errno for
+        what is not there, or is no directory.
+        """
 
     def rlimit(self, resource: int) -> int:
         """The soft limit ``resource`` (RLIMIT_*) of the calling process."""
@@ -153,6 +162,11 @@ class LocalCaller:
     interruption: Interruption = field(factory=Interruption)
     files: dict[int, OpenFile] = field(factory=dict)
     limits: dict[int, int] = field(factory=dict)
+    cwd: str = "/"
+
+    def on_host(self, path: str) -> str | None:
+        """There is nothing but the machine."""
+        raise Errno(errno.ENOENT)
 
     def rlimit(self, resource: int) -> int:
         """Unlimited unless ``limits`` says otherwise."""

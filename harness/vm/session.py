@@ -24,11 +24,16 @@ _OUTPUT = "/tmp/output"
 #: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
 #: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Next
 #: are mediated devices, without which their parents can go, and what vfio-pci was given.
+#: Default groups of configfs go with what they are in, and refuse to go by themselves.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
     [ "$state" = enabled ] && echo "$device" >"$device/driver/unbind"
 done
+cd /sys/kernel/config 2>/dev/null && {
+    find . -type l -exec rm {} \\;
+    find . -depth -mindepth 2 -type d -exec rmdir {} \\;
+}
 cd /
 for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
 for device in /sys/bus/pci/drivers/vfio-pci/*:*; do
@@ -49,7 +54,7 @@ echo 1 >/sys/bus/pci/rescan
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
 echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
-echo /dev/vfio/*
+echo /sys/kernel/config/*/* /dev/vfio/*
 for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
     read -r text <"$file"
     echo "$file: $text"
@@ -57,8 +62,8 @@ done
 """
 
 
-#: Such as new_id.
-_OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/")
+#: Such as new_id, and what a subsystem of configfs keeps.
+_OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/|^/sys/kernel/config/")
 
 
 class Session:
@@ -134,7 +139,7 @@ class Session:
     def reset(self, written: Collection[str]) -> bool:
         """Bring the machine back to where it was after boot; whether that worked. AgentError.
 
-        ``written`` are the files that may have been written since. What belongs to a device goes
+        ``written`` are the files that may have been changed since. What belongs to a device goes
         with it; drivers are only loaded anew if something else of theirs was written than
         which devices they have.
         """
