@@ -23,7 +23,7 @@ def makedev(major: int, minor: int) -> int:
 class CharDevice(KernfsNode):
     """A character device node. ``open_method`` is its driver's open."""
 
-    __slots__ = ("_rdev", "open_method")
+    __slots__ = ("_rdev", "mappable", "open_method")
 
     def __init__(
         self, root: KernfsRoot, name: str, mode: int, rdev: int, open_method: OpenMethod
@@ -31,6 +31,7 @@ class CharDevice(KernfsNode):
         super().__init__(root, name, stat.S_IFCHR | mode)
         self._rdev = rdev
         self.open_method = open_method
+        self.mappable = False
 
     @property
     def rdev(self) -> int:

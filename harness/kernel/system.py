@@ -93,6 +93,8 @@ class Kernel:
         self.wakeup_ida = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
         self.fd_commands: set[int] = set()
+        #: Whether there can be files that programs map.
+        self.maps_files = False
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

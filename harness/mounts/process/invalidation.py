@@ -27,6 +27,8 @@ from harness.mounts.process.fuse_protocol import (
     NOTIFY_INVAL_ENTRY_OUT,
     NOTIFY_INVAL_INODE,
     NOTIFY_INVAL_INODE_OUT,
+    NOTIFY_STORE,
+    NOTIFY_STORE_OUT,
     OUT_HEADER,
 )
 from harness.mounts.process.nodes import Entry, NodeTable, Tree, node_id
@@ -122,6 +124,14 @@ class Sender:
     def attributes_changed(self, nodeid: int) -> None:
         """Mode, owner or link count are to be asked for again."""
         self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
+
+    def content_changed(self, nodeid: int, offset: int, data: bytes) -> None:
+        """Pages that are mapped have other content from ``offset`` on."""
+        self._add(NOTIFY_STORE, NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
+
+    def content_gone(self, nodeid: int, offset: int, length: int) -> None:
+        """Whoever touches this part of a mapping is to ask for it again."""
+        self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
 
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""
