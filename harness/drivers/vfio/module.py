@@ -34,6 +34,7 @@ def vfio_init(kernel: Kernel) -> None:
     )
     module.data.containers.add_node()
     kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
+    kernel.maps_files = True
 
 
 def vfio_iommu_type1_init(kernel: Kernel) -> None:
