@@ -73,10 +73,14 @@ class Bar:
 
 @frozen
 class Rom:
-    """The expansion ROM: ``size`` in bytes, ``address`` as firmware assigned it."""
+    """The expansion ROM: ``size`` in bytes, ``address`` as firmware assigned it.
+
+    ``image`` is what it holds up to the end of its last image; empty if that is not known.
+    """
 
     size: int
     address: int = 0
+    image: bytes = b""
 
 
 @frozen
@@ -85,7 +89,7 @@ class FunctionEntry:
 
     ``config`` holds recorded bytes under all that the other fields add. ``capabilities`` are
     mappings as in :data:`CAPABILITIES`; ``registers`` are for the kind of device. ``rom`` is the
-    expansion ROM, whose content is not known.
+    expansion ROM.
     """
 
     kind: str = "function"
@@ -190,6 +194,8 @@ def build_config(entry: FunctionEntry) -> bytearray:
         _base_address(config, index, bar)
     if entry.rom is not None:
         _check_place(entry.rom, "rom")
+        if len(entry.rom.image) > entry.rom.size:
+            raise ConfigError("the images are larger than the ROM", "rom")
         _store(config, ROM_ADDRESS, 4, entry.rom.address)
     previous = {False: 0, True: 0}
     for position, description in enumerate(entry.capabilities):
