@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print each call with its result and the kernel function that decided it, "
         "to stderr or FILE (write --trace=FILE)",
     )
+    _mount_options(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
     run.set_defaults(function=_run, parser=run)
 
@@ -170,6 +171,7 @@ def _lasting_parsers(commands: Any) -> None:
     start = commands.add_parser("start", help="make a machine that lasts until it is stopped")
     start.add_argument("name", metavar="NAME", help="what to call it")
     _machine_options(start)
+    _mount_options(start)
     start.set_defaults(function=_start, parser=start)
     ctl = commands.add_parser(
         "ctl",
@@ -274,6 +276,23 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+#: What a mount can do besides, by the names of MountOptions.
+_MOUNT_OPTIONS = {
+    "uevents": "pass uevents on to listeners such as `udevadm monitor --kernel`; programs are then "
+    "cut off from the host's network",
+}
+
+
+def _mount_options(parser: argparse.ArgumentParser) -> None:
+    for name, text in _MOUNT_OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def _mount_words(options: argparse.Namespace) -> list[str]:
+    """The names of the mount's options that were given."""
+    return [name for name in _MOUNT_OPTIONS if getattr(options, name)]
+
+
 def _conform_options(parser: argparse.ArgumentParser) -> None:
     several = "with commas or repeated, for several"
     parser.add_argument(
@@ -332,13 +351,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.lasting is not None:
         return _run_in(options, command)
     from harness.machine import MachineError, load_machine
-    from harness.mounts.process import MountError, run
+    from harness.mounts.process import MountError, MountOptions, run
     from harness.trace_output import TraceOutput
 
     try:
         machine = load_machine(options.machine, profile=options.profile)
         with TraceOutput.to(options.trace, machine.kernel.trace):
-            return run(machine, command, uid=options.uid)
+            mount_options = MountOptions.of(_mount_words(options))
+            return run(machine, command, uid=options.uid, options=mount_options)
     except (MachineError, MountError, OSError) as error:
         return _fail("run", str(error), RUN_ERROR)
 
@@ -346,8 +366,9 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    if options.trace is not None or options.profile is not None:
-        message = "--trace and --profile are for new machines; see uapi-harness ctl --help"
+    if options.trace is not None or options.profile is not None or _mount_words(options):
+        others = " and ".join(f"--{word}" for word in ("trace", "profile", *_MOUNT_OPTIONS))
+        message = f"{others} are for new machines; see uapi-harness ctl --help"
         return _fail("run", message, RUN_ERROR)
     try:
         return run_in(options.lasting, command, options.uid or 0)
@@ -358,7 +379,8 @@ def _run_in(options: argparse.Namespace, command: list[str]) -> int:
 def _start(options: argparse.Namespace) -> int:
     from harness.lasting import start
 
-    return _lasting("start", lambda: start(options.name, options.machine, options.profile))
+    words = _mount_words(options)
+    return _lasting("start", lambda: start(options.name, options.machine, options.profile, words))
 
 
 def _ctl(options: argparse.Namespace) -> int:

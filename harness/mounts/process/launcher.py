@@ -18,6 +18,7 @@ Messages are marshalled tuples on stream sockets, file descriptors travel beside
 launcher (fd 3):
 
     launcher: ("unshared",)                      model: ("mapped", mount options)
+    launcher: ("network",) + [netlink socket], if its arguments ask for a network of its own
     launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", directories, entries)
     launcher: ("ready",) or ("failed", what, errno) at any point
     model: ("spawn", argv, env, cwd, uid, nested) + [child's socket, failure pipe, 0, 1, 2]
@@ -53,7 +54,10 @@ STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 _MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNET = 0x40000000
 _SYS_CLONE = 56  # x86-64
+_NETLINK_KOBJECT_UEVENT = 15
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
 _SIG_DFL, _SIG_IGN = 0, 1
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
@@ -139,9 +143,12 @@ def _receive_all(sock: _socket.socket, count: int) -> bytes:
 
 def _make_mount(control: _socket.socket) -> int:
     """Make the namespaces and the staged mount; returns an O_PATH fd of the mount's root."""
-    _check("unshare", _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
+    network = _CLONE_NEWNET if "network" in sys.argv[2:] else 0
+    _check("unshare", _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | network))
     send(control, ("unshared",))
     _, options = _next(control)
+    if network:
+        _make_network(control)
     _mount("", "/", None, _MS_REC | _MS_PRIVATE)
     try:
         # Here, not in the model: FUSE wants it opened in the namespace that mounts.
@@ -156,6 +163,17 @@ def _make_mount(control: _socket.socket) -> int:
     # Another copy of it would keep the connection alive when the model is killed.
     os.close(fuse)
     return os.open(stage, os.O_PATH | os.O_CLOEXEC)
+
+
+def _make_network(control: _socket.socket) -> None:
+    """Bring up the loopback device, and give the model a way to send uevents."""
+    device = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    request = b"lo".ljust(16, b"\0") + _IFF_UP.to_bytes(24, sys.byteorder)
+    _check("bring up lo", _libc.ioctl(device.fileno(), _SIOCSIFFLAGS, request))
+    device.close()
+    uevents = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _NETLINK_KOBJECT_UEVENT)
+    send(control, ("network",), (uevents.fileno(),))
+    uevents.close()
 
 
 def _next(control: _socket.socket) -> tuple[Any, ...]:
@@ -227,7 +245,7 @@ def _die() -> NoReturn:
 
 
 def main() -> None:
-    """Run the launcher. Its arguments: the model's process id."""
+    """Run the launcher. Its arguments: the model's process id, and ``network`` if wanted."""
     try:
         _launch()
     except _MODEL_GONE:

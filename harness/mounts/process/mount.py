@@ -13,6 +13,7 @@ from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
 from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.options import PLAIN, MountOptions
 from harness.mounts.process.server import Server
 from harness.mounts.process.stdio import Stdio, Streams
 
@@ -35,7 +36,8 @@ class ProcessMount:
 
     ``uid`` is the user that programs are, 0 unless given. ``server_permissions`` lets the machine
     check permissions instead of the host's kernel (see :mod:`harness.mounts.process.server`), which
-    an unprivileged user's mount does in any case where ``uid`` is not 0.
+    an unprivileged user's mount does in any case where ``uid`` is not 0. A ``launcher`` that was
+    started before must have been started for the same ``options``.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ProcessMount:
         uid: int | None = None,
         server_permissions: bool | None = None,
         launcher: Launcher | None = None,
+        options: MountOptions = PLAIN,
     ) -> None:
         self._kernel = machine.kernel
         self._uid = uid or 0
@@ -53,12 +56,13 @@ class ProcessMount:
         self._single = False
         self._children: list[Child] = []
         self._launcher = launcher
+        self._options = options
         self._server: Server | None = None
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = self._launcher or Launcher()
+            self._launcher = started = self._launcher or Launcher(network=self._options.uevents)
             overlay = Overlay(self._kernel)  # while the launcher starts
             self._server = self._connect(started, overlay)
             self._server.start()
@@ -128,7 +132,8 @@ class ProcessMount:
             by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
-        return Server(self._kernel, overlay, started.make_mount(options), namespace)
+        connection, netlink = started.make_mount(options)
+        return Server(self._kernel, overlay, connection, namespace, netlink)
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:

@@ -21,21 +21,25 @@ _ADVICE = "`uapi-harness doctor` says what this host lacks"
 
 
 class Launcher:
-    """A running launcher. ``user_namespace`` is the inode of the namespace it made."""
+    """A running launcher. ``user_namespace`` is the inode of the namespace it made.
 
-    def __init__(self) -> None:
+    ``network``: programs are in a network namespace of their own.
+    """
+
+    def __init__(self, *, network: bool = False) -> None:
         """Start it; it comes up while the caller does something else."""
         if not sys.executable:
             raise MountError("no Python interpreter is known to start the launcher with")
         self._control, theirs = socket.socketpair()
         self._lock = threading.Lock()
         self.user_namespace = 0
+        self._network = network
         with theirs:
-            self.pid = self._start(theirs.fileno())
+            self.pid = self._start(theirs.fileno(), ["network"] if network else [])
 
     @staticmethod
-    def _start(control: int) -> int:
-        arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
+    def _start(control: int, options: list[str]) -> int:
+        arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *options]
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -51,11 +55,15 @@ class Launcher:
         self.user_namespace = os.stat(f"/proc/{self.pid}/ns/user").st_ino
         return _map_ids(self.pid)
 
-    def make_mount(self, options: str) -> int:
-        """Make the mount, as yet in nobody's way; returns the connection's fd."""
+    def make_mount(self, options: str) -> tuple[int, int | None]:
+        """Make the mount, as yet in nobody's way.
+
+        Returns the connection's fd, and that of a netlink socket in the network, if there is one.
+        """
         self._send(("mapped", options))
+        netlink = self._expect("network")[1][0] if self._network else None
         _, (fd,) = self._expect("fuse")
-        return fd
+        return fd, netlink
 
     def cover(self, covered: list[str], binds: list[str]) -> None:
         """Put the mount where it belongs; its server must be running."""

@@ -95,10 +95,18 @@ class _OpenDirectory:
 class Server:
     """Serves the FUSE connection ``fd`` from a machine's trees.
 
-    ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
+    ``netlink`` is a socket in the programs' network, if uevents are to be sent there. ``ended`` is
+    set once the connection is gone. ``begin_traced`` is called when programs may come.
     """
 
-    def __init__(self, kernel: Kernel, overlay: Overlay, fd: int, namespace: UserNamespace) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        overlay: Overlay,
+        fd: int,
+        namespace: UserNamespace,
+        netlink: int | None = None,
+    ) -> None:
         self.kernel = kernel
         self.fd = fd
         self._connection = io.FileIO(fd, "r+", closefd=True)
@@ -122,7 +130,8 @@ class Server:
         self._complained: set[int] = set()
         self._handlers = self._all_handlers()
         self._crew = Crew(self)
-        self._sender = Sender(fd, self._crew.identities)
+        self._netlink = netlink
+        self._sender = Sender(fd, self._crew.identities, netlink)
         self._watchers = {
             "sys": TreeWatcher(Tree.SYS, self._table, overlay, self._sender),
             "dev": TreeWatcher(Tree.DEV, self._table, overlay, self._sender),
@@ -135,6 +144,8 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.append(self._sender.uevent)
         self._sender.start()
         self._crew.start()
 
@@ -151,11 +162,15 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.remove(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
         if not self._crew.join(timeout):
             _log.warning("the mount is still in use; it ends with this process")
             return
         self._sender.stop()
         self._connection.close()
+        if self._netlink is not None:
+            os.close(self._netlink)
 
     def _end(self) -> None:
         """The connection is gone: nobody waits for replies, and no RELEASE will come."""
