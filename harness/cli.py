@@ -280,6 +280,8 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
 _MOUNT_OPTIONS = {
     "uevents": "pass uevents on to listeners such as `udevadm monitor --kernel`; programs are then "
     "cut off from the host's network",
+    "udevd": "run the host's systemd-udevd in the machine, for `udevadm monitor --udev` and the "
+    "like; programs see no devices of the host (implies --uevents)",
 }
 
 

@@ -45,13 +45,17 @@ class Inside:
         self.machine = machine
         self._mount = mount
 
-    def __call__(self, *command, status=0):
-        child = self._mount.popen(
+    def start(self, *command):
+        """A program that goes on while others run; kill it, or it is killed at the end."""
+        return self._mount.popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    def __call__(self, *command, status=0):
+        child = self.start(*command)
         out, err = (data.decode() for data in child.communicate(timeout=60))
         result = Completed(child.wait(), out, err)
         assert status is None or result.status == status, f"{command}: {result.out}{result.err}"
@@ -60,16 +64,20 @@ class Inside:
 
 @pytest.fixture
 def inside(request):
-    """``inside(name)`` is a fresh machine with a process mount for this test."""
+    """``inside(name)`` is a fresh machine with a process mount for this test.
+
+    ``mount`` names what the mount does besides.
+    """
     from contextlib import ExitStack
 
-    from harness.mounts.process import ProcessMount
+    from harness.mounts.process import MountOptions, ProcessMount
 
     with ExitStack() as stack:
 
-        def mount(name, **options):
+        def mount(name, *, mount=(), **options):
             machine = load_machine(name, **options)
-            return Inside(machine, stack.enter_context(ProcessMount(machine)))
+            made = ProcessMount(machine, options=MountOptions.of(mount))
+            return Inside(machine, stack.enter_context(made))
 
         yield mount
 

@@ -19,7 +19,7 @@ launcher (fd 3):
 
     launcher: ("unshared",)                      model: ("mapped", mount options)
     launcher: ("network",) + [netlink socket], if its arguments ask for a network of its own
-    launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", directories, entries)
+    launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", ...) of Launcher.cover
     launcher: ("ready",) or ("failed", what, errno) at any point
     model: ("spawn", argv, env, cwd, uid, nested) + [child's socket, failure pipe, 0, 1, 2]
 
@@ -51,11 +51,12 @@ BARRIER = ".barrier"
 #: Directories that the mount may be on for a moment, before its parts are where they belong.
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
-_MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+_MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC = 2 | 4, 2 | 4 | 8
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _CLONE_NEWNET = 0x40000000
 _SYS_CLONE = 56  # x86-64
+_SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 _NETLINK_KOBJECT_UEVENT = 15
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
@@ -201,6 +202,40 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
         os.close(fd)
 
 
+def _make_private(
+    path: str,
+    directories: list[str],
+    files: list[str],
+    links: list[tuple[str, str]],
+    new: list[str],
+) -> None:
+    """Cover ``path`` by a file system of the machine's own, with these of the host's entries."""
+    real = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    _mount("tmpfs", path, "tmpfs", _MS_NOSUID_NODEV, "mode=755")
+    for name in (*new, *directories):
+        os.mkdir(f"{path}/{name}")
+    for name in files:
+        os.close(os.open(f"{path}/{name}", os.O_CREAT | os.O_CLOEXEC))
+    for name in (*directories, *files):
+        _bind_real(f"/proc/self/fd/{real}/{name}", f"{path}/{name}")
+    for name, target in links:
+        os.symlink(target, f"{path}/{name}")
+    os.close(real)
+
+
+def _guard(path: str) -> None:
+    """Make what is bound below ``path`` read-only, but not what is mounted there itself.
+
+    A device can be written to all the same, but its node cannot be changed.
+    """
+    for flags, change in ((_AT_RECURSIVE, (_MOUNT_ATTR_RDONLY, 0)), (0, (0, _MOUNT_ATTR_RDONLY))):
+        attributes = b"".join(bits.to_bytes(8, sys.byteorder) for bits in (*change, 0, 0))
+        result = _libc.syscall(
+            _SYS_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), flags, attributes, len(attributes)
+        )
+        _check(f"guard {path}", result)
+
+
 def _bind_real(source: str, target: str) -> None:
     try:
         _mount(source, target, None, _MS_BIND | _MS_REC)
@@ -263,8 +298,12 @@ def _launch() -> None:
     _libc.signal(_SIGCHLD, _SIG_IGN)
     try:
         root = _make_mount(control)
-        _, covered, binds = _next(control)
+        _, covered, binds, places, guarded = _next(control)
         _cover(root, covered, binds)
+        for place in places:
+            _make_private(*place)
+        for path in guarded:
+            _guard(path)
         send(control, ("ready",))
         _watch(control, model, root)
     except Failed as failed:

@@ -62,11 +62,15 @@ class ProcessMount:
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = self._launcher or Launcher(network=self._options.uevents)
-            overlay = Overlay(self._kernel)  # while the launcher starts
+            self._launcher = started = self._launcher or Launcher(network=self._options.network)
+            # While the launcher starts.
+            overlay = Overlay(self._kernel, devices=not self._options.udevd)
             self._server = self._connect(started, overlay)
             self._server.start()
-            started.cover(overlay.covered, overlay.binds)
+            if self._options.udevd:
+                self._start_udevd(started, overlay)
+            else:
+                started.cover(overlay.covered, overlay.binds)
             self._server.begin_traced()
         except BaseException:
             self._close()
@@ -134,6 +138,12 @@ class ProcessMount:
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
         connection, netlink = started.make_mount(options)
         return Server(self._kernel, overlay, connection, namespace, netlink)
+
+    def _start_udevd(self, started: Launcher, overlay: Overlay) -> None:
+        from harness.mounts.process.udevd import places, start_udevd
+
+        started.cover(overlay.covered, overlay.binds, places(), overlay.covered)
+        self._children.append(start_udevd(started))
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,10 @@ from harness.mounts.process import launcher
 from harness.mounts.process.errors import MountError
 
 _ADVICE = "`uapi-harness doctor` says what this host lacks"
+
+
+#: A directory to be covered; directories, files and links of the host's that stay; new directories.
+Place = tuple[str, list[str], list[str], list[tuple[str, str]], list[str]]
 
 
 class Launcher:
@@ -65,9 +70,18 @@ class Launcher:
         _, (fd,) = self._expect("fuse")
         return fd, netlink
 
-    def cover(self, covered: list[str], binds: list[str]) -> None:
-        """Put the mount where it belongs; its server must be running."""
-        self._send(("cover", covered, binds))
+    def cover(
+        self,
+        covered: list[str],
+        binds: list[str],
+        places: Sequence[Place] = (),
+        guarded: Sequence[str] = (),
+    ) -> None:
+        """Put the mount where it belongs; its server must be running.
+
+        What of the host's is seen below a ``guarded`` path cannot be changed.
+        """
+        self._send(("cover", covered, binds, tuple(places), tuple(guarded)))
         self._expect("ready")
 
     def spawn(self, message: tuple[Any, ...], fds: tuple[int, ...]) -> None:

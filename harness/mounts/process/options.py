@@ -10,9 +10,18 @@ from attrs import frozen
 
 @frozen
 class MountOptions:
-    """``uevents``: programs are in a network of their own, where the machine's uevents arrive."""
+    """``uevents``: programs are in a network of their own, where the machine's uevents arrive.
+
+    ``udevd``: the host's systemd-udevd runs in the machine, too, and hears of them.
+    """
 
     uevents: bool = False
+    udevd: bool = False
+
+    @property
+    def network(self) -> bool:
+        """Whether programs have a network of their own."""
+        return self.uevents or self.udevd
 
     @classmethod
     def of(cls, names: Iterable[str]) -> MountOptions:
