@@ -14,6 +14,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.kernel.errors import Errno
@@ -117,6 +118,14 @@ class Overlay:
         if found is not None and isinstance(directory, KernfsDirectory):
             return None if name in directory.children else found
         return found
+
+    def exchange(self, counterpart: Callable[[Node], Node | None]) -> bool:
+        """Merge the same entries into another machine's directories; False if it lacks one."""
+        exchanged = {counterpart(directory): found for directory, found in self._entries.items()}
+        if None in exchanged:
+            return False
+        self._entries = {node: found for node, found in exchanged.items() if node is not None}
+        return True
 
     def _merge(self, directory: Node, path: str) -> None:
         if not isinstance(directory, KernfsDirectory) or self._merged.fullmatch(path) is None:

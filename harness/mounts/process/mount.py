@@ -36,8 +36,8 @@ class ProcessMount:
 
     ``uid`` is the user that programs are, 0 unless given. ``server_permissions`` lets the machine
     check permissions instead of the host's kernel (see :mod:`harness.mounts.process.server`), which
-    an unprivileged user's mount does in any case where ``uid`` is not 0. A ``launcher`` that was
-    started before must have been started for the same ``options``.
+    an unprivileged user's mount does in any case where ``uid`` is not 0. ``options`` is what it
+    does besides.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class ProcessMount:
         *,
         uid: int | None = None,
         server_permissions: bool | None = None,
-        launcher: Launcher | None = None,
         options: MountOptions = PLAIN,
     ) -> None:
         self._kernel = machine.kernel
@@ -55,14 +54,14 @@ class ProcessMount:
         #: Whether there is but one id to have in the mount.
         self._single = False
         self._children: list[Child] = []
-        self._launcher = launcher
         self._options = options
+        self._launcher: Launcher | None = None
         self._server: Server | None = None
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = self._launcher or Launcher(network=self._options.network)
+            self._launcher = started = Launcher(network=self._options.network)
             # While the launcher starts.
             overlay = Overlay(self._kernel, devices=not self._options.udevd)
             self._server = self._connect(started, overlay)
@@ -128,6 +127,17 @@ class ProcessMount:
         To be called after plug, unplug and the like, without the machine's lock.
         """
         self._running()[1].flush()
+
+    def exchange(self, machine: Machine) -> bool:
+        """Show ``machine`` from now on, just built from the file and profile of the one before.
+
+        For the next test, once the programs of the last have ended: much cheaper than a new mount.
+        False if it cannot be done, because the machine took a place of the host's meanwhile.
+        """
+        if not self._running()[1].exchange(machine.kernel):
+            return False
+        self._kernel = machine.kernel
+        return True
 
     def _connect(self, started: Launcher, overlay: Overlay) -> Server:
         self._single = started.map_ids()

@@ -31,9 +31,10 @@ from harness.kernel.errors import Errno, errno_name
 from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
 from harness.kernel.vfs import Changes, Node, OpenFile, Stat, vfs_open
-from harness.mounts.overlay import HostNode, Overlay
+from harness.mounts.overlay import HostNode, Overlay, prepare
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
+from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
 from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
@@ -152,6 +153,32 @@ class Server:
     def begin_traced(self) -> None:
         """From now on, requests are calls of programs, which the machine's observers see."""
         self._call = self.kernel.call
+
+    def exchange(self, kernel: Kernel) -> bool:
+        """Serve the trees of ``kernel`` from now on, which has only been built, from the same
+        machine file and profile. False if the host's part of the mount cannot stay as it is.
+
+        What programs still have open stays the old machine's.
+        """
+        prepare(kernel)
+        counterparts = Counterparts(self.kernel.root, kernel.root)
+        with self._lock, kernel.lock:
+            if not exchange(self._table, self._overlay, counterparts, self._sender):
+                return False
+            for name, watcher in self._watchers.items():
+                old, new = self.kernel.roots[name], kernel.roots[name]
+                old.watchers.remove(watcher)
+                new.continue_after(old)
+                new.watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
+                kernel.uevents.subscribers.append(self._sender.uevent)
+            self.kernel = kernel
+            self._lock = kernel.lock
+            self._observers = kernel.trace.observers
+            self._call = kernel.call
+        self.flush()
+        return True
 
     def flush(self) -> None:
         """Return when programs see all changes made so far. Not with the machine's lock held."""
