@@ -6,6 +6,7 @@ Every call of a program comes in through :meth:`Kernel.call`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -24,7 +25,7 @@ from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
-    from harness.kernel.module import LoadedModule
+    from harness.kernel.module import LoadedModule, Module, ModuleInfo
 
 #: Node operations by name: the virtual file system's checks and then the node's own.
 NODE_OPERATIONS = {
@@ -84,6 +85,9 @@ class Kernel:
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
         self.modules: dict[str, LoadedModule] = {}
+        #: What can be loaded, by name, and what is known of it.
+        self.module_files: Mapping[str, Module] = {}
+        self.module_info: Mapping[str, ModuleInfo] = {}
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
 
