@@ -262,7 +262,7 @@ class Machine:
             self.trace.observers.remove(waker)
 
     def leaks(self) -> list[str]:
-        """Paths that are still open: empty once all programs are gone."""
+        """What is still open or held: empty once all programs are gone."""
         return self.kernel.leaks()
 
 

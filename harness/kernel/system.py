@@ -90,6 +90,8 @@ class Kernel:
         self.module_info: Mapping[str, ModuleInfo] = {}
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
+        #: What drivers hold of files that are not the machine's, with a name for each.
+        self.held: dict[object, str] = {}
 
     @property
     def root(self) -> vfs.Node:
@@ -144,8 +146,11 @@ class Kernel:
         return vfs.path_walk(self, caller, path, follow=follow)
 
     def leaks(self) -> list[str]:
-        """Paths of attributes that are still open: empty once all programs are gone."""
-        found = []
+        """Paths of attributes that are still open, and eventfds that drivers still hold.
+
+        Empty once all programs are gone.
+        """
+        found = list(self.held.values())
         for root in self.roots.values():
             pending: list[vfs.Node] = [root.directory]
             while pending:

@@ -14,6 +14,7 @@ from harness.kernel.wait import Interruption
 from harness.uapi.fs import CAP_FULL_SET
 
 if TYPE_CHECKING:
+    from harness.kernel.eventfd import EventfdContext
     from harness.kernel.vfs import OpenFile
 
 
@@ -59,8 +60,8 @@ class AddressSpace(Protocol):
 class HostFile(Protocol):
     """A file of the host that a program passed in, such as an eventfd."""
 
-    def signal(self, count: int = 1) -> None:
-        """Add ``count`` to the eventfd without ever blocking (eventfd_signal)."""
+    def eventfd_ctx_fileget(self) -> EventfdContext:
+        """A hold of it, see :mod:`harness.kernel.eventfd`; EINVAL if it is no eventfd."""
 
 
 class Caller(Protocol):

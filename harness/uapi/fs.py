@@ -2,7 +2,7 @@
 """Numbers of the file system ABI on x86-64: open flags, access masks, poll bits, capabilities.
 
 Sources: include/uapi/asm-generic/{fcntl,poll}.h, include/uapi/linux/capability.h,
-include/linux/fs.h (MAY_*), include/linux/errno.h.
+include/linux/fs.h (MAY_*), include/linux/errno.h, include/uapi/linux/eventfd.h.
 """
 
 O_ACCMODE = 0o3
@@ -37,6 +37,10 @@ POLLRDNORM = 0x040
 POLLWRNORM = 0x100
 #: What a file without a poll method answers (include/linux/poll.h).
 DEFAULT_POLLMASK = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+
+EFD_SEMAPHORE = 1
+#: Of eventfd2(2), all flags there are.
+EFD_FLAGS_SET = EFD_SEMAPHORE | O_NONBLOCK | O_CLOEXEC
 
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2

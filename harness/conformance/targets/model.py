@@ -104,6 +104,10 @@ class ModelTask:
         """What the driver answers."""
         return self.calls.ioctl(fd, command, argument)
 
+    def eventfd(self, initial: int, flags: int) -> Answer:
+        """An fd."""
+        return self.calls.eventfd(initial, flags)
+
     def poll(self, timeout: int, *pairs: int) -> Answer:
         """How many are ready, and what of each. ``timeout`` in ms, -1 for ever."""
         ready = self.calls.poll(list(zip(pairs[::2], pairs[1::2], strict=True)), timeout)
