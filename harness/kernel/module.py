@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from harness.kernel.profile import Profile
     from harness.kernel.system import Kernel
 
+#: A name has so many bytes with its NUL.
+MODULE_NAME_LEN = 56
+
 
 @frozen
 class Module:
