@@ -282,6 +282,8 @@ _MOUNT_OPTIONS = {
     "cut off from the host's network",
     "udevd": "run the host's systemd-udevd in the machine, for `udevadm monitor --udev` and the "
     "like; programs see no devices of the host (implies --uevents)",
+    "char_devices": "let the machine's devices pass for character devices to programs that look; "
+    "costs each stat of a program",
 }
 
 

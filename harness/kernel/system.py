@@ -90,6 +90,8 @@ class Kernel:
         self.module_info: Mapping[str, ModuleInfo] = {}
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
+        #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
+        self.fd_commands: set[int] = set()
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

@@ -3,39 +3,42 @@
 
 statfs(2) and fstatfs(2) name the file system that a machine's kernel has there. The family of
 stat(2) shows a device as a character device, which on FUSE has to be a file so that it can be
-opened. Only paths that lead below /dev by their own text are looked at: a link elsewhere that leads
-to a device shows a file.
+opened.
 """
 
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 import struct
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from harness.host_files import device_of
 from harness.kernel.errors import Errno
 from harness.kernel.vfs import Node
-from harness.mounts.process.nodes import Tree
-from harness.mounts.process.program_paths import AT_FDCWD, absolute, open_fd, open_path
+from harness.mounts.process.nodes import Tree, inode_number
+from harness.mounts.process.program_paths import AT_FDCWD, absolute, find, open_fd, path_of
 from harness.seccomp import Rule
 from harness.uapi.fs import NAME_MAX, PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from harness.mounts.process.notifications import NotifiedCall, Table
 
 # x86-64
 _STAT, _FSTAT, _LSTAT, _STATFS, _FSTATFS, _NEWFSTATAT, _STATX = 4, 5, 6, 137, 138, 262, 332
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 
-SYSFS_MAGIC, TMPFS_MAGIC = 0x62656572, 0x01021994
-#: What statfs(2) says of mount options: that they are valid, nosuid, nodev, noexec, relatime.
+SYSFS_MAGIC, CONFIGFS_MAGIC, TMPFS_MAGIC = 0x62656572, 0x62656570, 0x01021994
+#: ST_ flags: valid, nosuid, nodev, noexec, relatime.
 _SYS_FLAGS, _DEV_FLAGS = 0x20 | 2 | 4 | 8 | 0x1000, 0x20 | 2 | 0x1000
+#: Magic number and flags of what is mounted where; /dev is a tmpfs.
+_FILE_SYSTEMS = {
+    "/sys/kernel/config": (CONFIGFS_MAGIC, _SYS_FLAGS),
+    "/sys": (SYSFS_MAGIC, _SYS_FLAGS),
+    "/dev": (TMPFS_MAGIC, _DEV_FLAGS),
+}
 
 #: struct statfs: type, block size, five counts of blocks and files, fsid, length of names, fragment
 #: size, flags, spare.
@@ -72,37 +75,29 @@ def add_device_rules(table: Table) -> None:
 def statfs(call: NotifiedCall) -> int | None:
     """statfs(path, buffer)."""
     path = absolute(call, AT_FDCWD, call.path(call.arguments[0]))
-    if not path.startswith(("/sys", "/dev")) and ".." not in path:
-        return None
-    call.hand_over()
-    return _file_system(call, open_path(call, path))
+    node = find(call, path)
+    return _write_statfs(call, node.path()) if node is not None else None
 
 
 def fstatfs(call: NotifiedCall) -> int | None:
     """fstatfs(fd, buffer)."""
-    call.hand_over()
-    return _file_system(call, open_fd(call, _number(call.arguments[0])))
+    number = _number(call.arguments[0])
+    fd = open_fd(call, number)
+    try:
+        ours = device_of(fd) == call.server.device
+    finally:
+        os.close(fd)
+    return _write_statfs(call, path_of(call, number)) if ours else None
 
 
-def _file_system(call: NotifiedCall, fd: int) -> int | None:
-    """Fill the buffer if our ``fd``, which is closed, is in the mount (kernfs_statfs)."""
-    with _closing(fd):
-        found = call.server.node_at(fd)
-        if found is None:
-            return None
-        tree, node = found
-        magic, flags = _file_system_of(tree, node)
-        device = os.fstat(fd).st_dev
-    fsid = (device & 0xFFFFFFFF, device >> 32)
-    sizes = (PAGE_SIZE, 0, 0, 0, 0, 0, *fsid, NAME_MAX, PAGE_SIZE, flags)
-    call.caller.address_space.write(call.arguments[1], _STATFS_OUT.pack(magic, *sizes, *(0,) * 4))
+def _write_statfs(call: NotifiedCall, path: str) -> int:
+    """As simple_statfs of the file system that is at ``path``."""
+    magic, flags = next(found for place, found in _FILE_SYSTEMS.items() if path.startswith(place))
+    device = call.server.device
+    sizes = (PAGE_SIZE, 0, 0, 0, 0, 0, device & 0xFFFFFFFF, device >> 32, NAME_MAX, PAGE_SIZE)
+    data = _STATFS_OUT.pack(magic, *sizes, flags, *(0,) * 4)
+    call.caller.address_space.write(call.arguments[1], data)
     return 0
-
-
-def _file_system_of(tree: Tree, node: Node) -> tuple[int, int]:
-    if tree == Tree.DEV:
-        return TMPFS_MAGIC, _DEV_FLAGS
-    return getattr(node, "file_system_magic", SYSFS_MAGIC), _SYS_FLAGS
 
 
 # --- devices
@@ -138,7 +133,7 @@ def statx(call: NotifiedCall) -> int | None:
     found = _device(call, _number(directory), path, flags)
     if found is None:
         return None
-    time = _TIME.pack(int(found.st_mtime), 0, 0)
+    time = _TIME.pack(found.st_mtime, 0, 0)
     data = _STATX_HEAD.pack(
         _STATX_BASIC_STATS,
         PAGE_SIZE,
@@ -164,22 +159,21 @@ def statx(call: NotifiedCall) -> int | None:
 class _DeviceStatus:
     """What stat(2) is to show of a device of the machine."""
 
-    def __init__(self, call: NotifiedCall, node: Node, found: os.stat_result) -> None:
+    def __init__(self, call: NotifiedCall, node: Node) -> None:
         shown = node.getattr(call.caller)
-        self.st_dev = found.st_dev
-        self.st_ino = found.st_ino
+        self.st_dev = call.server.device
+        self.st_ino = inode_number(Tree.DEV, node)
         self.st_nlink = shown.nlink
         self.st_mode = shown.mode
         self.st_uid = shown.uid
         self.st_gid = shown.gid
         self.st_rdev = node.rdev
-        self.st_mtime = found.st_mtime
+        self.st_mtime = call.server.time
 
 
 def _write_stat(call: NotifiedCall, buffer: int, found: _DeviceStatus | None) -> int | None:
     if found is None:
         return None
-    seconds = int(found.st_mtime)
     data = _STAT_OUT.pack(
         found.st_dev,
         found.st_ino,
@@ -192,7 +186,7 @@ def _write_stat(call: NotifiedCall, buffer: int, found: _DeviceStatus | None) ->
         0,
         PAGE_SIZE,
         0,
-        *(seconds, 0) * 3,
+        *(found.st_mtime, 0) * 3,
         *(0,) * 3,
     )
     call.caller.address_space.write(buffer, data)
@@ -203,39 +197,23 @@ def _device(call: NotifiedCall, directory: int, path: str, flags: int) -> _Devic
     """A device of the machine, by what the *at() calls are given; None for anything else."""
     if not path:
         return _device_of_fd(call, directory) if flags & _AT_EMPTY_PATH else None
-    with suppress(Errno):  # the host's kernel will find out as well, and say it better
-        full = posixpath.normpath(absolute(call, directory, path))
-        if full.startswith("/dev/") and not path.endswith("/"):
-            call.hand_over()
-            return _status(call, open_path(call, full, follow=not flags & _AT_SYMLINK_NOFOLLOW))
+    with suppress(Errno):  # the host's kernel will find out as well
+        full = absolute(call, directory, path)
+        return _device_at(call, full, follow=not flags & _AT_SYMLINK_NOFOLLOW)
     return None
 
 
 def _device_of_fd(call: NotifiedCall, number: int) -> _DeviceStatus | None:
-    try:
-        if not os.readlink(f"/proc/{call.caller.tid}/fd/{number}").startswith("/dev/"):
-            return None
-    except OSError:
+    with suppress(Errno):
+        return _device_at(call, path_of(call, number))
+    return None
+
+
+def _device_at(call: NotifiedCall, path: str, *, follow: bool = True) -> _DeviceStatus | None:
+    node = find(call, path, follow=follow)
+    if node is None or not stat.S_ISCHR(node.mode):
         return None
-    call.hand_over()
-    return _status(call, open_fd(call, number))
-
-
-def _status(call: NotifiedCall, fd: int) -> _DeviceStatus | None:
-    """Of our ``fd``, which is closed."""
-    with _closing(fd):
-        found = call.server.node_at(fd)
-        if found is None or not stat.S_ISCHR(found[1].mode):
-            return None
-        return _DeviceStatus(call, found[1], os.fstat(fd))
-
-
-@contextmanager
-def _closing(fd: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(fd)
+    return _DeviceStatus(call, node)
 
 
 def _number(argument: int) -> int:

@@ -12,7 +12,9 @@ from harness.mounts.overlay import Overlay
 from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
+from harness.mounts.process.handlers import add_rules
 from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.notifications import Table
 from harness.mounts.process.options import PLAIN, MountOptions
 from harness.mounts.process.server import Server
 from harness.mounts.process.stdio import Stdio, Streams
@@ -57,6 +59,8 @@ class ProcessMount:
         self._options = options
         self._launcher: Launcher | None = None
         self._server: Server | None = None
+        #: Which system calls the mount answers by itself.
+        self._table = Table()
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
@@ -67,10 +71,9 @@ class ProcessMount:
             self._server = self._connect(started, overlay)
             self._server.start()
             if self._options.udevd:
-                self._start_udevd(started, overlay)
+                self._cover_with_udevd(started, overlay)
             else:
-                started.cover(overlay.covered, overlay.binds)
-            self._server.begin_traced()
+                self._server.begin_traced(started.cover(overlay.covered, overlay.binds))
         except BaseException:
             self._close()
             raise
@@ -109,8 +112,11 @@ class ProcessMount:
         environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
         directory = os.fsencode(cwd) if cwd is not None else _current_directory()
         user = self._uid if uid is None else uid
-        message = (command, environment, directory, user, self._single and user != 0)
-        child = start_command(self._running()[0].spawn, message, Streams(stdin, stdout, stderr))
+        nested = self._single and user != 0
+        message = (command, environment, directory, user, nested, self._table.program())
+        launcher, server = self._running()
+        streams = Streams(stdin, stdout, stderr)
+        child = start_command(launcher.spawn, message, streams, server.listen)
         self._children = [known for known in self._children if known.poll() is None]
         self._children.append(child)
         return child
@@ -146,14 +152,25 @@ class ProcessMount:
             by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
-        connection, netlink = started.make_mount(options)
-        return Server(self._kernel, overlay, connection, namespace, netlink)
+        add_rules(self._table, self._kernel, self._options)
+        fd, netlink = started.make_mount(options)
+        return Server(
+            self._kernel,
+            overlay,
+            fd,
+            namespace,
+            self._table,
+            started.open,
+            netlink,
+            devices=self._options.devices,
+        )
 
-    def _start_udevd(self, started: Launcher, overlay: Overlay) -> None:
+    def _cover_with_udevd(self, started: Launcher, overlay: Overlay) -> None:
         from harness.mounts.process.udevd import places, start_udevd
 
-        started.cover(overlay.covered, overlay.binds, places(), overlay.covered)
-        self._children.append(start_udevd(started))
+        device = started.cover(overlay.covered, overlay.binds, places(), overlay.covered)
+        self._running()[1].begin_traced(device)
+        start_udevd(self)
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:

@@ -23,11 +23,18 @@ class Tree(IntEnum):
     SYS = 1
     DEV = 2
     HOST = 3
+    #: Files without a name.
+    ANONYMOUS = 4
 
 
 def node_id(tree: Tree, node: Node) -> int:
     """The id of ``node`` towards the kernel."""
     return tree << 32 | node.ino
+
+
+def inode_number(tree: Tree, node: Node) -> int:
+    """What stat(2) shows of ``node``."""
+    return (tree - 1) << 30 | node.ino
 
 
 #: An entry of a directory: its packed record, the node, the tree of it, and its id.
@@ -52,10 +59,10 @@ class Entry:
         self.listed_from: list[Node] | None = None
 
     def attributes(self, found: Stat, time: int) -> bytes:
-        """The wire form of a node's attributes. A device shows as a file, which FUSE would not
-        serve otherwise; ``time`` (seconds) is given for all three times."""
+        """The wire form of a node's attributes. Devices, and what is of no type, show as files,
+        which FUSE would not serve otherwise; ``time`` (seconds) is given for all three times."""
         mode = found.mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        if not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
         return ATTR.pack(
             self.inode_number(),
@@ -78,7 +85,7 @@ class Entry:
 
     def inode_number(self) -> int:
         """What stat(2) shows; sysfs has the numbers of its own tree."""
-        return (self.tree - 1) << 30 | self.node.ino
+        return inode_number(self.tree, self.node)
 
 
 class NodeTable:

@@ -35,6 +35,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.host_files import copy_fd
 from harness.kernel.errors import Errno
 from harness.mounts.process.caller import ProcessCaller
 from harness.seccomp import Listener, Notification, Rule
@@ -115,8 +116,13 @@ class NotifiedCall:
         raise Errno(errno.ENAMETOOLONG)
 
     def open_file(self, fd: int) -> OpenFile | None:
-        """The machine's file that is ``fd`` of the program, if it is one. EBADF."""
-        return self.caller.open_file(fd)
+        """The machine's file that is ``fd`` of the program; None for one of the host's. EBADF."""
+        copy = copy_fd(self.caller.process, fd)
+        try:
+            self.check_pending()
+            return self.server.identify(self._worker, copy, locked=False)
+        finally:
+            os.close(copy)
 
     def hand_over(self) -> None:
         """Let another thread serve FUSE from here on."""
@@ -128,8 +134,8 @@ class NotifiedCall:
             raise Errno(errno.EFAULT)
 
     def reserve(self) -> int:
-        """A number of the program's that is taken, though nothing can be done with it yet."""
-        placeholder = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+        """A number of the program's that is taken; behind it is nothing yet."""
+        placeholder = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return self._listener.add(self.notification, placeholder)
         except OSError as error:
@@ -250,5 +256,5 @@ class Notifications:
         except Exception:
             _log.exception("system call %d of a program", call.number)
             error = errno.EIO
-        self._server.finish_call(worker, call)
+        self._server.finish_call(worker, call.caller)
         call.respond(result, error)

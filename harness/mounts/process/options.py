@@ -13,15 +13,22 @@ class MountOptions:
     """``uevents``: programs are in a network of their own, where the machine's uevents arrive.
 
     ``udevd``: the host's systemd-udevd runs in the machine, too, and hears of them.
+    ``char_devices``: the machine's devices pass for character devices to stat(2) and the like.
     """
 
     uevents: bool = False
     udevd: bool = False
+    char_devices: bool = False
 
     @property
     def network(self) -> bool:
         """Whether programs have a network of their own."""
         return self.uevents or self.udevd
+
+    @property
+    def devices(self) -> bool:
+        """Whether devices pass for character devices; udevd passes over what is none."""
+        return self.char_devices or self.udevd
 
     @classmethod
     def of(cls, names: Iterable[str]) -> MountOptions:

@@ -14,12 +14,15 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from harness.mounts.process.child import Child, start_command
+from harness.mounts.process.child import Child
 from harness.mounts.process.errors import CommandError, MountError
-from harness.mounts.process.namespaces import Launcher, Place
-from harness.mounts.process.stdio import DEVNULL, Streams
+from harness.mounts.process.namespaces import Place
+from harness.mounts.process.stdio import DEVNULL
+
+if TYPE_CHECKING:
+    from harness.mounts.process.mount import ProcessMount
 
 #: Where packages have it (Debian's, and those of other distributions).
 _PROGRAMS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
@@ -45,7 +48,7 @@ def places() -> list[Place]:
     ]
 
 
-def start_udevd(launcher: Launcher) -> Child:
+def start_udevd(mount: ProcessMount) -> None:
     """Start it, and return when it is ready. MountError with its own words if it cannot be."""
     program = next((path for path in _PROGRAMS if os.path.exists(path)), None)
     if program is None:
@@ -58,24 +61,23 @@ def start_udevd(launcher: Launcher) -> Child:
         address = str(Path(folder, "notify"))
         notifications.bind(address)
         environment = {
-            b"PATH": b"/usr/sbin:/usr/bin:/sbin:/bin",
-            b"NOTIFY_SOCKET": os.fsencode(address),
-            b"SYSTEMD_DEVICE_VERIFY_SYSFS": b"0",
-            b"SYSTEMD_LOG_TARGET": b"console",  # else it may write to the host's kernel log
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "NOTIFY_SOCKET": address,
+            "SYSTEMD_LOG_TARGET": "console",  # else it may write to the host's kernel log
         }
-        message = ([os.fsencode(program)], environment, b"/", 0, False)
         try:
-            child = start_command(
-                launcher.spawn, message, Streams(DEVNULL, messages.fileno(), messages.fileno())
+            child = mount.popen(
+                [program],
+                stdin=DEVNULL,
+                stdout=messages,
+                stderr=messages,
+                env=environment,
+                cwd="/",
+                uid=0,
             )
         except CommandError as error:
             raise MountError(f"udevd: {error}") from None
-        try:
-            _await_ready(child, notifications, messages)
-        except BaseException:
-            child.destroy()
-            raise
-    return child
+        _await_ready(child, notifications, messages)
 
 
 def _await_ready(child: Child, notifications: socket.socket, messages: IO[bytes]) -> None:
