@@ -284,6 +284,8 @@ _MOUNT_OPTIONS = {
     "like; programs see no devices of the host (implies --uevents)",
     "char_devices": "let the machine's devices pass for character devices to programs that look; "
     "costs each stat of a program",
+    "system": "let uname, modprobe, rmmod, modinfo, and files of /proc, be about the machine's "
+    "kernel",
 }
 
 

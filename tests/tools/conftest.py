@@ -45,13 +45,14 @@ class Inside:
         self.machine = machine
         self._mount = mount
 
-    def start(self, *command):
+    def start(self, *command, **options):
         """A program that goes on while others run; kill it, or it is killed at the end."""
         return self._mount.popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            **options,
         )
 
     def __call__(self, *command, status=0):

@@ -16,10 +16,10 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
     """Fill ``table`` with what the drivers of ``kernel`` make use of, and what is asked for."""
     for command in sorted(kernel.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
-    if options.network or options.devices:
+    if options.network or options.devices or options.system:
         from harness.mounts.process import file_status
 
-        if options.network:  # libudev takes only what is on sysfs for a device
+        if options.network or options.system:  # libudev takes only what is on sysfs for a device
             file_status.add_file_system_rules(table)
         if options.devices:
             file_status.add_device_rules(table)

@@ -32,12 +32,21 @@ _NAME = re.compile(rb"\0name=([^\0]+)\0")
 _IMAGE_LIMIT = 1 << 16
 
 
-def add_rules(table: Table) -> None:
-    """Let the kernel be the machine's to programs."""
+def add_rules(table: Table, changed: Callable[[], None]) -> None:
+    """Let the kernel be the machine's to programs; ``changed`` hears when modules have changed."""
+
+    def notifying(handler: Callable[[NotifiedCall], int]) -> Callable[[NotifiedCall], int]:
+        def handle(call: NotifiedCall) -> int:
+            result = handler(call)
+            changed()
+            return result
+
+        return handle
+
     table.add(Rule(_UNAME), uname)
-    table.add(Rule(_INIT_MODULE), init_module_call)
-    table.add(Rule(_FINIT_MODULE), finit_module_call)
-    table.add(Rule(_DELETE_MODULE), delete_module_call)
+    table.add(Rule(_INIT_MODULE), notifying(init_module_call))
+    table.add(Rule(_FINIT_MODULE), notifying(finit_module_call))
+    table.add(Rule(_DELETE_MODULE), notifying(delete_module_call))
 
 
 def uname(call: NotifiedCall) -> int:

@@ -52,7 +52,7 @@ BARRIER = ".barrier"
 #: Directories that the mount may be on for a moment, before its parts are where they belong.
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
-_MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC = 2 | 4, 2 | 4 | 8
+_MS_NODEV, _MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC = 4, 2 | 4, 2 | 4 | 8
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _CLONE_NEWNET = 0x40000000
@@ -203,6 +203,19 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
         os.close(fd)
 
 
+def _surround(
+    places: list[Any], layers: list[Any], guarded: list[str], proc: dict[str, str]
+) -> None:
+    """What Surroundings has."""
+    for place in places:
+        _make_private(*place)
+    for layer in layers:
+        _add_layer(*layer)
+    for path in guarded:
+        _guard(path)
+    _proc_files.update(proc)
+
+
 def _make_private(
     path: str,
     directories: list[str],
@@ -222,6 +235,12 @@ def _make_private(
     for name, target in links:
         os.symlink(target, f"{path}/{name}")
     os.close(real)
+
+
+def _add_layer(path: str, folder: str) -> None:
+    """Show in ``path`` what is in ``folder`` as well."""
+    lower = ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in (folder, path))
+    _mount("overlay", path, "overlay", _MS_NODEV, f"lowerdir={lower}")
 
 
 def _guard(path: str) -> None:
@@ -313,18 +332,18 @@ def _launch() -> None:
     _libc.signal(_SIGCHLD, _SIG_IGN)
     try:
         root = _make_mount(control)
-        _, covered, binds, places, guarded = _next(control)
+        _, covered, binds, surroundings = _next(control)
         _cover(root, covered, binds)
-        for place in places:
-            _make_private(*place)
-        for path in guarded:
-            _guard(path)
+        if surroundings:
+            _surround(*surroundings)
         send(control, ("ready", os.fstat(root).st_dev))
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
 
 
+#: Files to be shown in each /proc, by name.
+_proc_files: dict[str, str] = {}
 #: What the launcher's parent did with the signals that the launcher ignores.
 _dispositions: dict[int, int | None] = {}
 
@@ -367,6 +386,8 @@ def _mount_proc() -> int:
         _mount("proc", "/proc", "proc", _MS_NOSUID_NODEV_NOEXEC)
     except Failed as failed:
         return int(failed.args[1])
+    for name, source in _proc_files.items():
+        _bind_real(source, f"/proc/{name}")
     return 0
 
 

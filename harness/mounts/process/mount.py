@@ -13,7 +13,7 @@ from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
 from harness.mounts.process.handlers import add_rules
-from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.namespaces import Launcher, Surroundings
 from harness.mounts.process.notifications import Table
 from harness.mounts.process.options import PLAIN, MountOptions
 from harness.mounts.process.server import Server
@@ -21,6 +21,7 @@ from harness.mounts.process.stdio import Stdio, Streams
 
 if TYPE_CHECKING:
     from harness.kernel.system import Kernel
+    from harness.mounts.process.system_files import SystemFiles
 
 #: How long to wait for the mount to end once all its processes have, in seconds.
 _END_TIMEOUT = 10.0
@@ -59,6 +60,7 @@ class ProcessMount:
         self._options = options
         self._launcher: Launcher | None = None
         self._server: Server | None = None
+        self._system: SystemFiles | None = None
         #: Which system calls the mount answers by itself.
         self._table = Table()
 
@@ -70,10 +72,13 @@ class ProcessMount:
             overlay = Overlay(self._kernel, devices=not self._options.udevd)
             self._server = self._connect(started, overlay)
             self._server.start()
+            surroundings = self._surroundings(overlay) if self._options.surroundings else None
+            device = started.cover(overlay.covered, overlay.binds, surroundings)
+            self._server.begin_traced(device)
             if self._options.udevd:
-                self._cover_with_udevd(started, overlay)
-            else:
-                self._server.begin_traced(started.cover(overlay.covered, overlay.binds))
+                from harness.mounts.process.udevd import start_udevd
+
+                start_udevd(self)
         except BaseException:
             self._close()
             raise
@@ -153,6 +158,10 @@ class ProcessMount:
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
         add_rules(self._table, self._kernel, self._options)
+        if self._options.system:
+            from harness.mounts.process import system_files
+
+            self._system = system_files.SystemFiles(self._kernel, self._table)
         fd, netlink = started.make_mount(options)
         return Server(
             self._kernel,
@@ -165,12 +174,16 @@ class ProcessMount:
             devices=self._options.devices,
         )
 
-    def _cover_with_udevd(self, started: Launcher, overlay: Overlay) -> None:
-        from harness.mounts.process.udevd import places, start_udevd
+    def _surroundings(self, overlay: Overlay) -> Surroundings:
+        surroundings = Surroundings()
+        if self._options.udevd:
+            from harness.mounts.process.udevd import places
 
-        device = started.cover(overlay.covered, overlay.binds, places(), overlay.covered)
-        self._running()[1].begin_traced(device)
-        start_udevd(self)
+            surroundings.places += places()
+            surroundings.guarded += overlay.covered
+        if self._system is not None:
+            self._system.add_to(surroundings)
+        return surroundings
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:
@@ -187,6 +200,9 @@ class ProcessMount:
         if self._server is not None:
             self._server.close(_END_TIMEOUT)
             self._server = None
+        if self._system is not None:
+            self._system.close()
+            self._system = None
 
 
 def _current_directory() -> bytes | None:

@@ -11,9 +11,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+
+from attrs import astuple, define, field
 
 from harness.mounts.process import launcher
 from harness.mounts.process.errors import MountError
@@ -23,6 +24,21 @@ _ADVICE = "`uapi-harness doctor` says what this host lacks"
 
 #: A directory to be covered; directories, files and links of the host's that stay; new directories.
 Place = tuple[str, list[str], list[str], list[tuple[str, str]], list[str]]
+
+
+@define
+class Surroundings:
+    """What is made to be different around the mount, once it is where it belongs.
+
+    ``places`` are covered. ``layers`` are directories, and folders whose content is to be seen in
+    them, too. What of the host's is seen below a ``guarded`` path cannot be changed. ``proc`` are
+    files to be seen in every /proc by name, where the host has a file of that name.
+    """
+
+    places: list[Place] = field(factory=list)
+    layers: list[tuple[str, str]] = field(factory=list)
+    guarded: list[str] = field(factory=list)
+    proc: dict[str, str] = field(factory=dict)
 
 
 class Launcher:
@@ -74,14 +90,10 @@ class Launcher:
         self,
         covered: list[str],
         binds: list[str],
-        places: Sequence[Place] = (),
-        guarded: Sequence[str] = (),
+        surroundings: Surroundings | None = None,
     ) -> int:
-        """Put the mount where it belongs, and return its st_dev; its server must be running.
-
-        What of the host's is seen below a ``guarded`` path cannot be changed.
-        """
-        self._send(("cover", covered, binds, tuple(places), tuple(guarded)))
+        """Put the mount where it belongs, and return its st_dev; its server must be running."""
+        self._send(("cover", covered, binds, surroundings and astuple(surroundings)))
         message, _ = self._expect("ready")
         return int(message[1])
 
