@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import asdict, define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
-from harness.kernel.kstrtox import kstrtobool
+from harness.kernel.kstrtox import kstrtobool, kstrtouint
 from harness.kernel.sysfs import (
     Attribute,
     sysfs_create_file,
@@ -51,7 +51,7 @@ class Module:
     exit: Callable[[Kernel], None] | None = None
     depends: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
-    parameters: Callable[[], tuple[BoolParameter, ...]] = tuple
+    parameters: Callable[[], tuple[Parameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
     aliases: Callable[[Profile], tuple[str, ...]] = lambda profile: ()
 
@@ -64,6 +64,21 @@ class ModuleInfo:
     version: str | None = None
     srcversion: str | None = None
     import_ns: str | None = None
+    taint: str = ""
+
+
+class Parameter(Protocol):
+    """A module parameter (struct kernel_param)."""
+
+    name: str
+    mode: int
+    value: Any
+
+    def show(self) -> str:
+        """What the file reads as, without the newline."""
+
+    def store(self, data: bytes) -> None:
+        """Take what was written; EINVAL, ERANGE."""
 
 
 @define(eq=False)
@@ -74,13 +89,39 @@ class BoolParameter:
     value: bool
     mode: int = 0o644
 
+    def show(self) -> str:
+        """param_get_bool."""
+        return "Y" if self.value else "N"
+
+    def store(self, data: bytes) -> None:
+        """param_set_bool; EINVAL for what is no boolean."""
+        self.value = kstrtobool(data)
+
+
+@define(eq=False)
+class UintParameter:
+    """A module parameter of 32 bits without sign (param_ops_uint)."""
+
+    name: str
+    value: int
+    mode: int = 0o644
+
+    def show(self) -> str:
+        """param_get_uint."""
+        return str(self.value)
+
+    def store(self, data: bytes) -> None:
+        """param_set_uint; EINVAL, ERANGE."""
+        self.value = kstrtouint(data, 0)
+
 
 @define(eq=False)
 class LoadedModule:
     """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them.
 
-    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows. ``source`` is what it
-    was loaded from, and ``uses`` are the modules that it depends on.
+    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows. ``taint`` is what is
+    wrong with it, a letter each: O for one from outside the kernel, E for an unsigned one.
+    ``source`` is what it was loaded from, and ``uses`` are the modules that it depends on.
     """
 
     kernel: Kernel
@@ -89,11 +130,14 @@ class LoadedModule:
     coresize: int = 0
     version: str | None = None
     srcversion: str | None = None
-    parameters: Mapping[str, BoolParameter] = field(factory=dict)
+    parameters: Mapping[str, Parameter] = field(factory=dict)
     uses: list[LoadedModule] = field(factory=list)
     references: int = 0
     import_ns: str | None = None
+    taint: str = ""
     state: str = "coming"
+    #: What the module keeps for this machine, as in its static variables.
+    data: Any = None
 
     @property
     def holders(self) -> list[str]:
@@ -102,13 +146,13 @@ class LoadedModule:
         return [other.name for other in loaded if self in other.uses]
 
 
-def param_attr_show(parameter: BoolParameter, caller: Caller) -> str:
-    return "Y\n" if parameter.value else "N\n"
+def param_attr_show(parameter: Parameter, caller: Caller) -> str:
+    return f"{parameter.show()}\n"
 
 
-def param_attr_store(parameter: BoolParameter, caller: Caller, data: bytes) -> None:
-    """param_set_bool; EINVAL for what is no boolean."""
-    parameter.value = kstrtobool(data)
+def param_attr_store(parameter: Parameter, caller: Caller, data: bytes) -> None:
+    """What the parameter says to it."""
+    parameter.store(data)
 
 
 def module_uevent_store(module: LoadedModule, caller: Caller, data: bytes) -> None:
@@ -130,7 +174,7 @@ def _attributes(module: LoadedModule) -> list[Attribute]:
         text("initsize", lambda module: 0),
         text("initstate", lambda module: module.state),
         text("refcnt", lambda module: module.references),
-        text("taint", lambda module: ""),
+        text("taint", lambda module: module.taint),
         Attribute("uevent", 0o200, None, module_uevent_store),
     ]
     if module.version is not None:
@@ -209,13 +253,16 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
     loaded.state = "live"
 
 
-def _parse_args(parameters: Mapping[str, BoolParameter], arguments: bytes) -> None:
-    """parse_args of kernel/params.c; a parameter without a value is switched on."""
+def _parse_args(parameters: Mapping[str, Parameter], arguments: bytes) -> None:
+    """parse_args of kernel/params.c; a bool without a value is switched on."""
     for argument in arguments.split():
         name, equals, value = argument.partition(b"=")
         parameter = parameters.get(name.decode(errors="replace").replace("-", "_"))
-        if parameter is not None:
-            parameter.value = kstrtobool(value if equals else b"1")
+        if parameter is None:
+            continue
+        if not equals and not isinstance(parameter, BoolParameter):
+            raise Errno(errno.EINVAL)
+        parameter.store(value if equals else b"1")
 
 
 def _free_module(module: LoadedModule) -> None:

@@ -15,6 +15,7 @@ from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
 from harness.kernel.ida import Ida
+from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
 from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
@@ -51,10 +52,11 @@ FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
 
 @frozen
 class Cpu:
-    """What drivers ask of the processor (boot_cpu_has)."""
+    """What drivers ask of the processor (boot_cpu_has), and how many there are (nr_cpu_ids)."""
 
     movdir64b: bool = True
     enqcmd: bool = True
+    count: int = 1
 
 
 class Kernel:
@@ -84,10 +86,13 @@ class Kernel:
             self._top.add(root.directory)
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
+        self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
         #: What can be loaded, by name, and what is known of it.
         self.module_files: Mapping[str, Module] = {}
         self.module_info: Mapping[str, ModuleInfo] = {}
+        #: Names of block devices that drivers have; there is no block layer that shows them.
+        self.disks: set[str] = set()
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
@@ -112,12 +117,17 @@ class Kernel:
         FILE_OPERATIONS. Raises Errno.
         """
         with self.lock:
-            if self._observers:
-                return self._observed(caller, operation, target, arguments)
-            function = NODE_OPERATIONS.get(operation)
-            if function is not None:
-                return function(caller, target, *arguments)  # type: ignore[operator]
-            return getattr(target, operation)(caller, *arguments)
+            scheduler = self.scheduler
+            scheduler.current = caller
+            try:
+                if self._observers:
+                    return self._observed(caller, operation, target, arguments)
+                function = NODE_OPERATIONS.get(operation)
+                if function is not None:
+                    return function(caller, target, *arguments)  # type: ignore[operator]
+                return getattr(target, operation)(caller, *arguments)
+            finally:
+                scheduler.current = None
 
     def _observed(
         self, caller: Caller, operation: str, target: Any, arguments: tuple[Any, ...]

@@ -49,6 +49,7 @@ _MERGED = re.compile(
 _MERGED_WITHOUT_DEVICES = re.compile(
     r"/sys|/sys/(devices|kernel|module)|/sys/devices/(platform|system|virtual)|/dev"
 )
+_MACHINES_OWN = re.compile(r"/(sys|dev)(/|$)")
 
 
 class HostNode(Node):
@@ -70,6 +71,21 @@ class HostNode(Node):
             return os.readlink(self.path_on_host)
         except OSError as error:
             raise Errno(error.errno or errno.ENOENT) from None
+
+
+def directory_on_host(path: str) -> str | None:
+    """See :meth:`harness.kernel.task.Caller.on_host`: a link of the host may lead into the trees
+    that a machine is shown in, which then has the say."""
+    resolved = os.path.realpath(path)
+    if _MACHINES_OWN.match(resolved):
+        return resolved
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise Errno(error.errno or errno.ENOENT) from None
+    if not stat.S_ISDIR(mode):
+        raise Errno(errno.ENOTDIR)
+    return None
 
 
 def prepare(kernel: Kernel) -> None:

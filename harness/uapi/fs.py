@@ -46,11 +46,14 @@ CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 CAP_FOWNER = 3
 CAP_SETUID = 7
+CAP_IPC_LOCK = 14
 CAP_SYS_MODULE = 16
 CAP_SYS_RAWIO = 17
 CAP_SYS_ADMIN = 21
 #: Every capability of a 6.1 kernel (CAP_LAST_CAP is 40, CAP_CHECKPOINT_RESTORE).
 CAP_FULL_SET = (1 << 41) - 1
+
+RLIMIT_MEMLOCK = 8
 
 PATH_MAX = 4096
 NAME_MAX = 255
@@ -60,3 +63,6 @@ INT_MAX = 2**31 - 1
 #: Kernel-internal error numbers that leak to programs from some sysfs stores.
 EPROBE_DEFER = 517
 ENOTSUPP = 524
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE = 1, 2

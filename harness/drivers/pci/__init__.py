@@ -10,12 +10,11 @@ from harness.drivers.pci.driver import (
     pci_register_driver,
     pci_unregister_driver,
 )
-from harness.drivers.pci.iommu import DOMAIN_TYPES, Iommu, IommuInfo
+from harness.drivers.pci.iommu import Iommu, IommuInfo
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import pci_reset_function
 
 __all__ = [
-    "DOMAIN_TYPES",
     "Interrupt",
     "Iommu",
     "IommuInfo",

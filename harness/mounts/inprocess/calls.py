@@ -26,7 +26,7 @@ from harness.kernel.system_calls import Description, DescriptorCaller, SystemCal
 from harness.kernel.task import AddressSpace, Caller, Task
 from harness.kernel.vfs import Node, OpenFile, is_link, path_walk
 from harness.kernel.wait import Interruption
-from harness.mounts.overlay import HostNode, Overlay
+from harness.mounts.overlay import HostNode, Overlay, directory_on_host
 
 
 class OnHost(Exception):
@@ -72,6 +72,10 @@ class InProcessCaller(DescriptorCaller):
     @interruption.setter
     def interruption(self, interruption: Interruption) -> None:
         self._here.interruption = interruption
+
+    def on_host(self, path: str) -> str | None:
+        """See :func:`harness.mounts.overlay.directory_on_host`."""
+        return directory_on_host(path)
 
     def file(self, fd: int) -> OpenFile | HostFile:
         """A file of the machine, or a real one: EBADF if it is open as neither (fget)."""

@@ -17,6 +17,7 @@ from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace, Credentials, Task
 from harness.kernel.wait import Interruption
+from harness.mounts.overlay import directory_on_host
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile
@@ -203,6 +204,18 @@ class ProcessCaller:
             self._credentials = Credentials(
                 credentials.uid, credentials.gid, credentials.groups, credentials.capabilities
             )
+
+    @property
+    def cwd(self) -> str:
+        """As the task's own mount namespace has it; "/" of a task that has gone."""
+        try:
+            return os.readlink(f"/proc/{self.tid}/cwd")
+        except OSError:
+            return "/"
+
+    def on_host(self, path: str) -> str | None:
+        """See :func:`harness.mounts.overlay.directory_on_host`."""
+        return directory_on_host(path)
 
     def rlimit(self, resource: int) -> int:
         """The soft limit; unlimited is 2**64 - 1."""
