@@ -12,15 +12,15 @@ The folder is made once for a kernel and kept in the cache.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.mounts.process.errors import MountError
+from harness.packages.errors import PackagesError
+from harness.packages.places import cache_folder, locked, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.kernel.module import Module
     from harness.kernel.system import Kernel
 
+#: Where it may be, also for who has no system directories in PATH.
 _DEPMOD = "/sbin:/usr/sbin:/bin:/usr/bin"
 # Of ELF: a relocatable object of x86-64.
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -44,39 +45,33 @@ def module_folder(kernel: Kernel) -> Path:
     release = kernel.section.release
     files = {name: _stub(kernel, module) for name, module in kernel.module_files.items()}
     digest = hashlib.sha256(repr((release, sorted(files.items()))).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "uapi-harness")
-    folder = cache / "module-files" / digest
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _make(folder, release, files)
-    return folder
+    folder = cache_folder() / "module-files" / digest
+    if folder.exists():
+        return folder / "lib"
+    try:
+        with locked(folder, lambda text: None), whole(folder) as partial:
+            _make(partial, release, files)
+    except PackagesError as error:
+        raise MountError(str(error)) from None
+    return folder / "lib"
 
 
-def _make(folder: Path, release: str, files: dict[str, bytes]) -> None:
-    """All or nothing; another may make the same at the same time."""
+def _make(root: Path, release: str, files: dict[str, bytes]) -> None:
     depmod = shutil.which("depmod", path=_DEPMOD)
     if depmod is None:
         raise MountError("there is no depmod here; Debian's package kmod has it")
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        root = Path(temporary)
-        root.chmod(0o755)
-        place = root / "lib" / "modules" / release
-        kernel = place / "kernel"
-        kernel.mkdir(parents=True)
-        for name, content in files.items():
-            (kernel / f"{name}.ko").write_bytes(content)
-        for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-            (place / name).touch()
-        done = subprocess.run(
-            [depmod, "-b", str(root), release], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise MountError(f"depmod: {done.stderr.strip().partition(chr(10))[0]}")
-        try:
-            (root / "lib").rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
+    place = root / "lib" / "modules" / release
+    kernel = place / "kernel"
+    kernel.mkdir(parents=True)
+    for name, content in files.items():
+        (kernel / f"{name}.ko").write_bytes(content)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        (place / name).touch()
+    done = subprocess.run(
+        [depmod, "-b", str(root), release], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise MountError(f"depmod: {done.stderr.strip().partition(chr(10))[0]}")
 
 
 def _stub(kernel: Kernel, module: Module) -> bytes:
