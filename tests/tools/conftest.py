@@ -44,11 +44,14 @@ class Inside:
     def __init__(self, machine, mount):
         self.machine = machine
         self._mount = mount
+        #: Words that stand for a program, by its name.
+        self.programs = {}
 
     def start(self, *command, **options):
         """A program that goes on while others run; kill it, or it is killed at the end."""
+        program, *arguments = command
         return self._mount.popen(
-            list(command),
+            [*self.programs.get(program, [program]), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
