@@ -13,12 +13,11 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from attrs import frozen
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -40,7 +39,7 @@ from harness.kernel.clock import Clock
 from harness.kernel.errors import Errno
 from harness.kernel.iommu import IommuCapabilities
 from harness.kernel.kernfs import TextFile
-from harness.kernel.module import LoadedModule, Module, add_usage, mod_sysfs_setup
+from harness.kernel.module import Module, ModuleInfo, load_module
 from harness.kernel.profile import Profile
 from harness.kernel.sysfs import sysfs_create_link
 from harness.kernel.system import Cpu, Kernel
@@ -80,15 +79,29 @@ BUILTIN_MODULES = {
 }
 
 
-@frozen
-class ModuleInfo:
-    """What /sys/module shows of a module of this kernel (profile section ``modules``)."""
+class ModuleFiles(Mapping[str, Module]):
+    """All modules of one kernel that there are here; each is imported when it is asked for."""
 
-    coresize: int = 0
-    version: str | None = None
-    srcversion: str | None = None
-    import_ns: str | None = None
-    taint: str = ""
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def __getitem__(self, name: str) -> Module:
+        try:
+            module = _find_module(name)
+        except Problem:
+            raise KeyError(name) from None
+        if not module.in_kernel(self._profile):
+            raise KeyError(name)
+        return module
+
+    def __iter__(self) -> Iterator[str]:
+        from importlib.metadata import entry_points  # slow, and seldom needed
+
+        names = {*BUILTIN_MODULES, *entry_points(group=ENTRY_POINTS).names}
+        return iter(sorted(name for name in names if self.get(name) is not None))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Waker:
@@ -352,10 +365,11 @@ def _build(
     for name in sorted({entry.slot[:7] for entry in file.pci}):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
-    infos = kernel.profile.section("modules", dict[str, ModuleInfo])
+    kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
+    kernel.module_files = ModuleFiles(kernel.profile)
     for module in modules:
         try:
-            _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
+            load_module(kernel, module)
         except Exception as error:
             # Ours have no errors but those of the machine file.
             text = describe(error)
@@ -455,26 +469,6 @@ def _find_module(name: str) -> Module:
         raise Problem(f"the entry point {name} of {ENTRY_POINTS} is no Module")
     known = ", ".join(sorted({*BUILTIN_MODULES, *points.names}))
     raise Problem(f'there is no module "{name}"; known: {known}')
-
-
-def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
-    """Show the module in /sys/module, hold what it depends on, and let it start (load_module)."""
-    parameters = {parameter.name: parameter for parameter in module.parameters()}
-    loaded = LoadedModule(
-        kernel,
-        module.name,
-        info.coresize,
-        info.version,
-        info.srcversion,
-        parameters,
-        import_ns=info.import_ns,
-        taint=info.taint,
-    )
-    directory = mod_sysfs_setup(loaded)
-    kernel.modules[module.name] = loaded
-    for needed in module.needs(kernel.profile):
-        add_usage(directory, kernel.modules[needed])
-    module.init(kernel)
 
 
 def _add_extra(kernel: Kernel, position: str, extra: ExtraEntry) -> None:
