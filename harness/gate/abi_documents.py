@@ -23,10 +23,10 @@ _PLACE = re.compile(r"<[^>/]*>|\[[^\]/]*\]|\{[^}/]*\}|\.\.\.|\*|(?<![A-Za-z])[XY
 _MODES = (
     (
         re.compile(r"\(RW\)|\bread[- ]?write\b|\breadable and writ(?:e)?able\b", re.IGNORECASE),
-        "0o644",
+        0o644,
     ),
-    (re.compile(r"\(RO\)|\bread[- ]only\b", re.IGNORECASE), "0o444"),
-    (re.compile(r"\(WO\)|\bwrite[- ]only\b", re.IGNORECASE), "0o200"),
+    (re.compile(r"\(RO\)|\bread[- ]only\b", re.IGNORECASE), 0o444),
+    (re.compile(r"\(WO\)|\bwrite[- ]only\b", re.IGNORECASE), 0o200),
 )
 
 

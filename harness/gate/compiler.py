@@ -28,8 +28,12 @@ _MARK = '"@uapi@"'
 _MARKER = re.compile(r'# (\d+) "((?:[^"\\]|\\.)*)"')
 _DEFINE = re.compile(r"#define (\w+)(\([^)]*\))?(?: (.*))?")
 _ERROR = re.compile(r"(.*?):(\d+)(?::\d+)?: (?:fatal )?error: (.*)")
-#: A bit field's width must be an integer constant expression, which says that this is one.
-_NUMBER = "char c[sizeof(struct {{ int x : 1 + !!({}); }})];"
+#: A variable with a value and whether it is negative. An enumerator must be an integer constant
+#: expression, which says that this is one.
+_PROBE = (
+    "const struct {{ unsigned long long v, n; char c[sizeof(enum {{ uapi_e{number} = ({text}) }})];"
+    " }} uapi_v{number} = {{ (unsigned long long)({text}), ({text}) < 0 }};"
+)
 _TRIES = 4
 #: Messages about a header that wants another one before it; all others mean that it is broken.
 _WANTS_MORE = re.compile(
@@ -152,8 +156,7 @@ class Compiler:
         if not expressions:
             return b"", set()
         lines = [
-            f"const struct {{ unsigned long long v, n; {_NUMBER.format(text)} }} uapi_{number} = "
-            f"{{ (unsigned long long)({text}), ({text}) < 0 }};"
+            _PROBE.format(number=number, text=text)
             for number, text in enumerate(expressions.values())
         ]
         first = include.count("\n") + 1
@@ -173,14 +176,14 @@ def _numbers(content: bytes, keys: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     symbols = elf.get_section_by_name(".symtab")
     for symbol in symbols.iter_symbols() if isinstance(symbols, SymbolTableSection) else ():
-        if not symbol.name.startswith("uapi_"):
+        if not symbol.name.startswith("uapi_v"):
             continue
         index, place = symbol["st_shndx"], symbol["st_value"]
         if index not in sections:
             sections[index] = elf.get_section(index).data()
         data = sections[index][place : place + 16]
         value = int.from_bytes(data[:8], order)
-        found[keys[int(symbol.name[5:])]] = value - (1 << 64) if any(data[8:]) else value
+        found[keys[int(symbol.name[6:])]] = value - (1 << 64) if any(data[8:]) else value
     return found
 
 

@@ -99,13 +99,11 @@ def _gone(
     header: str, kind: str, name: str, value: Any, now: str | None, place: str | None
 ) -> Finding:
     if now is not None:
-        if kind == "typedefs":
-            return Finding("typedef-removed", name, f"it is a {_WORDS[now]} now", header)
+        if {kind, now} == {"typedefs", "structs"}:
+            return Finding("typedef-untagged", name, f"it is a {_WORDS[now]} now", header)
         return Finding("kind-changed", name, f"a {_WORDS[kind]} became a {_WORDS[now]}", header)
     if place is not None:
         return Finding("name-moved", name, f"it is in {place} now", header)
-    if kind == "typedefs":
-        return Finding("macro-removed", name, f"the typedef is gone; it was {value}", header)
     shown = f"; it was {_shown(value)}" if kind != "structs" else ""
     return Finding(f"{_WORDS[kind]}-removed", name, f"it is gone{shown}", header)
 

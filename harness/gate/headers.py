@@ -29,7 +29,8 @@ FOLDERS = (
 )
 _COMMAND = "__uapi_ioc"
 _DIRECTIONS = ("none", "write", "read", "read-write")
-_STRINGS = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*)+')
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_STRINGS = re.compile(rf"(?:{_STRING.pattern}\s*)+")
 _CHARACTER = re.compile(r"'(?:[^'\\]|\\.)+'")
 #: What no constant expression has in it; the compiler judges the rest.
 _NO_EXPRESSION = re.compile(
@@ -174,7 +175,7 @@ def _header(
         elif name in values:
             constants[name] = values[name]
         elif _STRINGS.fullmatch(text):
-            strings[name] = text
+            strings[name] = _joined(text)
         elif text and text != name:
             others[name] = text
     structs = {
@@ -182,6 +183,11 @@ def _header(
         for name, struct in own.structs.items()
     }
     return Header(constants, own.enums, ioctls, others, strings, structs, own.typedefs)
+
+
+def _joined(text: str) -> str:
+    """Literals as the compiler joins them."""
+    return f'"{"".join(_STRING.findall(text))}"'
 
 
 def _size_argument(text: str) -> str | None:

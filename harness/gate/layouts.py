@@ -115,6 +115,8 @@ def _take_typedef(die: Any, name: str, found: Types) -> None:
         and not _name(target)
     ):
         found.structs[name] = _struct(target)
+    elif target is not None and target.tag in _AGGREGATES and _name(target):
+        found.typedefs[name] = _text(target)  # which is judged for itself
     else:
         found.typedefs[name] = f"{_text(target)} ({_size(target)} bytes, {_kind(target)})"
 

@@ -25,16 +25,19 @@ _UUID = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _NUMBER = re.compile(r"\d+")
 #: Words whose digits are part of the name.
 _NAMES = frozenset({"broken_parity_status", "d3cold_allowed", "msi_irqs", "resource0_wc"})
+#: As in uevent, where there may be one or several.
+_SETTINGS = "KEY=VALUE"
 #: What lines look like, most special first, by how the kernel prints them.
 _FORMATS = (
     ("%d", re.compile(r"-?\d+")),
     ("0x%x", re.compile(r"0x[0-9a-f]+")),
     ("%x", re.compile(r"[0-9a-f]+")),
     ("%d:%d", re.compile(r"\d+:\d+")),
+    ("%*pb", re.compile(r"[0-9a-f]{1,8}(?:,[0-9a-f]{8})+")),
     ("%*pbl", re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")),
-    ("%*pb", re.compile(r"[0-9a-f]{1,8}(?:,[0-9a-f]{8})*")),
+    ("0x%x ...", re.compile(r"0x[0-9a-f]+(?: 0x[0-9a-f]+)*")),
     ("%d.%d GT/s PCIe", re.compile(r"\d+\.\d GT/s PCIe")),
-    ("KEY=VALUE", re.compile(r"[A-Z0-9_]+=.*")),
+    (_SETTINGS, re.compile(r"[A-Z0-9_]+=.*")),
     ("%s", re.compile(r"\S+")),
     ("text", re.compile(r".*")),
 )
@@ -81,7 +84,7 @@ def sysfs(trees: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, SysfsNo
 def _node(found: list[Mapping[str, Any]], everywhere: bool) -> SysfsNode:
     first = found[0]
     kind = next((kind for kind in ("link", "dir") if kind in first), "file")
-    modes = sorted({one["mode"] for one in found if "mode" in one})
+    modes = sorted({int(one["mode"], 8) for one in found if "mode" in one})
     return SysfsNode(
         kind=kind,
         mode=modes[0] if len(modes) == 1 else None,
@@ -91,15 +94,15 @@ def _node(found: list[Mapping[str, Any]], everywhere: bool) -> SysfsNode:
 
 
 def _format(texts: list[str]) -> str | None:
-    """One line's format if there is one line at most in each; None if nothing is known."""
+    """The format of each line, if there are several; None if nothing is known."""
     contents = [text for text in texts if text.strip()]
     if not contents:
         return None
-    if any(text.rstrip("\n").count("\n") for text in contents):
-        return "lines" if all(text.endswith("\n") for text in contents) else "text"
-    lines = [text.rstrip("\n") for text in contents]
+    lines = [line for text in contents for line in text.splitlines()]
     name = next(name for name, form in _FORMATS if all(form.fullmatch(line) for line in lines))
-    return name + ("\n" if all(text.endswith("\n") for text in contents) else "")
+    end = "\n" if all(text.endswith("\n") for text in contents) else ""
+    several = any(text.rstrip("\n").count("\n") for text in contents)
+    return f"{name}{end}..." if several and name != _SETTINGS else f"{name}{end}"
 
 
 def of_machine(name: str, profile: str | None = None) -> dict[str, SysfsNode]:

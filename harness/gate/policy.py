@@ -89,7 +89,7 @@ class _File:
 def _date(value: object, kind: type) -> datetime.date:
     if type(value) is datetime.date:
         return value
-    raise ValueError(f"{value!r} is no date such as 2027-06-30")
+    raise ValueError(f"{value!r} is no date")
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
@@ -108,7 +108,9 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     try:
         file = _converter.structure(document, _File)
     except Exception as error:
-        raise GateError(f"{name}: {cattrs.transform_error(error, path='')[0].strip()}") from None
+        problem = cattrs.transform_error(error, path="")[0].strip()
+        problem = problem.replace("expected date", "expected a date such as 2027-06-30")
+        raise GateError(f"{name}: {problem}") from None
     for number, one in enumerate(file.suppressions):
         if one.rule not in RULES:
             line = line_of(path, ["suppressions", number, "rule"])

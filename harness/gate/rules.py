@@ -108,6 +108,12 @@ _HEADERS = (
             "Programs that use it do not compile.",
         ),
         (
+            "typedef-removed",
+            "A typedef is gone",
+            "`typedef __u32 foo_t` was removed",
+            "Programs that use it do not compile.",
+        ),
+        (
             "ioctl-removed",
             "A command is gone",
             "`VFIO_IOMMU_SPAPR_TCE_CREATE` was removed",
@@ -281,10 +287,10 @@ _HEADERS = (
         ("struct-added", "A struct or union is new", "that of a new command", "Nobody has one."),
         ("typedef-added", "A typedef is new", "`typedef __u32 foo_t`", "Nobody uses it yet."),
         (
-            "typedef-removed",
-            "A typedef is gone, whose name is that of a struct now",
-            "`typedef struct foo {...} foo_t` lost its tag",
-            "Programs go on by the typedef's name.",
+            "typedef-untagged",
+            "A typedef is the only name of a struct now, or no longer is",
+            "`typedef struct foo {...} foo_t` lost the `foo`",
+            "Programs go on by the typedef's name. The tag is judged for itself.",
         ),
         (
             "struct-grown-argsz",

@@ -16,7 +16,7 @@ import cattrs
 from attrs import Factory, fields, frozen
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.scalarint import HexInt
+from ruamel.yaml.scalarint import HexInt, OctalInt
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.data import DataError, load_yaml
@@ -84,7 +84,7 @@ class SysfsNode:
     """
 
     kind: str = "file"
-    mode: str | None = None
+    mode: int | None = None
     format: str | None = None
     values: tuple[str, ...] | None = None
     visible: str | None = None
@@ -160,6 +160,8 @@ def _flow(value: Any) -> CommentedMap:
     line = CommentedMap((name, list(v) if isinstance(v, tuple) else v) for name, v in known.items())
     if "format" in line:
         line["format"] = DoubleQuotedScalarString(line["format"])
+    if "mode" in line:
+        line["mode"] = OctalInt(line["mode"])
     line.fa.set_flow_style()
     return line
 

@@ -125,7 +125,14 @@ def _field(header: str, subject: str, old: Field, new: Field) -> Iterator[Findin
         where = [f"bit {f.bits.partition(':')[0]}" if f.bits else f"{f.offset}" for f in (old, new)]
         yield Finding("field-moved", subject, f"from {where[0]} to {where[1]}", header)
     if (rule := _type_rule(old, new)) is not None:
-        yield Finding(rule, subject, f"{old.type} became {new.type}", header)
+        sizes = [f" ({_width(field)})" for field in (old, new)]
+        first, second = sizes if rule == "field-size-changed" else ("", "")
+        detail = f"{old.type}{first} became {new.type}{second}"
+        yield Finding(rule, subject, detail, header)
+
+
+def _width(field: Field) -> str:
+    return f"bits {field.bits}" if field.bits else f"{field.size} bytes"
 
 
 def _reserved(header: str, subject: str, old: Field, new: Field) -> Iterator[Finding]:

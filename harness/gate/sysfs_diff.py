@@ -45,12 +45,11 @@ def _node(path: str, old: SysfsNode, new: SysfsNode) -> Iterator[Finding]:
     yield from _status(path, old.status, new.status)
 
 
-def _mode(path: str, old: str | None, new: str | None) -> Iterator[Finding]:
+def _mode(path: str, old: int | None, new: int | None) -> Iterator[Finding]:
     if old is None or new is None or old == new:
         return
-    before, after = int(old, 8), int(new, 8)
-    rule = "mode-lost" if before & ~after else "mode-gained"
-    yield Finding(rule, path, f"{old} became {new}")
+    rule = "mode-lost" if old & ~new else "mode-gained"
+    yield Finding(rule, path, f"{old:04o} became {new:04o}")
 
 
 def _format(path: str, old: str | None, new: str | None) -> Iterator[Finding]:

@@ -13,7 +13,9 @@ from harness.gate.verdicts import Result
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "\\n").replace("<", "&lt;")
+    """One line, in which nothing ends the cell or begins a tag."""
+    line = " ".join(text.split())
+    return line.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _table(findings: Sequence[Finding]) -> Iterator[str]:
