@@ -117,13 +117,15 @@ def _parser() -> argparse.ArgumentParser:
 
 SOURCES = """\
 SOURCE is a directory of kernel headers (/usr/include, an unpacked linux-libc-dev, a kernel tree
-after `make headers_install`), one header, git:DIR:REVISION of a kernel tree, a directory of the
-kernel's Documentation/ABI, profile:NAME, a report of `conform --format json`, or a machine file of
-`uapi-harness record`. A snapshot that is there already will do, too.
+after `make headers_install`), one header, git:DIR:REVISION of a kernel tree, package:SUITE for the
+linux-libc-dev of a suite of Debian's, a directory of the kernel's Documentation/ABI, profile:NAME,
+a report of `conform --format json`, or a machine file of `uapi-harness record`. A snapshot that is
+there already will do, too.
 """
 SNAPSHOT_EPILOG = f"""{SOURCES}
 examples:
   uapi-harness snapshot /usr/include -o mine.yaml --header 'linux/vfio*.h'
+  uapi-harness snapshot package:bookworm -o 6.1.yaml --header linux/vfio.h
   uapi-harness snapshot profile:6.12 -o 6.12.yaml"""
 GATE_EPILOG = f"""{SOURCES}
 The rules are in docs/gate-rules.md. Exit codes: 0 nothing at or above --fail-on, 1 there is, 2 bad

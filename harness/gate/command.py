@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,8 +68,8 @@ def gate(
         after, lines = take(new, options)
     found = [_located(finding, lines) for finding in judge(before, after)]
     standing, passed, complaints = rules.apply(found, today or datetime.date.today())
-    first, second = (os.path.basename(name) or name for name in (old, new))
-    result = Result(first, second, Verdict(fail_on), standing, passed, complaints)
+    names = before.source, after.source
+    result = Result(*names, Verdict(fail_on), standing, passed, complaints)
     FORMATS[format](result, output)
     return result.exit_status
 

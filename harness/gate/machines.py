@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.conformance import golden
+from harness.conformance.cases import discover
+from harness.conformance.missing import WatchedModel
 from harness.conformance.probes import GoldenError
+from harness.conformance.runner import run_case
 from harness.data import machine_names
 from harness.gate.errors import GateError
 from harness.gate.snapshot import Behaviour, SysfsNode
+from harness.kernel.errors import errno_name
+from harness.kernel.trace import Event
 from harness.machine import MachineError, load_machine
 
 _FUNCTION = re.compile(r"^(?:[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=$|:)")
@@ -113,18 +118,60 @@ def of_machine(name: str, profile: str | None = None) -> dict[str, SysfsNode]:
         raise GateError(str(error)) from None
 
 
-def of_profile(profile: str) -> tuple[dict[str, SysfsNode], dict[str, Behaviour]]:
-    """The nodes of all machines with this kernel, and how cases ended on a real one. GateError."""
+def of_profile(
+    profile: str, progress: Callable[[str], None]
+) -> tuple[dict[str, SysfsNode], dict[str, Behaviour]]:
+    """The nodes of all machines with this kernel, and how all cases end with it. GateError."""
     try:
         trees = [load_machine(name, profile=profile).tree() for name in machine_names()]
-        recorded = golden.load(profile)
-    except (MachineError, GoldenError) as error:
+    except MachineError as error:
         raise GateError(str(error)) from None
-    cases = recorded.cases if recorded is not None else ()
-    return sysfs(trees), {
-        one.id: Behaviour(one.state.value, one.failure.got if one.failure else None)
-        for one in cases
-    }
+    return sysfs(trees), _behaviours(profile, progress)
+
+
+class _Errors:
+    """An observer that writes down which errors the calls of a case gave."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def before(self, event: Event) -> None:
+        """Only watches."""
+
+    def after(self, event: Event) -> None:
+        """Errors of what the kernel did by itself are nobody's."""
+        if event.errno and event.task is not None:
+            self.seen.add(event.errno)
+
+    def names(self) -> str | None:
+        """In order, and forgotten."""
+        names = ", ".join(sorted(map(errno_name, self.seen)))
+        self.seen.clear()
+        return names or None
+
+
+def _behaviours(profile: str, progress: Callable[[str], None]) -> dict[str, Behaviour]:
+    """The case's end on a real kernel, if that was recorded; and the errors that it is about.
+
+    The errors are the model's, which a case that passes on both has compared with the kernel's.
+    """
+    errors = _Errors()
+    target = WatchedModel(errors)
+    found: dict[str, Behaviour] = {}
+    try:
+        for case in discover():
+            if not case.is_about(profile):
+                continue
+            progress(f"{profile}: {case.id}")
+            state = run_case(case, target, profile).state
+            judged = golden.judgement(case, profile)
+            answer = errors.names()
+            if judged is not None and judged.state is not state:
+                state, answer = judged.state, judged.failure.got if judged.failure else None
+            found[case.id] = Behaviour(state.value, answer)
+    except GoldenError as error:
+        raise GateError(str(error)) from None
+    return found
 
 
 def of_results(document: Any, name: str) -> dict[str, Behaviour]:

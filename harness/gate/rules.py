@@ -477,6 +477,12 @@ _BEHAVIOURS = (
         Verdict.COMPATIBLE,
         ("behaviour-added", "A case is new", "a new attribute's", "Nothing to compare with."),
         (
+            "behaviour-error-gone",
+            "An error is no longer given, or was but that of something that was not there",
+            "reading `driver_name` gave ENOENT and works",
+            "What failed works. Who asks whether there is something gets the new answer.",
+        ),
+        (
             "behaviour-restored",
             "What failed, or was known to differ, is as expected now",
             "the case failed and passes",

@@ -15,12 +15,15 @@ from attrs import evolve, frozen
 from harness.data import DataError, load_yaml
 from harness.gate import abi_documents, machines
 from harness.gate import snapshot as snapshots
-from harness.gate.errors import GateError
+from harness.gate.errors import GateError, NotHere
 from harness.gate.headers import include_folder, read_headers
 from harness.gate.kernel_tree import installed_headers, is_kernel_tree
 from harness.gate.snapshot import SCHEMA, Snapshot
+from harness.packages import PackagesError, Suite, Unavailable
 
-_PROFILE, _GIT = "profile:", "git:"
+_PROFILE, _GIT, _PACKAGE = "profile:", "git:", "package:"
+#: Debian's package of the kernel's headers.
+_HEADERS = "linux-libc-dev"
 #: What lists of nodes recorded of a machine begin their paths with.
 _SYS = "/sys"
 Lines = Mapping[str, Mapping[str, int]]
@@ -39,10 +42,12 @@ def take(source: str, options: Options) -> tuple[Snapshot, Lines]:
     """The snapshot of ``source``, and in which lines of its headers things are. GateError."""
     if source.startswith(_PROFILE):
         name = source.removeprefix(_PROFILE)
-        nodes, behaviours = machines.of_profile(name)
+        nodes, behaviours = machines.of_profile(name, options.progress)
         return Snapshot(SCHEMA, source, sysfs=nodes, behaviours=behaviours), {}
     if source.startswith(_GIT):
         return _of_revision(source, options)
+    if source.startswith(_PACKAGE):
+        return _of_package(source.removeprefix(_PACKAGE), options)
     path = Path(source)
     if path.is_dir():
         return _of_folder(path, source, options)
@@ -95,6 +100,19 @@ def _of_revision(source: str, options: Options) -> tuple[Snapshot, Lines]:
     with tempfile.TemporaryDirectory(prefix="uapi-gate-") as folder:
         place = installed_headers(Path(tree), revision, Path(folder), options.progress)
         return _of_headers(place, f"{Path(tree).name} {revision}", options)
+
+
+def _of_package(suite: str, options: Options) -> tuple[Snapshot, Lines]:
+    """The headers of a suite of Debian's, such as ``bookworm``."""
+    try:
+        archive = Suite(suite, progress=options.progress)
+        package = archive.newest(_HEADERS)
+        folder = archive.unpack(package) / "usr/include"
+    except Unavailable as error:
+        raise NotHere(str(error)) from None
+    except PackagesError as error:
+        raise GateError(str(error)) from None
+    return _of_headers(folder, f"{_HEADERS} {package.version}", options)
 
 
 def _of_json(path: Path) -> Snapshot:

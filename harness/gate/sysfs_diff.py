@@ -15,6 +15,8 @@ _ERRNO = re.compile(r"\bE[A-Z0-9]{2,}\b")
 #: Outcomes that say nothing about the kernel.
 _UNJUDGED = frozenset({"skip", "not-runnable", "timeout"})
 _GOOD = "pass"
+#: How a kernel says that it has no such thing.
+_ABSENT = frozenset({"ENOENT", "ENOTTY"})
 
 
 def compare_sysfs(old: Snapshot, new: Snapshot) -> Iterator[Finding]:
@@ -95,7 +97,7 @@ def compare_behaviours(old: Snapshot, new: Snapshot) -> Iterator[Finding]:
             yield Finding("behaviour-added", case, "it is new")
         elif after is None:
             yield Finding("behaviour-gone", case, "nobody asked")
-        elif before != after:
+        elif _said(before) != _said(after):
             yield Finding(_rule(before, after), case, f"{_shown(before)} became {_shown(after)}")
 
 
@@ -110,12 +112,18 @@ def _rule(old: Behaviour, new: Behaviour) -> str:
         return "behaviour-unjudged"
     if new.outcome == _GOOD and old.outcome != _GOOD:
         return "behaviour-restored"
-    first, second = _errno(old), _errno(new)
-    if first is not None and second is not None and first != second:
+    first, second = _errnos(old), _errnos(new)
+    if old.outcome == new.outcome == _GOOD and (second < first or first and first <= _ABSENT):
+        return "behaviour-error-gone"
+    if first and second and first != second:
         return "behaviour-errno-changed"
     return "behaviour-changed"
 
 
-def _errno(behaviour: Behaviour) -> str | None:
-    match = _ERRNO.search(behaviour.answer or "")
-    return match[0] if match else None
+def _said(behaviour: Behaviour) -> tuple[str, set[str] | str | None]:
+    """What counts: errors if there are any, in no order."""
+    return behaviour.outcome, _errnos(behaviour) or behaviour.answer
+
+
+def _errnos(behaviour: Behaviour) -> set[str]:
+    return set(_ERRNO.findall(behaviour.answer or ""))
