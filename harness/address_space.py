@@ -14,7 +14,7 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from harness.kernel.errors import Errno
@@ -41,6 +41,39 @@ for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
     _function.restype = ctypes.c_ssize_t
 
 
+class Mappings:
+    """What a process may do where (/proc/PID/maps). Of the mm that it had at first."""
+
+    def __init__(self, pid: int) -> None:
+        """OSError if the process is out of reach."""
+        self._maps = os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_maps"):
+            os.close(self._maps)
+
+    def permit(self, address: int, count: int, *, write: bool) -> bool:
+        """Whether all of the range can be read, or written to."""
+        position, end = address, address + count
+        for line in self._lines():
+            span, permissions, _ = line.split(b" ", 2)
+            start, _, last = span.partition(b"-")
+            if int(last, 16) <= position:
+                continue
+            if int(start, 16) > position or permissions[write] not in b"rw":
+                return False
+            position = int(last, 16)
+            if position >= end:
+                return True
+        return False
+
+    def _lines(self) -> Iterator[bytes]:
+        """A page of the file at a time, as it has whole lines only."""
+        os.lseek(self._maps, 0, os.SEEK_SET)
+        while text := os.read(self._maps, 1 << 16):
+            yield from text.splitlines()
+
+
 class ProcessMemory:
     """One mm (see :class:`harness.kernel.task.AddressSpace`)."""
 
@@ -52,6 +85,8 @@ class ProcessMemory:
         self.locked_pages = 0
         self._number = next(self._numbers)
         self._mm = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        #: Its mappings; opened when they are first asked for, of the same mm.
+        self._maps: Mappings | None = None
 
     def __del__(self) -> None:
         if hasattr(self, "_mm"):
@@ -83,6 +118,17 @@ class ProcessMemory:
         """Store all of ``data``, or EFAULT (copy_to_user)."""
         buffer = ctypes.create_string_buffer(data, len(data))
         self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
+
+    def pin(self, address: int, count: int, *, write: bool) -> None:
+        """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
+        try:
+            if self._maps is None:
+                self._maps = Mappings(self.pid)
+            permitted = self._maps.permit(address, count, write=write)
+        except OSError:
+            permitted = False
+        if not permitted or not self.alive():
+            raise Errno(errno.EFAULT)
 
     def _transfer(
         self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int

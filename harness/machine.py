@@ -33,10 +33,12 @@ from harness.drivers.pci import (
     parse_cpulist,
     pci_stop_and_remove_bus_device,
 )
+from harness.drivers.pci.stock import register_builtin_drivers
 from harness.hardware import KINDS
 from harness.hardware.pci_config import ConfigError
 from harness.kernel.clock import Clock
 from harness.kernel.errors import Errno
+from harness.kernel.iommu import IommuCapabilities
 from harness.kernel.kernfs import TextFile
 from harness.kernel.module import LoadedModule, Module, add_usage, mod_sysfs_setup
 from harness.kernel.profile import Profile
@@ -61,7 +63,20 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 #: Where packages of others name their modules.
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
-BUILTIN_MODULES = dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd")
+BUILTIN_MODULES = {
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    **dict.fromkeys(
+        ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
+    ),
+    "mdev": "harness.drivers.mdev",
+    **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
+    "configfs": "harness.kernel.configfs",
+    "configfs_sample": "harness.drivers.configfs_sample",
+    "null_blk": "harness.drivers.null_blk",
+    "nvmet": "harness.drivers.nvmet",
+    **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
+    **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
+}
 
 
 @frozen
@@ -72,6 +87,7 @@ class ModuleInfo:
     version: str | None = None
     srcversion: str | None = None
     import_ns: str | None = None
+    taint: str = ""
 
 
 class _Waker:
@@ -248,7 +264,7 @@ class Machine:
             self.trace.observers.remove(waker)
 
     def leaks(self) -> list[str]:
-        """Paths that are still open: empty once all programs are gone."""
+        """What is still open or held: empty once all programs are gone."""
         return self.kernel.leaks()
 
 
@@ -308,9 +324,10 @@ def _nothing_is_garbage() -> Iterator[None]:
 def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
     modules = _modules(file.modules)
     kernel = Kernel(_profile(file, profile), clock, file.seed)
-    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
+    kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
+    register_builtin_drivers(pci)
     sites: dict[str, Site] = {}
     for index, entry in enumerate(file.pci):
         _add_function(entry, ("pci", index), sites, pci)
@@ -329,7 +346,10 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
 def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
     if entry is None:
         return None
-    return Iommu(kernel, IommuInfo(entry.sva, entry.pasid), entry.type)
+    capabilities = IommuCapabilities(
+        address_width=entry.address_width, enforces_coherency=entry.snoop_control
+    )
+    return Iommu(kernel, IommuInfo(entry.sva, entry.pasid, capabilities), entry.type)
 
 
 def _profile(file: MachineFile, wanted: str | None) -> Profile:
@@ -356,7 +376,7 @@ def _add_function(
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
-    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node)
+    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node, entry.irq, entry.slots)
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site
@@ -411,6 +431,7 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
         info.srcversion,
         parameters,
         import_ns=info.import_ns,
+        taint=info.taint,
     )
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded

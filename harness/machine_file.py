@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory, frozen, validators
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -19,8 +19,8 @@ from cattrs.errors import (
 )
 
 from harness import data
-from harness.drivers.pci import DOMAIN_TYPES
-from harness.hardware.pci_config import Bar, FunctionEntry
+from harness.hardware.pci_config import Bar, FunctionEntry, Rom
+from harness.kernel.iommu import DOMAIN_TYPES
 
 SCHEMA = 1
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
@@ -57,13 +57,22 @@ class BarEntry:
 
 
 @frozen
+class RomEntry:
+    """The expansion ROM; size and address in bytes."""
+
+    size: int
+    address: int = 0
+
+
+@frozen
 class PciEntry:
     """A function. ``slot`` is its address ``DDDD:BB:DD.F``; ``children`` are behind a bridge.
 
     ``config`` is recorded configuration space in hexadecimal, ``firmware_node`` an ACPI object's
-    path below /sys/devices. ``registers_by_profile`` is what differs with a profile: a recorded
-    machine may have been another one under another kernel. A function with ``present: false`` waits
-    for ``Machine.plug``.
+    path below /sys/devices, ``irq`` the interrupt that ACPI routes the function's pin to, ``slots``
+    how many hot-plug slots it describes behind a bridge. ``registers_by_profile`` is what differs
+    with a profile: a recorded machine may have been another one under another kernel. A function
+    with ``present: false`` waits for ``Machine.plug``.
     """
 
     slot: str
@@ -75,9 +84,12 @@ class PciEntry:
     command: int | None = None
     numa_node: int = -1
     firmware_node: str | None = None
+    irq: int | None = None
+    slots: int = 0
     present: bool = True
     config: str = ""
     bars: Mapping[int, BarEntry] = Factory(dict)
+    rom: RomEntry | None = None
     capabilities: tuple[Mapping[str, Any], ...] = ()
     registers: Mapping[str, Any] = Factory(dict)
     registers_by_profile: Mapping[str, Mapping[str, Any]] = Factory(dict)
@@ -88,12 +100,16 @@ class PciEntry:
 class IommuEntry:
     """What the IOMMU can do: PASIDs, and sharing a process's memory (SVA).
 
-    ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type.
+    ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type. ``address_width`` is
+    that of addresses that devices use, in bits, and ``snoop_control`` says whether it can make
+    all DMA coherent.
     """
 
     sva: bool = False
     pasid: bool = False
     type: str = "DMA-FQ"
+    address_width: int = attrs.field(default=57, validator=validators.in_((39, 48, 57)))
+    snoop_control: bool = True
 
 
 @frozen
@@ -293,6 +309,7 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         capabilities=entry.capabilities,
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
+        rom=Rom(entry.rom.size, entry.rom.address) if entry.rom is not None else None,
     )
 
 

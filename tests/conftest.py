@@ -3,6 +3,8 @@
 
 import pytest
 
+from harness.kernel.profile import Profile
+from harness.kernel.system import Kernel
 from harness.machine import load_machine
 
 
@@ -19,3 +21,15 @@ def mount(machine):
     with InProcessMount(machine) as mount:
         yield mount
     assert machine.leaks() == []
+
+
+@pytest.fixture
+def kernel():
+    """A kernel with nothing in it."""
+    section = {
+        "release": "6.1.0",
+        "version": "#1",
+        "chrdev_major": 245,
+        "eventfd_write_exact": False,
+    }
+    return Kernel(Profile("test", {"kernel": section}))

@@ -39,10 +39,10 @@ class Case:
 
     ``source`` is the kernel function, file and version (or document) that says what must happen;
     ``evidence`` is what that alone is worth. ``golden`` are the recorded probes that may have seen
-    the same answer: ``idxd:PROBE`` on any kernel, ``idxd-6.1:PROBE`` on that one. ``since`` is the
-    first profile that it is about, ``until`` the first that it is not; ``needs`` are features that
-    the target must have; ``limit`` is in seconds. ``file`` is the path by which somebody's own file
-    was named.
+    the same answer: ``PROBE`` or ``idxd:PROBE`` on any kernel, ``idxd-6.1:PROBE`` on that one.
+    ``since`` is the first profile that it is about, ``until`` the first that it is not; ``needs``
+    are features that the target must have; ``limit`` is in seconds. ``file`` is the path by which
+    somebody's own file was named.
     """
 
     id: str

@@ -41,10 +41,13 @@ def probes(name: str) -> Mapping[str, Any]:
 def recorded(reference: str, profile: str) -> Mapping[str, Any] | None:
     """What the kernel of ``profile`` answered to the probe ``NAME:PROBE``; None if nobody asked.
 
-    NAME is ``idxd`` for the recordings of each kernel, or ``idxd-6.1`` for that of one alone.
+    NAME is ``idxd`` for the recordings of each kernel, or ``idxd-6.1`` for that of one alone. A
+    probe without NAME is in the recording that bears the kernel's name alone.
     """
-    name, _, probe = reference.partition(":")
-    if not name.endswith(f"-{profile}"):
+    name, colon, probe = reference.partition(":")
+    if not colon:
+        name, probe = profile, reference
+    elif not name.endswith(f"-{profile}"):
         name = f"{name}-{profile}"
     found: Mapping[str, Any] | None = probes(name).get(probe)
     return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.hardware.dsa import DsaFunction, IaaFunction
+from harness.hardware.edu import EduFunction
 from harness.hardware.pci import PciFunction
 from harness.hardware.pci_config import FunctionEntry
 
@@ -13,5 +14,6 @@ from harness.hardware.pci_config import FunctionEntry
 KINDS: dict[str, Callable[[FunctionEntry], PciFunction]] = {
     "function": PciFunction,
     "dsa": DsaFunction,
+    "edu": EduFunction,
     "iaa": IaaFunction,
 }

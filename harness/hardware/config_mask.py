@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from attrs import define
 
 from harness.hardware import pci_config as cfg
-from harness.hardware.pci_config import Bar, capabilities, extended_capabilities, load
+from harness.hardware.pci_config import Bar, Rom, capabilities, extended_capabilities, load
 
 #: Offset, size and writable bits; the last number marks bits that a 1 clears.
 _Field = tuple[int, int, int, int]
@@ -88,19 +88,19 @@ class ConfigMask:
 
 def _allow_msi(mask: ConfigMask, config: bytes | bytearray, offset: int) -> None:
     """Control, address, data and mask bits of MSI, whose layout depends on its flags."""
-    control = load(config, offset + 2, 2)
-    mask.allow(offset + 2, 2, 0x0071)
+    control = load(config, offset + cfg.MSI_CONTROL, 2)
+    mask.allow(offset + cfg.MSI_CONTROL, 2, cfg.MSI_ENABLE | cfg.MSI_ENABLED_COUNT)
     mask.allow(offset + 4, 4, 0xFFFFFFFC)
     position = offset + 8
-    if control & 0x0080:  # 64-bit addresses
+    if control & cfg.MSI_64BIT:
         mask.allow(position, 4, 0xFFFFFFFF)
         position += 4
     mask.allow(position, 2, 0xFFFF)
-    if control & 0x0100:  # a mask bit for each vector
+    if control & cfg.MSI_MASKING:
         mask.allow(position + 4, 4, 0xFFFFFFFF)
 
 
-def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar]) -> ConfigMask:
+def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar], rom: Rom | None) -> ConfigMask:
     """The masks of the function that ``config`` describes."""
     mask = ConfigMask(bytearray(len(config)), bytearray(len(config)))
     bridge = config[cfg.HEADER_TYPE] & 0x7F == 1
@@ -110,6 +110,8 @@ def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar]) -> ConfigMask
         low = 0x3 if bar.kind == "io" else 0xF
         writable = ((1 << bar.bits) - 1) & ~(bar.size - 1) & ~low
         mask.allow(cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8, writable)
+    if rom is not None:
+        mask.allow(cfg.ROM_ADDRESS, 4, -rom.size & 0xFFFFF800 | cfg.ROM_ENABLE)
     for number, start in capabilities(config):
         if number == cfg.CAP_MSI:
             _allow_msi(mask, config, start)

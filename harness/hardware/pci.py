@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from harness.hardware import pci_config as cfg
 from harness.hardware.config_mask import build_mask
+from harness.hardware.msi import Msi
 from harness.hardware.pci_config import FunctionEntry, build_config, find_capability, load
 
 MSIX_ENTRY_SIZE = 16
@@ -49,22 +50,28 @@ class Dma(Protocol):
 
 
 class PciFunction:
-    """One function. Whoever puts it into a machine sets ``interrupt``, ``dma`` and ``trace``.
+    """One function. Whoever puts it into a machine sets its callbacks, ``dma`` and ``trace``.
 
-    ``interrupt(vector)`` delivers an MSI-X message; ``trace(operation, arguments)`` hears of the
-    commands that the hardware executes.
+    ``interrupt(vector)`` delivers a message of MSI-X or MSI, ``line()`` hears that the function
+    pulls its interrupt line; ``trace(operation, arguments)`` hears of the commands that the
+    hardware executes.
     """
+
+    #: What is in the expansion ROM up to the end of its last image; empty if there is none.
+    rom_image = b""
 
     def __init__(self, entry: FunctionEntry) -> None:
         self.entry = entry
         self.bars = dict(entry.bars)
         self.config = build_config(entry)
         self.interrupt: Callable[[int], None] | None = None
+        self.line: Callable[[], None] | None = None
         self.dma: Dma | None = None
         self.trace: Callable[[str, tuple[Any, ...]], None] | None = None
-        self._mask = build_mask(self.config, self.bars)
+        self._mask = build_mask(self.config, self.bars, entry.rom)
         self._memory: dict[int, bytearray] = {}
         self._msix = self._find_msix()
+        self._msi = Msi(self.config)
         self._mask_vectors()
 
     def _find_msix(self) -> int:
@@ -92,13 +99,14 @@ class PciFunction:
         """Write ``size`` bytes at ``offset``; read-only bits and what is past the end stay."""
         if offset + size > len(self.config):
             return
-        before = self._power_state()
+        before, line = self._power_state(), self.line_asserted
         self._mask.write(self.config, offset, value.to_bytes(size, "little"))
         if self._initiates_flr(offset, size, value) or (
             before == cfg.PM_STATE and self._power_state() == 0 and self._loses_state()
         ):
             self.reset()
         self._deliver_pending()
+        self._pull_line(line)
 
     def _power_state(self) -> int:
         capability = find_capability(self.config, cfg.CAP_PM)
@@ -133,6 +141,8 @@ class PciFunction:
         for index, bar in self.bars.items():
             start, size = cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8
             self.config[start : start + size] = bar.flags().to_bytes(size, "little")
+        if self.entry.rom is not None:
+            self.config[cfg.ROM_ADDRESS : cfg.ROM_ADDRESS + 4] = bytes(4)
         for number, offset, size in _TURNED_ON:
             capability = cfg.find_extended_capability(self.config, number)
             if capability:
@@ -140,6 +150,7 @@ class PciFunction:
                 self.config[start : start + size] = bytes(size)
         if self._msix:
             self.config[self._msix + cfg.MSIX_CONTROL + 1] &= 0x07
+        self._msi.reset()
         for memory in self._memory.values():
             memory[:] = bytes(len(memory))
         self._mask_vectors()
@@ -180,7 +191,34 @@ class PciFunction:
         """A store that the function decodes."""
         self.memory(bar)[offset : offset + size] = value.to_bytes(size, "little")
 
-    # --- MSI-X
+    # --- the interrupt line
+
+    @property
+    def line_asserted(self) -> bool:
+        """Whether the function wants an interrupt, and may say so by its line."""
+        return bool(
+            load(self.config, cfg.STATUS, 2) & cfg.STATUS_INTERRUPT
+            and not load(self.config, cfg.COMMAND, 2) & cfg.COMMAND_INTX_DISABLE
+        )
+
+    def set_line(self, *, asserted: bool) -> None:
+        """Want an interrupt by line, or no longer."""
+        before = self.line_asserted
+        status = self.config[cfg.STATUS] & ~cfg.STATUS_INTERRUPT
+        self.config[cfg.STATUS] = status | cfg.STATUS_INTERRUPT * asserted
+        self._pull_line(before)
+
+    def _pull_line(self, before: bool) -> None:
+        if self.line_asserted and not before and self.line is not None:
+            self.line()
+
+    # --- MSI and MSI-X
+
+    @property
+    def sends_messages(self) -> bool:
+        """Whether MSI or MSI-X is on, so that the line has no say."""
+        msix = load(self.config, self._msix + cfg.MSIX_CONTROL, 2) if self._msix else 0
+        return bool(msix & cfg.MSIX_ENABLE) or self._msi.enabled
 
     @property
     def vectors(self) -> int:
@@ -192,15 +230,23 @@ class PciFunction:
     def raise_interrupt(self, vector: int) -> None:
         """Send the vector's message, or remember it while the vector is masked.
 
-        Without MSI-X enabled, or without such a vector, nothing is sent.
+        Without MSI-X and MSI enabled, or without such a vector, nothing is sent.
         """
         control = load(self.config, self._msix + cfg.MSIX_CONTROL, 2) if self._msix else 0
-        if not control & cfg.MSIX_ENABLE or vector >= self.vectors:
+        if not control & cfg.MSIX_ENABLE:
+            self._raise_msi(vector)
+            return
+        if vector >= self.vectors:
             return
         if control & cfg.MSIX_MASK_ALL or self._vector_masked(vector):
             self._set_pending(vector, pending=True)
         elif self.interrupt is not None:
             self.interrupt(vector)
+
+    def _raise_msi(self, vector: int) -> None:
+        message = self._msi.message(vector)
+        if message is not None and self.interrupt is not None:
+            self.interrupt(message)
 
     def _structure(self, offset: int) -> tuple[bytearray, int]:
         """The memory and the place in it that a dword of the capability names."""
@@ -231,6 +277,8 @@ class PciFunction:
 
     def _deliver_pending(self) -> None:
         """Send what was held back and is not masked any more."""
+        for vector in self._msi.unmasked():
+            self._raise_msi(vector)
         for vector in self._pending() if self._msix else ():
             self._set_pending(vector, pending=False)
             self.raise_interrupt(vector)

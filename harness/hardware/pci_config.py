@@ -18,20 +18,28 @@ EXTENDED_CONFIG_SIZE = 4096
 VENDOR_ID, DEVICE_ID, COMMAND, STATUS = 0x00, 0x02, 0x04, 0x06
 REVISION_ID, CLASS_PROGRAMMING, HEADER_TYPE = 0x08, 0x09, 0x0E
 BASE_ADDRESS_0, SUBSYSTEM_VENDOR_ID, SUBSYSTEM_ID = 0x10, 0x2C, 0x2E
+ROM_ADDRESS, ROM_ENABLE = 0x30, 0x1
 SECONDARY_BUS, SUBORDINATE_BUS = 0x19, 0x1A
+#: Of a bridge: bases and limits of its windows, and what is above 16 and 32 bits of them.
+IO_BASE, IO_LIMIT, IO_BASE_UPPER, IO_LIMIT_UPPER = 0x1C, 0x1D, 0x30, 0x32
+MEMORY_BASE, MEMORY_LIMIT, PREF_BASE, PREF_LIMIT = 0x20, 0x22, 0x24, 0x26
+PREF_BASE_UPPER, PREF_LIMIT_UPPER = 0x28, 0x2C
 CAPABILITY_LIST, INTERRUPT_LINE, INTERRUPT_PIN = 0x34, 0x3C, 0x3D
 
 COMMAND_IO, COMMAND_MEMORY, COMMAND_MASTER, COMMAND_INTX_DISABLE = 0x1, 0x2, 0x4, 0x400
-STATUS_CAP_LIST = 0x10
+STATUS_INTERRUPT, STATUS_CAP_LIST = 0x08, 0x10
 
 BAR_IO, BAR_64BIT, BAR_PREFETCHABLE = 0x1, 0x4, 0x8
 
-CAP_PM, CAP_MSI, CAP_PCIE, CAP_MSIX = 0x01, 0x05, 0x10, 0x11
+CAP_PM, CAP_MSI, CAP_SHPC, CAP_PCIE, CAP_MSIX = 0x01, 0x05, 0x0C, 0x10, 0x11
 MSIX_CONTROL, MSIX_ENABLE, MSIX_MASK_ALL, MSIX_SIZE = 2, 0x8000, 0x4000, 0x07FF
+MSI_CONTROL, MSI_ENABLE, MSI_CAPABLE, MSI_ENABLED_COUNT = 2, 0x0001, 0x000E, 0x0070
+MSI_64BIT, MSI_MASKING = 0x0080, 0x0100
 PM_CONTROL, PM_STATE, PM_NO_SOFT_RESET = 4, 0x3, 0x8
 PCIE_FLAGS, PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x02, 0x04, 0x0C, 0x12
 PCIE_DEVICE_FLR = 1 << 28
-EXT_CAP_AER, EXT_CAP_ATS, EXT_CAP_PRI, EXT_CAP_PASID = 0x01, 0x0F, 0x13, 0x1B
+EXT_CAP_AER, EXT_CAP_DSN = 0x01, 0x03
+EXT_CAP_ATS, EXT_CAP_PRI, EXT_CAP_PASID = 0x0F, 0x13, 0x1B
 
 
 class ConfigError(ValueError):
@@ -61,11 +69,20 @@ class Bar:
 
 
 @frozen
+class Rom:
+    """The expansion ROM: ``size`` in bytes, ``address`` as firmware assigned it."""
+
+    size: int
+    address: int = 0
+
+
+@frozen
 class FunctionEntry:
     """A PCI function as a machine file describes it, without its place in the machine.
 
     ``config`` holds recorded bytes under all that the other fields add. ``capabilities`` are
-    mappings as in :data:`CAPABILITIES`; ``registers`` are for the kind of device.
+    mappings as in :data:`CAPABILITIES`; ``registers`` are for the kind of device. ``rom`` is the
+    expansion ROM, whose content is not known.
     """
 
     kind: str = "function"
@@ -80,6 +97,7 @@ class FunctionEntry:
     capabilities: tuple[Mapping[str, Any], ...] = ()
     registers: Mapping[str, Any] = field(factory=dict)
     config: bytes = b""
+    rom: Rom | None = None
 
 
 @frozen
@@ -167,6 +185,9 @@ def build_config(entry: FunctionEntry) -> bytearray:
     _header(config, entry)
     for index, bar in entry.bars.items():
         _base_address(config, index, bar)
+    if entry.rom is not None:
+        _check_place(entry.rom, "rom")
+        _store(config, ROM_ADDRESS, 4, entry.rom.address)
     previous = {False: 0, True: 0}
     for position, description in enumerate(entry.capabilities):
         try:
@@ -202,10 +223,14 @@ def _header(config: bytearray, entry: FunctionEntry) -> None:
 
 
 def _base_address(config: bytearray, index: int, bar: Bar) -> None:
-    if bar.size <= 0 or bar.size & bar.size - 1 or bar.address % bar.size:
-        message = "a BAR's size is a power of two, and its address a multiple of its size"
-        raise ConfigError(message, "bars", index)
+    _check_place(bar, "bars", index)
     _store(config, BASE_ADDRESS_0 + 4 * index, bar.bits // 8, bar.address | bar.flags())
+
+
+def _check_place(place: Bar | Rom, *keys: str | int) -> None:
+    if place.size <= 0 or place.size & place.size - 1 or place.address % place.size:
+        message = "a BAR's size is a power of two, and its address a multiple of its size"
+        raise ConfigError(message, *keys)
 
 
 def _capability(

@@ -19,6 +19,7 @@ from harness.kernel.sysfs import (
     sysfs_create_group,
     sysfs_create_groups,
     sysfs_create_link,
+    sysfs_remove_group,
     sysfs_remove_link,
 )
 from harness.kernel.task import Caller
@@ -26,6 +27,7 @@ from harness.kernel.uevents import kobject_synth_uevent
 from harness.uapi.fs import EPROBE_DEFER, PAGE_SIZE
 
 if TYPE_CHECKING:
+    from harness.kernel.iommu import IommuGroup
     from harness.kernel.system import Kernel
 
 
@@ -51,6 +53,8 @@ class Device:
     devmode: int = 0o600
     open_method: OpenMethod | None = None
     device_class: DeviceClass | None = None
+    #: With whom it shares what its DMA can reach.
+    iommu_group: IommuGroup | None = None
     #: Whether the device is unregistered when a program closes a file.
     transient = False
     #: Whether there is a ``power`` directory (device_pm_not_required).
@@ -138,10 +142,14 @@ dev_attr_uevent = Attribute("uevent", 0o644, uevent_show, uevent_store)
 
 
 class DeviceDriver:
-    """A driver on a bus (struct device_driver). ``probe`` raises Errno to refuse a device."""
+    """A driver on a bus (struct device_driver). ``probe`` raises Errno to refuse a device.
+
+    ``groups`` are attributes of the driver, ``dev_groups`` of the devices that are bound to it.
+    """
 
     name: str
     groups: tuple[AttributeGroup, ...] = ()
+    dev_groups: tuple[AttributeGroup, ...] = ()
 
     def __init__(self, kernel: Kernel, bus: Bus, module: str | None = None) -> None:
         self.kernel = kernel
@@ -162,6 +170,13 @@ class DeviceDriver:
 
     def remove(self, device: Device) -> None:
         """Take the device out of service. Cannot fail."""
+
+
+def dev_driver_string(device: Device) -> str:
+    """The name of the device's driver, or else of its bus or class (drivers/base/core.c)."""
+    if device.driver is not None:
+        return device.driver.name
+    return device.subsystem.name if device.subsystem is not None else ""
 
 
 class DeviceClass:
@@ -210,6 +225,9 @@ class Bus:
 
     def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
         """Claim DMA ownership before probe (bus->dma_configure); raises Errno."""
+
+    def dma_cleanup(self, device: Device, driver: DeviceDriver) -> None:
+        """Give it up when the driver is gone, or did not come (bus->dma_cleanup)."""
 
     def probe(self, device: Device, driver: DeviceDriver) -> None:
         """Call the driver's probe (call_driver_probe); a bus may do more around it (bus->probe)."""
@@ -368,8 +386,10 @@ def _really_probe(device: Device, driver: DeviceDriver) -> None:
             driver.bus.probe(device, driver)
         except Errno as error:
             _driver_sysfs_remove(device, driver)
+            driver.bus.dma_cleanup(device, driver)
             failed = ProbeFailed(error.errno)
             raise failed.with_traceback(error.__traceback__) from None
+        sysfs_create_groups(device.sysfs, device, driver.dev_groups)
     except Errno:
         device.driver = None
         device.driver_data = None
@@ -424,7 +444,10 @@ def device_release_driver(device: Device) -> None:
     if driver is None:
         return
     _driver_sysfs_remove(device, driver)
+    for group in driver.dev_groups:  # device_remove
+        sysfs_remove_group(device.sysfs, group)
     driver.bus.remove(device, driver)
+    driver.bus.dma_cleanup(device, driver)
     device.driver = None
     device.driver_data = None
     driver.devices.remove(device)

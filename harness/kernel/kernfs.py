@@ -77,6 +77,10 @@ class KernfsRoot:
         self._last_ino += 1
         return self._last_ino
 
+    def continue_after(self, other: KernfsRoot) -> None:
+        """From now on give no number that ``other`` has given."""
+        self._last_ino = max(self._last_ino, other._last_ino)
+
 
 class KernfsNode(Node):
     """A node of a :class:`KernfsRoot`."""

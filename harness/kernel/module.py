@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
-from harness.kernel.kstrtox import kstrtobool
+from harness.kernel.kstrtox import kstrtobool, kstrtouint
 from harness.kernel.sysfs import Attribute, sysfs_create_file, sysfs_create_link
 from harness.kernel.task import Caller
 from harness.kernel.uevents import kobject_synth_uevent
@@ -40,8 +40,22 @@ class Module:
     init: Callable[[Kernel], None]
     depends: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
-    parameters: Callable[[], tuple[BoolParameter, ...]] = tuple
+    parameters: Callable[[], tuple[Parameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
+
+
+class Parameter(Protocol):
+    """A module parameter (struct kernel_param)."""
+
+    name: str
+    mode: int
+    value: Any
+
+    def show(self) -> str:
+        """What the file reads as, without the newline."""
+
+    def store(self, data: bytes) -> None:
+        """Take what was written; EINVAL, ERANGE."""
 
 
 @define(eq=False)
@@ -52,12 +66,38 @@ class BoolParameter:
     value: bool
     mode: int = 0o644
 
+    def show(self) -> str:
+        """param_get_bool."""
+        return "Y" if self.value else "N"
+
+    def store(self, data: bytes) -> None:
+        """param_set_bool; EINVAL for what is no boolean."""
+        self.value = kstrtobool(data)
+
+
+@define(eq=False)
+class UintParameter:
+    """A module parameter of 32 bits without sign (param_ops_uint)."""
+
+    name: str
+    value: int
+    mode: int = 0o644
+
+    def show(self) -> str:
+        """param_get_uint."""
+        return str(self.value)
+
+    def store(self, data: bytes) -> None:
+        """param_set_uint; EINVAL, ERANGE."""
+        self.value = kstrtouint(data, 0)
+
 
 @define(eq=False)
 class LoadedModule:
     """A module in /sys/module. ``version`` and ``srcversion`` as MODULE_VERSION gives them.
 
-    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows.
+    ``import_ns`` is the namespace of symbols that it uses, which 7.2 shows. ``taint`` is what is
+    wrong with it, a letter each: O for one from outside the kernel, E for an unsigned one.
     """
 
     kernel: Kernel
@@ -65,19 +105,22 @@ class LoadedModule:
     coresize: int = 0
     version: str | None = None
     srcversion: str | None = None
-    parameters: Mapping[str, BoolParameter] = field(factory=dict)
+    parameters: Mapping[str, Parameter] = field(factory=dict)
     holders: list[str] = field(factory=list)
     references: int = 0
     import_ns: str | None = None
+    taint: str = ""
+    #: What the module keeps for this machine, as in its static variables.
+    data: Any = None
 
 
-def param_attr_show(parameter: BoolParameter, caller: Caller) -> str:
-    return "Y\n" if parameter.value else "N\n"
+def param_attr_show(parameter: Parameter, caller: Caller) -> str:
+    return f"{parameter.show()}\n"
 
 
-def param_attr_store(parameter: BoolParameter, caller: Caller, data: bytes) -> None:
-    """param_set_bool; EINVAL for what is no boolean."""
-    parameter.value = kstrtobool(data)
+def param_attr_store(parameter: Parameter, caller: Caller, data: bytes) -> None:
+    """What the parameter says to it."""
+    parameter.store(data)
 
 
 def module_uevent_store(module: LoadedModule, caller: Caller, data: bytes) -> None:
@@ -99,7 +142,7 @@ def _attributes(module: LoadedModule) -> list[Attribute]:
         text("initsize", lambda module: 0),
         text("initstate", lambda module: "live"),
         text("refcnt", lambda module: module.references),
-        text("taint", lambda module: ""),
+        text("taint", lambda module: module.taint),
         Attribute("uevent", 0o200, None, module_uevent_store),
     ]
     if module.version is not None:

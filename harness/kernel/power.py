@@ -22,6 +22,7 @@ class PowerState:
     async_suspend: bool = False
     status: str = "suspended"
     usage_count: int = 0
+    active_kids: int = 0
 
 
 def async_show(power: PowerState, caller: Caller) -> str:
@@ -75,6 +76,10 @@ def runtime_usage_show(power: PowerState, caller: Caller) -> str:
     return f"{power.usage_count}\n"
 
 
+def runtime_active_kids_show(power: PowerState, caller: Caller) -> str:
+    return f"{power.active_kids}\n"
+
+
 def _zero_show(power: PowerState, caller: Caller) -> str:
     return "0\n"
 
@@ -87,7 +92,7 @@ POWER_GROUP = AttributeGroup(
             "autosuspend_delay_ms", 0o644, autosuspend_delay_ms_show, autosuspend_delay_ms_store
         ),
         Attribute("control", 0o644, control_show, control_store),
-        Attribute("runtime_active_kids", 0o444, _zero_show),
+        Attribute("runtime_active_kids", 0o444, runtime_active_kids_show),
         Attribute("runtime_active_time", 0o444, _zero_show),
         Attribute("runtime_enabled", 0o444, runtime_enabled_show),
         Attribute("runtime_status", 0o444, runtime_status_show),

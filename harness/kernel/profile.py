@@ -29,12 +29,14 @@ class KernelSection:
     """The section ``kernel`` of every profile: what uname(2) and the core answer.
 
     ``chrdev_major`` is the first major number that alloc_chrdev_region hands to our drivers; it
-    depends on what a kernel's other drivers took before.
+    depends on what a kernel's other drivers took before. ``eventfd_write_exact``: eventfd_write
+    takes eight bytes and no more.
     """
 
     release: str
     version: str
     chrdev_major: int
+    eventfd_write_exact: bool
 
 
 @define

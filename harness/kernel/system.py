@@ -14,6 +14,7 @@ from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
 from harness.kernel.ida import Ida
+from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
 from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
@@ -50,10 +51,11 @@ FILE_OPERATIONS = ("read", "write", "ioctl", "poll", "mmap", "lseek")
 
 @frozen
 class Cpu:
-    """What drivers ask of the processor (boot_cpu_has)."""
+    """What drivers ask of the processor (boot_cpu_has), and how many there are (nr_cpu_ids)."""
 
     movdir64b: bool = True
     enqcmd: bool = True
+    count: int = 1
 
 
 class Kernel:
@@ -83,9 +85,16 @@ class Kernel:
             self._top.add(root.directory)
         self.devices = Devices(self._dev, self.section.chrdev_major)
         self.buses: dict[str, Bus] = {}
+        self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
+        #: Names of block devices that drivers have; there is no block layer that shows them.
+        self.disks: set[str] = set()
         #: Numbers of wakeup sources.
         self.wakeup_ida = Ida()
+        #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
+        self.fd_commands: set[int] = set()
+        #: What drivers hold of files that are not the machine's, with a name for each.
+        self.held: dict[object, str] = {}
 
     @property
     def root(self) -> vfs.Node:
@@ -104,12 +113,17 @@ class Kernel:
         FILE_OPERATIONS. Raises Errno.
         """
         with self.lock:
-            if self._observers:
-                return self._observed(caller, operation, target, arguments)
-            function = NODE_OPERATIONS.get(operation)
-            if function is not None:
-                return function(caller, target, *arguments)  # type: ignore[operator]
-            return getattr(target, operation)(caller, *arguments)
+            scheduler = self.scheduler
+            scheduler.current = caller
+            try:
+                if self._observers:
+                    return self._observed(caller, operation, target, arguments)
+                function = NODE_OPERATIONS.get(operation)
+                if function is not None:
+                    return function(caller, target, *arguments)  # type: ignore[operator]
+                return getattr(target, operation)(caller, *arguments)
+            finally:
+                scheduler.current = None
 
     def _observed(
         self, caller: Caller, operation: str, target: Any, arguments: tuple[Any, ...]
@@ -140,8 +154,11 @@ class Kernel:
         return vfs.path_walk(self, caller, path, follow=follow)
 
     def leaks(self) -> list[str]:
-        """Paths of attributes that are still open: empty once all programs are gone."""
-        found = []
+        """Paths of attributes that are still open, and eventfds that drivers still hold.
+
+        Empty once all programs are gone.
+        """
+        found = list(self.held.values())
         for root in self.roots.values():
             pending: list[vfs.Node] = [root.directory]
             while pending:

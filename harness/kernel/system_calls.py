@@ -16,8 +16,9 @@ from typing import Any
 from attrs import define, field
 
 from harness.kernel.errors import Errno
+from harness.kernel.eventfd import Eventfd
 from harness.kernel.system import Kernel
-from harness.kernel.task import Credentials, LocalCaller
+from harness.kernel.task import Credentials, HostFile, LocalCaller
 from harness.kernel.vfs import Changes, Node, OpenFile, PollTable, Stat, is_directory
 from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import (
@@ -83,7 +84,7 @@ class DescriptorCaller(LocalCaller):
         except KeyError:
             raise Errno(errno.EBADF) from None
 
-    def file(self, fd: int) -> OpenFile:
+    def file(self, fd: int) -> OpenFile | HostFile:
         """See :class:`harness.kernel.task.Caller`."""
         return self.description(fd).open_file
 
@@ -243,6 +244,11 @@ class SystemCalls:
         """kernfs has noop_fsync, devices have none (vfs_fsync_range)."""
         if not stat.S_ISREG(self.caller.description(fd).open_file.node.mode):
             raise Errno(errno.EINVAL)
+
+    def eventfd(self, initial: int, flags: int) -> int:
+        """do_eventfd."""
+        opened = Eventfd(self.kernel, self.caller, initial, flags)
+        return self.caller.add(Description(opened, O_RDWR))
 
     # --- poll
 

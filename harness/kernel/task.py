@@ -11,9 +11,10 @@ from attrs import define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.wait import Interruption
-from harness.uapi.fs import CAP_FULL_SET
+from harness.uapi.fs import CAP_FULL_SET, PAGE_SIZE
 
 if TYPE_CHECKING:
+    from harness.kernel.eventfd import EventfdContext
     from harness.kernel.vfs import OpenFile
 
 
@@ -55,12 +56,16 @@ class AddressSpace(Protocol):
     def write(self, address: int, data: bytes) -> None:
         """Store all of ``data``, or EFAULT (copy_to_user)."""
 
+    def pin(self, address: int, count: int, *, write: bool) -> None:
+        """Make sure that all pages of the range are there and can be read, or written to; EFAULT
+        (pin_user_pages_remote)."""
+
 
 class HostFile(Protocol):
     """A file of the host that a program passed in, such as an eventfd."""
 
-    def signal(self, count: int = 1) -> None:
-        """Add ``count`` to the eventfd without ever blocking (eventfd_signal)."""
+    def eventfd_ctx_fileget(self) -> EventfdContext:
+        """A hold of it, see :mod:`harness.kernel.eventfd`; EINVAL if it is no eventfd."""
 
 
 class Caller(Protocol):
@@ -78,6 +83,15 @@ class Caller(Protocol):
     def address_space(self) -> AddressSpace: ...
     @property
     def interruption(self) -> Interruption: ...
+    @property
+    def cwd(self) -> str:
+        """The absolute path of the directory that the caller is in."""
+
+    def on_host(self, path: str) -> str | None:
+        """Where an absolute path leads that begins outside the machine's trees: None for a
+        directory of the host, the path in the machine if a link of the host leads there. Errno for
+        what is not there, or is no directory.
+        """
 
     def rlimit(self, resource: int) -> int:
         """The soft limit ``resource`` (RLIMIT_*) of the calling process."""
@@ -97,7 +111,7 @@ class LocalMemory:
     """Memory of a task that lives in this process: buffers at made-up addresses."""
 
     locked_pages: int = 0
-    _buffers: dict[int, bytearray] = field(factory=dict)
+    _buffers: dict[int, bytearray | bytes] = field(factory=dict)
     _next: int = 0x7F00_0000_0000
 
     @property
@@ -105,11 +119,12 @@ class LocalMemory:
         """This very object."""
         return id(self)
 
-    def allocate(self, size: int) -> int:
+    def allocate(self, size: int, *, writable: bool = True) -> int:
         """A new zeroed buffer's address; buffers never touch one another."""
         address = self._next
-        self._buffers[address] = bytearray(size)
-        self._next += (size + 0x1FFF) & ~0xFFF
+        size += -size % PAGE_SIZE
+        self._buffers[address] = bytearray(size) if writable else bytes(size)
+        self._next += size + PAGE_SIZE
         return address
 
     def read(self, address: int, count: int) -> bytes:
@@ -120,9 +135,17 @@ class LocalMemory:
     def write(self, address: int, data: bytes) -> None:
         """See :class:`AddressSpace`."""
         buffer, offset = self._find(address, len(data))
+        if isinstance(buffer, bytes):
+            raise Errno(errno.EFAULT)
         buffer[offset : offset + len(data)] = data
 
-    def _find(self, address: int, count: int) -> tuple[bytearray, int]:
+    def pin(self, address: int, count: int, *, write: bool) -> None:
+        """See :class:`AddressSpace`."""
+        buffer, _ = self._find(address, count)
+        if write and isinstance(buffer, bytes):
+            raise Errno(errno.EFAULT)
+
+    def _find(self, address: int, count: int) -> tuple[bytearray | bytes, int]:
         for start, buffer in self._buffers.items():
             if start <= address and address + count <= start + len(buffer):
                 return buffer, address - start
@@ -139,6 +162,11 @@ class LocalCaller:
     interruption: Interruption = field(factory=Interruption)
     files: dict[int, OpenFile] = field(factory=dict)
     limits: dict[int, int] = field(factory=dict)
+    cwd: str = "/"
+
+    def on_host(self, path: str) -> str | None:
+        """There is nothing but the machine."""
+        raise Errno(errno.ENOENT)
 
     def rlimit(self, resource: int) -> int:
         """Unlimited unless ``limits`` says otherwise."""

@@ -136,6 +136,16 @@ class OpenFile:
         return operation
 
 
+class NoSeekFile(OpenFile):
+    """A file with a position, but without an llseek method: lseek answers ESPIPE (vfs_llseek)."""
+
+    __slots__ = ()
+
+    def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
+        """ESPIPE."""
+        raise Errno(errno.ESPIPE)
+
+
 class Node:
     """A file, directory or link (struct inode). ``parent`` is None once it was removed."""
 
@@ -484,3 +494,50 @@ def path_walk(
     if path.endswith("/") and not is_directory(node):
         raise Errno(errno.ENOTDIR)
     return node
+
+
+@frozen
+class _Below:
+    """Walks with the machine's lock held already, and unseen by the trace."""
+
+    root: Node
+
+    def call(self, caller: Caller, operation: str, target: Node, *arguments: str) -> object:
+        """A lookup or a readlink."""
+        if operation == "readlink":
+            return vfs_readlink(caller, target)
+        return vfs_lookup(caller, target, *arguments)
+
+
+def kern_path(caller: Caller, start: Node, path: str) -> Node | None:
+    """The directory at ``path`` from where the caller is, in the tree that ``start`` is in; None
+    for one of the host (kern_path with LOOKUP_FOLLOW and LOOKUP_DIRECTORY, fs/namei.c 6.1).
+
+    For model code, which holds the machine's lock. Errors are those of :func:`path_walk`, and
+    ENOTDIR for what is no directory.
+    """
+    if not path:
+        raise Errno(errno.ENOENT)
+    *_, root = ancestors(start)
+    if not path.startswith("/"):
+        path = f"{caller.cwd}/{path}"
+    if not _is_below(caller, root, path):
+        within = caller.on_host(path)
+        if within is None:
+            return None
+        path = within
+    node = path_walk(_Below(root), caller, path, follow=True)
+    if not is_directory(node):
+        raise Errno(errno.ENOTDIR)
+    return None if node is root else node
+
+
+def _is_below(caller: Caller, root: Node, path: str) -> bool:
+    """Whether the path's first name is one of the machine's trees."""
+    names: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del names[-1:]
+        elif part not in ("", "."):
+            names.append(part)
+    return bool(names) and any(node.name == names[0] for node in root.readdir(caller))

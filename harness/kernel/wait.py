@@ -51,6 +51,18 @@ class Waiting(Protocol):
         """Called once before the lock is given up, so that a mount can let another thread serve."""
 
 
+class _Deaf:
+    """Waits as somebody else does, but hears of no interruption."""
+
+    def __init__(self, waiting: Waiting | None) -> None:
+        self._waiting = waiting
+        self.interruption = Interruption()
+
+    def blocking(self) -> None:
+        if self._waiting is not None:
+            self._waiting.blocking()
+
+
 class WaitQueue:
     """Those who wait for an event: blocked calls and polls (wait_queue_head_t)."""
 
@@ -78,6 +90,8 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        #: Who made the call that is running now; None while it is not a program's.
+        self.current: Waiting | None = None
 
     def __enter__(self) -> None:
         self.lock.acquire()
@@ -117,6 +131,27 @@ class Scheduler:
         finally:
             queue.remove(wakeup.notify)
             interruption._wake = None
+            self.current = caller
+
+    def wait_for_current(
+        self,
+        queue: WaitQueue,
+        condition: Callable[[], bool],
+        timeout: float,
+        *,
+        interruptible: bool,
+    ) -> bool:
+        """:meth:`wait` on behalf of whoever made the call that is running, for those deep down.
+
+        Without ``interruptible``, neither a signal nor death ends it
+        (wait_for_completion_timeout).
+        """
+        caller = self.current
+        try:
+            waiting = caller if interruptible and caller is not None else _Deaf(caller)
+            return self.wait(waiting, queue, condition, timeout)
+        finally:
+            self.current = caller
 
 
 class RealClock:

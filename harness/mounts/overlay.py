@@ -14,6 +14,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.kernel.errors import Errno
@@ -43,6 +44,9 @@ _MERGED = re.compile(
 )
 
 
+_MACHINES_OWN = re.compile(r"/(sys|dev)(/|$)")
+
+
 class HostNode(Node):
     """An empty stand-in for a file, device or directory of the host."""
 
@@ -62,6 +66,21 @@ class HostNode(Node):
             return os.readlink(self.path_on_host)
         except OSError as error:
             raise Errno(error.errno or errno.ENOENT) from None
+
+
+def directory_on_host(path: str) -> str | None:
+    """See :meth:`harness.kernel.task.Caller.on_host`: a link of the host may lead into the trees
+    that a machine is shown in, which then has the say."""
+    resolved = os.path.realpath(path)
+    if _MACHINES_OWN.match(resolved):
+        return resolved
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise Errno(error.errno or errno.ENOENT) from None
+    if not stat.S_ISDIR(mode):
+        raise Errno(errno.ENOTDIR)
+    return None
 
 
 def prepare(kernel: Kernel) -> None:
@@ -108,6 +127,14 @@ class Overlay:
         if found is not None and isinstance(directory, KernfsDirectory):
             return None if name in directory.children else found
         return found
+
+    def exchange(self, counterpart: Callable[[Node], Node | None]) -> bool:
+        """Merge the same entries into another machine's directories; False if it lacks one."""
+        exchanged = {counterpart(directory): found for directory, found in self._entries.items()}
+        if None in exchanged:
+            return False
+        self._entries = {node: found for node, found in exchanged.items() if node is not None}
+        return True
 
     def _merge(self, directory: Node, path: str) -> None:
         if not isinstance(directory, KernfsDirectory) or _MERGED.fullmatch(path) is None:

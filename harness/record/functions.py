@@ -11,13 +11,19 @@ from typing import Any
 
 from attrs import frozen
 
-from harness.drivers.pci.device import IORESOURCE_IO, IORESOURCE_MEM_64, IORESOURCE_PREFETCH
+from harness.drivers.pci.device import (
+    IORESOURCE_IO,
+    IORESOURCE_MEM_64,
+    IORESOURCE_PREFETCH,
+    PCI_ROM_RESOURCE,
+)
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci_config import capabilities, load
 from harness.record.errors import NothingToRecord, RecordError
 from harness.record.tree import Tree, number, text
 
 _BUS = "/sys/bus/pci/devices"
+_SLOTS = "/sys/bus/pci/slots"
 MDEV_BUS = "/sys/class/mdev_bus"
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 #: Without the domain, which is then 0.
@@ -198,7 +204,8 @@ def describe(
     if len(raw) < _HEADER_SIZE or ids is None:
         raise RecordError(f"{function.address} cannot be read in {path}")
     config, masked = mask(raw)
-    bars, remarks = _bars(text(tree, f"{path}/resource") or "", config)
+    resource = text(tree, f"{path}/resource") or ""
+    bars, remarks = _bars(resource, config)
     entry: dict[str, Any] = {"slot": function.address, "id": ids}
     entry |= _differences(tree, path, config)
     node = number(tree, f"{path}/numa_node")
@@ -207,8 +214,12 @@ def describe(
     firmware = _firmware_node(tree, path)
     if firmware is not None:
         entry["firmware_node"] = firmware
+    entry |= _routing(tree, function, config)
     if bars:
         entry["bars"] = bars
+    rom = _rom(resource)
+    if rom is not None and not config[cfg.HEADER_TYPE] & 0x7F:
+        entry["rom"] = rom
     entry["config"] = _trimmed(config, tree.size(f"{path}/config")).hex()
     header_only = len(raw) < cfg.CONFIG_SIZE
     return Identity(entry, config, header_only, tuple(masked), tuple(remarks))
@@ -230,6 +241,34 @@ def _differences(tree: Tree, path: str, config: bytes) -> dict[str, Any]:
         if value is not None and value != load(config, offset, size):
             found[name] = value
     return found
+
+
+def _routing(tree: Tree, function: Function, config: bytes) -> dict[str, Any]:
+    """What ACPI says of the interrupt, if the function was enabled, and of slots behind it."""
+    found: dict[str, Any] = {}
+    irq = number(tree, f"{function.path}/irq", 10)
+    message = str(irq) in tree.names(f"{function.path}/msi_irqs")
+    if config[cfg.INTERRUPT_PIN] and irq not in (None, config[cfg.INTERRUPT_LINE]) and not message:
+        found["irq"] = irq
+    if config[cfg.HEADER_TYPE] & 0x7F:
+        behind = f"{function.address[:5]}{config[cfg.SECONDARY_BUS]:02x}:"
+        slots = [text(tree, f"{_SLOTS}/{name}/address") or "" for name in tree.names(_SLOTS)]
+        count = sum(slot.startswith(behind) for slot in slots)
+        if count:
+            found["slots"] = count
+    return found
+
+
+def _rom(resource: str) -> dict[str, Any] | None:
+    """The expansion ROM: the line behind the BARs of ``resource``."""
+    lines = [_RESOURCE.fullmatch(line) for line in resource.splitlines()]
+    if len(lines) <= PCI_ROM_RESOURCE or (numbers := lines[PCI_ROM_RESOURCE]) is None:
+        return None
+    start, end, flags = (int(word, 16) for word in numbers.groups())
+    if not flags or flags & _IORESOURCE_FIXED:
+        return None
+    rom = {"size": end - start + 1}
+    return rom if flags & _IORESOURCE_UNSET else rom | {"address": start}
 
 
 def _firmware_node(tree: Tree, path: str) -> str | None:

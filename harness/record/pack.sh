@@ -46,11 +46,12 @@ types() {
 
 function_directory() {
     for name in vendor device subsystem_vendor subsystem_device class revision numa_node \
-        local_cpulist resource config iommu/intel-iommu/ecap; do
+        local_cpulist irq resource config iommu/intel-iommu/ecap; do
         file "$1/$name"
     done
     for name in driver firmware_node iommu iommu_group; do link "$1/$name"; done
     for inner in "$1"/dsa[0-9]* "$1"/iax[0-9]*; do accelerator "$inner"; done
+    for inner in "$1"/msi_irqs/*; do file "$inner"; done
     types "$1"
 }
 
@@ -64,6 +65,8 @@ for module in @MODULES@; do
     file "/sys/module/$module/srcversion"
 done
 for group in /sys/kernel/iommu_groups/*; do file "$group/type"; done
+for driver in /sys/bus/pci/drivers/*; do folder "$driver"; done
+for slot in /sys/bus/pci/slots/*; do file "$slot/address"; done
 folder /sys/bus/pci/devices
 for device in /sys/bus/pci/devices/*; do
     link "$device" && function_directory "$(readlink -f "$device")"

@@ -224,7 +224,8 @@ def _masked(recorder: _Recorder) -> str:
 def _lacking(recorder: _Recorder) -> Iterator[str]:
     """What the machine has not, or has only by default."""
     drivers = {driver_name(recorder.tree, function) for function in recorder.configs}
-    unknown = sorted(name for name in drivers if name and name not in BUILTIN_MODULES)
+    names = {name for name in drivers if name is not None}
+    unknown = sorted(name for name in names if name.replace("-", "_") not in BUILTIN_MODULES)
     if unknown:
         yield f"Without a driver here: functions of {', '.join(unknown)}."
     if recorder.defaults:

@@ -11,9 +11,9 @@ from typing import Any
 
 from harness import data
 from harness.drivers.pci.cpumask import parse_cpulist
-from harness.drivers.pci.iommu import DOMAIN_TYPES
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci_config import find_extended_capability, load
+from harness.kernel.iommu import DOMAIN_TYPES
 from harness.machine import BUILTIN_MODULES
 from harness.record.errors import RecordError
 from harness.record.functions import Function
@@ -76,8 +76,14 @@ def _version(text: str) -> tuple[int, int] | None:
 
 
 def loaded_modules(tree: Tree) -> list[str]:
-    """Those of the modules that a machine file can name."""
-    return [name for name in BUILTIN_MODULES if tree.real(f"/sys/module/{name}") is not None]
+    """Those of the modules that a machine file can name; a driver's name tells its module, too."""
+    places = ("/sys/module/", "/sys/bus/pci/drivers/")
+    return [
+        name
+        for name in BUILTIN_MODULES
+        if any(tree.real(f"{place}{name}") for place in places)
+        or tree.real(f"/sys/bus/pci/drivers/{name.replace('_', '-')}")
+    ]
 
 
 # --- processor

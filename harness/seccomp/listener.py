@@ -91,6 +91,16 @@ class Listener:
         with suppress(FileNotFoundError):
             fcntl.ioctl(self._fd, _NOTIF_ADDFD, addition)
 
+    def add(self, notification: Notification, fd: int, number: int | None = None) -> int:
+        """Give the task a copy of our ``fd``, that exec closes; the call still waits.
+
+        Under ``number``, whatever that was before, or the lowest that is free; returns it. OSError
+        (EMFILE) if the task cannot have more, ENOENT if it has gone.
+        """
+        flags = 0 if number is None else _ADDFD_SETFD
+        addition = _ADDITION.pack(notification.id, flags, fd, number or 0, os.O_CLOEXEC)
+        return int(fcntl.ioctl(self._fd, _NOTIF_ADDFD, bytearray(addition)))
+
     def _respond(self, notification: Notification, value: int, error: int, flags: int) -> None:
         with suppress(FileNotFoundError):  # its task was killed
             fcntl.ioctl(self._fd, _NOTIF_SEND, _RESPONSE.pack(notification.id, value, error, flags))

@@ -8,7 +8,7 @@ at 4, six arguments of 64 bits from 16 on.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
@@ -31,6 +31,11 @@ class Argument:
     mask: int = _ALL_BITS
     at_least: bool = False
 
+    def holds(self, arguments: Sequence[int]) -> bool:
+        """Whether a call with these has met the condition."""
+        value = arguments[self.index] & self.mask
+        return value >= self.value if self.at_least else value == self.value
+
 
 @frozen
 class Rule:
@@ -38,6 +43,12 @@ class Rule:
 
     number: int
     arguments: tuple[Argument, ...] = ()
+
+    def meets(self, number: int, arguments: Sequence[int]) -> bool:
+        """Whether it is this rule (too) that we were told of the call for."""
+        return number == self.number and all(
+            argument.holds(arguments) for argument in self.arguments
+        )
 
 
 def build(rules: Iterable[Rule]) -> bytes:

@@ -33,13 +33,15 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
-def install(program: bytes) -> int:
+def install(program: bytes, *, privileged: bool = False) -> int:
     """Install the filter for this thread and all that come of it; the listener's fd, or OSError.
 
     A call that we have begun to answer is not interrupted by signals, on Linux 5.19 or newer.
+    Programs cannot gain privileges any more, unless ``privileged``, which takes CAP_SYS_ADMIN.
     """
     structure = _Program(len(program) // 8, program)
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if not privileged:
+        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     for flags in (_NEW_LISTENER | _WAIT_KILLABLE_RECV, _NEW_LISTENER):
         fd = _libc.syscall(_SYS_SECCOMP, _SET_MODE_FILTER, flags, ctypes.byref(structure))
         if fd >= 0:

@@ -2,7 +2,7 @@
 """Numbers of the file system ABI on x86-64: open flags, access masks, poll bits, capabilities.
 
 Sources: include/uapi/asm-generic/{fcntl,poll}.h, include/uapi/linux/capability.h,
-include/linux/fs.h (MAY_*), include/linux/errno.h.
+include/linux/fs.h (MAY_*), include/linux/errno.h, include/uapi/linux/eventfd.h.
 """
 
 O_ACCMODE = 0o3
@@ -38,14 +38,21 @@ POLLWRNORM = 0x100
 #: What a file without a poll method answers (include/linux/poll.h).
 DEFAULT_POLLMASK = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
+EFD_SEMAPHORE = 1
+#: Of eventfd2(2), all flags there are.
+EFD_FLAGS_SET = EFD_SEMAPHORE | O_NONBLOCK | O_CLOEXEC
+
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 CAP_FOWNER = 3
 CAP_SETUID = 7
+CAP_IPC_LOCK = 14
 CAP_SYS_RAWIO = 17
 CAP_SYS_ADMIN = 21
 #: Every capability of a 6.1 kernel (CAP_LAST_CAP is 40, CAP_CHECKPOINT_RESTORE).
 CAP_FULL_SET = (1 << 41) - 1
+
+RLIMIT_MEMLOCK = 8
 
 PATH_MAX = 4096
 NAME_MAX = 255
@@ -55,3 +62,6 @@ INT_MAX = 2**31 - 1
 #: Kernel-internal error numbers that leak to programs from some sysfs stores.
 EPROBE_DEFER = 517
 ENOTSUPP = 524
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE = 1, 2

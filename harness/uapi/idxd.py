@@ -8,7 +8,14 @@ include/uapi/linux/idxd.h. The meanings of error codes are those that accel-conf
 
 from __future__ import annotations
 
-from ctypes import LittleEndianStructure, LittleEndianUnion, c_uint8, c_uint32, c_uint64
+from ctypes import (
+    LittleEndianStructure,
+    LittleEndianUnion,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+)
 
 DEVICE_VERSION_1 = 0x100
 DEVICE_VERSION_2 = 0x200
@@ -167,6 +174,29 @@ IDXD_SCMD_WQ_NO_DRV_NAME = 0x80200000
 #: Entries of the event log.
 IDXD_EVL_SIZE_MIN, IDXD_EVL_SIZE_MAX = 0x40, 0xFFFF
 
+# Flags of descriptors
+IDXD_OP_FLAG_FENCE = 0x1
+IDXD_OP_FLAG_BOF = 0x2
+IDXD_OP_FLAG_CRAV = 0x4
+IDXD_OP_FLAG_RCR = 0x8
+IDXD_OP_FLAG_RCI = 0x10
+IDXD_OP_FLAG_CRSTS = 0x20
+IDXD_OP_FLAG_CR = 0x80
+IDXD_OP_FLAG_CC = 0x100
+IDXD_OP_FLAG_ADDR1_TCS = 0x200
+IDXD_OP_FLAG_ADDR2_TCS = 0x400
+IDXD_OP_FLAG_ADDR3_TCS = 0x800
+IDXD_OP_FLAG_CR_TCS = 0x1000
+IDXD_OP_FLAG_STORD = 0x2000
+IDXD_OP_FLAG_DRDBK = 0x4000
+IDXD_OP_FLAG_DSTS = 0x8000
+IDXD_OP_FLAG_RD_SRC2_AECS = 0x10000
+IDXD_OP_FLAG_RD_SRC2_2ND = 0x20000
+IDXD_OP_FLAG_WR_SRC2_AECS_COMP = 0x40000
+IDXD_OP_FLAG_WR_SRC2_AECS_OVFL = 0x80000
+IDXD_OP_FLAG_SRC2_STS = 0x100000
+IDXD_OP_FLAG_CRC_RFC3720 = 0x200000
+
 # Operations of DSA descriptors
 DSA_OPCODE_NOOP = 0x00
 DSA_OPCODE_BATCH = 0x01
@@ -178,12 +208,14 @@ DSA_OPCODE_COMPVAL = 0x06
 DSA_OPCODE_CR_DELTA = 0x07
 DSA_OPCODE_AP_DELTA = 0x08
 DSA_OPCODE_DUALCAST = 0x09
+DSA_OPCODE_TRANSL_FETCH = 0x0A
 DSA_OPCODE_CRCGEN = 0x10
 DSA_OPCODE_COPY_CRC = 0x11
 DSA_OPCODE_DIF_CHECK = 0x12
 DSA_OPCODE_DIF_INS = 0x13
 DSA_OPCODE_DIF_STRP = 0x14
 DSA_OPCODE_DIF_UPDT = 0x15
+DSA_OPCODE_DIX_GEN = 0x17
 DSA_OPCODE_CFLUSH = 0x20
 
 # Operations of IAA descriptors
@@ -192,6 +224,84 @@ IAX_OPCODE_DRAIN = 0x02
 IAX_OPCODE_MEMMOVE = 0x03
 IAX_OPCODE_DECOMPRESS = 0x42
 IAX_OPCODE_COMPRESS = 0x43
+IAX_OPCODE_CRC64 = 0x44
+IAX_OPCODE_ZERO_DECOMP_32 = 0x48
+IAX_OPCODE_ZERO_DECOMP_16 = 0x49
+IAX_OPCODE_ZERO_COMP_32 = 0x4C
+IAX_OPCODE_ZERO_COMP_16 = 0x4D
+IAX_OPCODE_SCAN = 0x50
+IAX_OPCODE_SET_MEMBER = 0x51
+IAX_OPCODE_EXTRACT = 0x52
+IAX_OPCODE_SELECT = 0x53
+IAX_OPCODE_RLE_BURST = 0x54
+IAX_OPCODE_FIND_UNIQUE = 0x55
+IAX_OPCODE_EXPAND = 0x56
+
+# Status of a DSA completion record
+DSA_COMP_NONE = 0x00
+DSA_COMP_SUCCESS = 0x01
+DSA_COMP_SUCCESS_PRED = 0x02
+DSA_COMP_PAGE_FAULT_NOBOF = 0x03
+DSA_COMP_PAGE_FAULT_IR = 0x04
+DSA_COMP_BATCH_FAIL = 0x05
+DSA_COMP_BATCH_PAGE_FAULT = 0x06
+DSA_COMP_DR_OFFSET_NOINC = 0x07
+DSA_COMP_DR_OFFSET_ERANGE = 0x08
+DSA_COMP_DIF_ERR = 0x09
+DSA_COMP_BAD_OPCODE = 0x10
+DSA_COMP_INVALID_FLAGS = 0x11
+DSA_COMP_NOZERO_RESERVE = 0x12
+DSA_COMP_XFER_ERANGE = 0x13
+DSA_COMP_DESC_CNT_ERANGE = 0x14
+DSA_COMP_DR_ERANGE = 0x15
+DSA_COMP_OVERLAP_BUFFERS = 0x16
+DSA_COMP_DCAST_ERR = 0x17
+DSA_COMP_DESCLIST_ALIGN = 0x18
+DSA_COMP_INT_HANDLE_INVAL = 0x19
+DSA_COMP_CRA_XLAT = 0x1A
+DSA_COMP_CRA_ALIGN = 0x1B
+DSA_COMP_ADDR_ALIGN = 0x1C
+DSA_COMP_PRIV_BAD = 0x1D
+DSA_COMP_TRAFFIC_CLASS_CONF = 0x1E
+DSA_COMP_PFAULT_RDBA = 0x1F
+DSA_COMP_HW_ERR1 = 0x20
+DSA_COMP_HW_ERR_DRB = 0x21
+DSA_COMP_TRANSLATION_FAIL = 0x22
+DSA_COMP_DRAIN_EVL = 0x26
+DSA_COMP_BATCH_EVL_ERR = 0x27
+
+# Status of an IAA completion record
+IAX_COMP_NONE = 0x00
+IAX_COMP_SUCCESS = 0x01
+IAX_COMP_PAGE_FAULT_IR = 0x04
+IAX_COMP_ANALYTICS_ERROR = 0x0A
+IAX_COMP_OUTBUF_OVERFLOW = 0x0B
+IAX_COMP_BAD_OPCODE = 0x10
+IAX_COMP_INVALID_FLAGS = 0x11
+IAX_COMP_NOZERO_RESERVE = 0x12
+IAX_COMP_INVALID_SIZE = 0x13
+IAX_COMP_OVERLAP_BUFFERS = 0x16
+IAX_COMP_INT_HANDLE_INVAL = 0x19
+IAX_COMP_CRA_XLAT = 0x1A
+IAX_COMP_CRA_ALIGN = 0x1B
+IAX_COMP_ADDR_ALIGN = 0x1C
+IAX_COMP_PRIV_BAD = 0x1D
+IAX_COMP_TRAFFIC_CLASS_CONF = 0x1E
+IAX_COMP_PFAULT_RDBA = 0x1F
+IAX_COMP_HW_ERR1 = 0x20
+IAX_COMP_HW_ERR_DRB = 0x21
+IAX_COMP_TRANSLATION_FAIL = 0x22
+IAX_COMP_PRS_TIMEOUT = 0x23
+IAX_COMP_WATCHDOG = 0x24
+IAX_COMP_INVALID_COMP_FLAG = 0x30
+IAX_COMP_INVALID_FILTER_FLAG = 0x31
+IAX_COMP_INVALID_INPUT_SIZE = 0x32
+IAX_COMP_INVALID_NUM_ELEMS = 0x33
+IAX_COMP_INVALID_SRC1_WIDTH = 0x34
+IAX_COMP_INVALID_INVERT_OUT = 0x35
+
+DSA_COMP_STATUS_MASK = 0x7F
+DSA_COMP_STATUS_WRITE = 0x80
 
 
 class GenCap(LittleEndianStructure):
@@ -446,6 +556,7 @@ class WqCfg(LittleEndianUnion):
 class DsaHwDesc(LittleEndianStructure):
     """The part of a descriptor that all operations share (struct dsa_hw_desc)."""
 
+    c_name = "dsa_hw_desc"
     _fields_ = [
         ("pasid", c_uint32, 20),
         ("rsvd", c_uint32, 11),
@@ -456,7 +567,71 @@ class DsaHwDesc(LittleEndianStructure):
         ("src_addr", c_uint64),
         ("dst_addr", c_uint64),
         ("xfer_size", c_uint32),
-        ("int_handle", c_uint32, 16),
-        ("rsvd1", c_uint32, 16),
+        ("int_handle", c_uint16),
+        ("rsvd1", c_uint16),
         ("op_specific", c_uint8 * 24),
+    ]
+
+
+class IaxHwDesc(LittleEndianStructure):
+    """A descriptor of IAA (struct iax_hw_desc)."""
+
+    c_name = "iax_hw_desc"
+    _fields_ = [
+        ("pasid", c_uint32, 20),
+        ("rsvd", c_uint32, 11),
+        ("priv", c_uint32, 1),
+        ("flags", c_uint32, 24),
+        ("opcode", c_uint32, 8),
+        ("completion_addr", c_uint64),
+        ("src1_addr", c_uint64),
+        ("dst_addr", c_uint64),
+        ("src1_size", c_uint32),
+        ("int_handle", c_uint16),
+        ("compr_flags", c_uint16),
+        ("src2_addr", c_uint64),
+        ("max_dst_size", c_uint32),
+        ("src2_size", c_uint32),
+        ("filter_flags", c_uint32),
+        ("num_inputs", c_uint32),
+    ]
+
+
+class DsaCompletionRecord(LittleEndianStructure):
+    """What all operations of DSA write when they are done (struct dsa_completion_record)."""
+
+    c_name = "dsa_completion_record"
+    _fields_ = [
+        ("status", c_uint8),
+        ("result", c_uint8),
+        ("fault_info", c_uint8),
+        ("rsvd", c_uint8),
+        ("bytes_completed", c_uint32),
+        ("fault_addr", c_uint64),
+        ("op_specific", c_uint8 * 16),
+    ]
+
+
+class IaxCompletionRecord(LittleEndianStructure):
+    """What operations of IAA write when they are done (struct iax_completion_record)."""
+
+    c_name = "iax_completion_record"
+    _fields_ = [
+        ("status", c_uint8),
+        ("error_code", c_uint8),
+        ("fault_info", c_uint8),
+        ("rsvd", c_uint8),
+        ("bytes_completed", c_uint32),
+        ("fault_addr", c_uint64),
+        ("invalid_flags", c_uint32),
+        ("rsvd2", c_uint32),
+        ("output_size", c_uint32),
+        ("output_bits", c_uint8),
+        ("rsvd3", c_uint8),
+        ("xor_csum", c_uint16),
+        ("crc", c_uint32),
+        ("min", c_uint32),
+        ("max", c_uint32),
+        ("sum", c_uint32),
+        ("rsvd4", c_uint64 * 2),
     ]

@@ -22,13 +22,20 @@ _SECONDS = 30.0
 _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
 #: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
-#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1.
+#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Next
+#: are mediated devices, without which their parents can go.
+#: Default groups of configfs go with what they are in, and refuse to go by themselves.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
     [ "$state" = enabled ] && echo "$device" >"$device/driver/unbind"
 done
+cd /sys/kernel/config 2>/dev/null && {
+    find . -type l -exec rm {} \\;
+    find . -depth -mindepth 2 -type d -exec rmdir {} \\;
+}
 cd /
+for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
@@ -40,6 +47,7 @@ echo 1 >/sys/bus/pci/rescan
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
 echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
+echo /sys/kernel/config/*/*
 for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
     read -r text <"$file"
     echo "$file: $text"
@@ -47,8 +55,8 @@ done
 """
 
 
-#: Such as new_id.
-_OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/")
+#: Such as new_id, and what a subsystem of configfs keeps.
+_OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/|^/sys/kernel/config/")
 
 
 class Session:
@@ -124,7 +132,7 @@ class Session:
     def reset(self, written: Collection[str]) -> bool:
         """Bring the machine back to where it was after boot; whether that worked. AgentError.
 
-        ``written`` are the files that may have been written since. What belongs to a device goes
+        ``written`` are the files that may have been changed since. What belongs to a device goes
         with it; drivers are only loaded anew if something else of theirs was written than
         which devices they have.
         """

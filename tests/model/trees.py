@@ -6,15 +6,25 @@ from fnmatch import fnmatchcase
 
 from harness import data
 
-#: What is compared: all that a driver of ours makes.
-SCOPES = (
-    "/sys/bus/dsa/*",
-    "/sys/bus/pci/drivers/idxd/*",
-    "/sys/bus/pci/slots",
-    "/sys/devices/pci0000:00/0000:*",
-    "/sys/module/idxd/*",
-    "/sys/module/idxd_bus/*",
-)
+#: What is compared of each machine: all that a driver of ours makes.
+SCOPES = {
+    "q35": (
+        "/sys/bus/pci",
+        "/sys/bus/pci/drivers",
+        "/sys/bus/pci/slots",
+        "/sys/class/iommu/*",
+        "/sys/devices/pci0000:00/0000:*",
+        "/sys/kernel/iommu_groups/*",
+    ),
+    "q35-dsa": (
+        "/sys/bus/dsa/*",
+        "/sys/bus/pci/drivers/idxd/*",
+        "/sys/bus/pci/slots",
+        "/sys/devices/pci0000:00/0000:*",
+        "/sys/module/idxd/*",
+        "/sys/module/idxd_bus/*",
+    ),
+}
 
 
 def recorded_tree(name):
@@ -27,9 +37,22 @@ def known_differences(name):
     return data.load_yaml(data.data_path("fixtures", "known-differences.yaml"))["trees"][name]
 
 
-def differences(shown, recorded):
+def listed(shown, recorded):
+    """What is shown, and of directories that were recorded by the names in them alone, those."""
+    result = dict(shown)
+    for path, node in recorded.items():
+        if node.get("dir"):
+            below = [inner for inner in shown if inner.startswith(f"{path}/")]
+            result[path] = {
+                "dir": sorted({inner[len(path) + 1 :].split("/")[0] for inner in below})
+            }
+    return result
+
+
+def differences(shown, recorded, scopes):
     """Paths that differ, with what is shown and what was recorded; None for what is not there."""
-    paths = [path for path in {*recorded, *shown} if any(fnmatchcase(path, s) for s in SCOPES)]
+    shown = listed(shown, recorded)
+    paths = [path for path in {*recorded, *shown} if any(fnmatchcase(path, s) for s in scopes)]
     return {
         path: (shown.get(path), recorded.get(path))
         for path in sorted(paths)

@@ -69,6 +69,8 @@ class InProcessTask(ModelTask):
         self._fcntl: Any = mount.modules["fcntl"]
         self._select: Any = mount.modules["select"]
         self._buffers: list[mmap.mmap] = []
+        #: Whether the read that was begun last is of a file of the host.
+        self._in_host = False
 
     def open(self, path: bytes, flags: int, mode: int) -> Answer:
         return int(_python(self._os.open, path, flags, mode))
@@ -81,6 +83,7 @@ class InProcessTask(ModelTask):
         return int(_python(self._os.dup, fd))
 
     def read(self, fd: int, count: int) -> Answer:
+        self._in_host = fd not in self.caller.descriptions
         data = _python(self._os.read, fd, count)
         return len(data), [data]
 
@@ -99,6 +102,9 @@ class InProcessTask(ModelTask):
 
     def ioctl(self, fd: int, command: int, argument: int) -> Answer:
         return int(_python(self._fcntl.ioctl, fd, command, argument))
+
+    def eventfd(self, initial: int, flags: int) -> Answer:
+        return int(_python(self._os.eventfd, initial, flags))
 
     def poll(self, timeout: int, *pairs: int) -> Answer:
         poll = self._select.poll()
@@ -172,6 +178,11 @@ class InProcessTask(ModelTask):
     def chown(self, path: bytes, uid: int, gid: int) -> Answer:
         _python(self._os.chown, path, uid, gid)
         return 0
+
+    def interrupt(self) -> Answer:
+        if self._in_host:
+            raise ImpossibleError("Python begins a call on a host's file again after a signal")
+        return super().interrupt()
 
     def fork(self) -> Answer:
         raise ImpossibleError("a forked child has no part in an in-process mount")

@@ -26,6 +26,7 @@ from harness.kernel.vfs import Changes, Stat
 from harness.kernel.wait import Interruption
 from harness.machine import Machine, load_machine
 
+_PROT_WRITE = 0x2
 _MAP_ANONYMOUS = 0x20
 _ENTRY_HEAD = 19
 
@@ -104,6 +105,10 @@ class ModelTask:
         """What the driver answers."""
         return self.calls.ioctl(fd, command, argument)
 
+    def eventfd(self, initial: int, flags: int) -> Answer:
+        """An fd."""
+        return self.calls.eventfd(initial, flags)
+
     def poll(self, timeout: int, *pairs: int) -> Answer:
         """How many are ready, and what of each. ``timeout`` in ms, -1 for ever."""
         ready = self.calls.poll(list(zip(pairs[::2], pairs[1::2], strict=True)), timeout)
@@ -114,7 +119,7 @@ class ModelTask:
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
         """Anonymous memory only; a file's mmap method is asked, then its pages are refused."""
         if flags & _MAP_ANONYMOUS:
-            return self.caller.address_space.allocate(length)
+            return self.caller.address_space.allocate(length, writable=bool(prot & _PROT_WRITE))
         open_file = self.caller.description(fd).open_file
         self.kernel.call(self.caller, "mmap", open_file, offset, length, prot, flags)
         raise UnableError("the model target maps no files")

@@ -14,9 +14,8 @@ from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import Target
 from harness.conformance.targets.tasks import case_tasks
 from harness.kernel.wait import RealClock
-from harness.machine import load_machine
+from harness.machine import Machine, load_machine
 from harness.mounts.process import MountError, ProcessMount
-from harness.mounts.process.namespaces import Launcher
 
 _START_SECONDS = 20.0
 
@@ -46,18 +45,18 @@ def _agent(mount: ProcessMount) -> Iterator[AgentClient]:
 
 
 class ProcessTarget(Target):
-    """A machine and a process mount for each case, or for several that change nothing."""
+    """A mount for cases on the same machine; after a case that changed it there is another one."""
 
     name = "process"
     features = frozenset({"exec"})
 
     def __init__(self) -> None:
         self._kept = ExitStack()
+        self._mount: ProcessMount | None = None
         self._client: AgentClient | None = None
-        #: The machine and profile that are kept.
+        #: The machine and profile that are kept, and whether the last case may have changed it.
         self._what = ("", "")
-        #: Comes up for the next mount while a case runs in this one.
-        self._spare: Launcher | None = None
+        self._dirty = False
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
@@ -70,35 +69,36 @@ class ProcessTarget(Target):
             self._client = None
             self._kept.__exit__(type(error), error, error.__traceback__)
             raise
-        if tasks.dirty:
-            self._end()
+        self._dirty = tasks.dirty
 
     def close(self) -> None:
         """End the mount."""
-        self._end()
-        if self._spare is not None:
-            self._spare.close()
-
-    def _end(self) -> None:
         self._client = None
         self._kept.close()
 
     def _agent_in(self, machine: str, profile: str) -> AgentClient:
-        if self._client is None or self._what != (machine, profile):
-            self._end()
-            loaded = load_machine(machine, profile=profile, clock=RealClock())
-            with ExitStack() as stack:
-                launcher, self._spare = self._spare, None
-                # Tasks change their user, which only the machine's own permission checks can
-                # follow where a single user is mapped.
-                mount = ProcessMount(loaded, server_permissions=True, launcher=launcher)
-                try:
-                    stack.enter_context(mount)
-                except MountError as error:
-                    raise NotRunnableError(str(error)) from error
-                self._client = stack.enter_context(_agent(mount))
-                self._spare = Launcher()
-                self._what = (machine, profile)
-                self._kept = stack.pop_all()
-        assert self._client is not None
-        return self._client
+        client, mount = self._client, self._mount
+        if client is None or mount is None or self._what != (machine, profile):
+            return self._new_mount(machine, profile)
+        if self._dirty and not mount.exchange(_load(machine, profile)):
+            return self._new_mount(machine, profile)
+        return client
+
+    def _new_mount(self, machine: str, profile: str) -> AgentClient:
+        self.close()
+        with ExitStack() as stack:
+            # Tasks change their user, which only the machine's own permission checks can
+            # follow where a single user is mapped.
+            mount = ProcessMount(_load(machine, profile), server_permissions=True)
+            try:
+                stack.enter_context(mount)
+            except MountError as error:
+                raise NotRunnableError(str(error)) from error
+            client = stack.enter_context(_agent(mount))
+            self._kept = stack.pop_all()
+        self._mount, self._client, self._what = mount, client, (machine, profile)
+        return client
+
+
+def _load(machine: str, profile: str) -> Machine:
+    return load_machine(machine, profile=profile, clock=RealClock())

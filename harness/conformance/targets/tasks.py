@@ -23,7 +23,7 @@ class CaseTasks:
     """The tasks of one case. Its first one is a child of the agent's, which stays as it is.
 
     ``dirty`` says whether the machine may have changed; ``written`` are the paths of files that
-    were opened for writing.
+    were opened for writing, or got another mode or owner.
     """
 
     _client: AgentClient
@@ -40,7 +40,8 @@ class CaseTasks:
     def begin(self, task: int, op: Op, fields: tuple[Field, ...]) -> Future[Message]:
         """See :class:`harness.conformance.call.Endpoint`."""
         self.dirty = self.dirty or op not in HARMLESS
-        if op is Op.OPEN and isinstance(fields[0], bytes) and int(fields[1]) & O_ACCMODE:
+        opened = op is Op.OPEN and int(fields[1]) & O_ACCMODE
+        if (opened or op in (Op.CHMOD, Op.CHOWN)) and isinstance(fields[0], bytes):
             self.written.add(os.fsdecode(fields[0]))
         number = self._first if task == FIRST_TASK else task
         future = self._client.begin(number, op, fields)

@@ -38,12 +38,12 @@ class IdxdModule:
     @property
     def sva(self) -> bool:
         """The module's parameter."""
-        return self.kernel.modules["idxd"].parameters["sva"].value
+        return bool(self.kernel.modules["idxd"].parameters["sva"].value)
 
     @property
     def tc_override(self) -> bool:
         """The module's parameter."""
-        return self.kernel.modules["idxd"].parameters["tc_override"].value
+        return bool(self.kernel.modules["idxd"].parameters["tc_override"].value)
 
     @property
     def support_enqcmd(self) -> bool:

@@ -5,12 +5,11 @@ from harness.drivers.pci.bus import Interrupt, PciBus, PciSegment
 from harness.drivers.pci.cpumask import Numa, parse_cpulist
 from harness.drivers.pci.device import PciDevice, Site
 from harness.drivers.pci.driver import PciDriver, PciId, pci_register_driver
-from harness.drivers.pci.iommu import DOMAIN_TYPES, Iommu, IommuInfo
+from harness.drivers.pci.iommu import Iommu, IommuInfo
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import pci_reset_function
 
 __all__ = [
-    "DOMAIN_TYPES",
     "Interrupt",
     "Iommu",
     "IommuInfo",

@@ -27,6 +27,7 @@ from harness.drivers.pci.driver import (
 )
 from harness.drivers.pci.iommu import Iommu
 from harness.drivers.pci.resource import pci_create_resource_files
+from harness.drivers.pci.slot import acpiphp_enumerate_slots
 from harness.drivers.pci.sysfs import (
     kstrtoul_or_einval,
     local_cpulist_show,
@@ -45,6 +46,7 @@ from harness.kernel.driver_core import (
     device_attach,
 )
 from harness.kernel.errors import Errno
+from harness.kernel.ida import Ida
 from harness.kernel.kstrtox import c_string
 from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_remove_link
 from harness.kernel.task import Caller
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 
 #: How many interrupts a machine remembers.
 _INTERRUPTS_KEPT = 65536
+#: An I/O APIC has 24 pins.
+_FIRST_MSI_IRQ = 24
 
 
 @frozen
@@ -74,7 +78,10 @@ class PciSection:
     (interval in jiffies of ``hz`` a second, and burst; None before 6.16); ``power_up``, functions
     are in D0 from the start (pci_pm_init, 7.2); ``acpi_wakeup``, the wakeup source of an ACPI
     object is below its function (acpi_add_pm_notifier, 7.2); ``heeds_autoprobe``, a function that
-    appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it).
+    appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it);
+    ``serial_number``, functions with that capability show it (a run of 7.2).
+
+    ``builtin_drivers`` are those that are no modules, and none of which takes a function here.
     """
 
     aer_correctable: tuple[str, ...]
@@ -83,6 +90,8 @@ class PciSection:
     power_up: bool = False
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
+    serial_number: bool = False
+    builtin_drivers: tuple[str, ...] = ()
 
 
 @frozen
@@ -136,6 +145,8 @@ class PciBus(Bus):
         self.sites: dict[str, Site] = {}
         self.segments: dict[str, PciSegment] = {}
         self.resource_alignment = ""
+        #: Numbers of interrupts beyond those of the I/O APIC's pins.
+        self.irqs = Ida(_FIRST_MSI_IRQ)
         self.interrupts: deque[Interrupt] = deque(maxlen=_INTERRUPTS_KEPT)
         bus_register(self)
         self.sysfs.directory("slots")
@@ -159,6 +170,18 @@ class PciBus(Bus):
         assert isinstance(driver, PciDriver)
         pci_device_remove(device, driver)
 
+    def dma_configure(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_dma_configure: EBUSY if the DMA of the function's group is somebody else's."""
+        assert isinstance(driver, PciDriver)
+        if not driver.driver_managed_dma and device.iommu_group is not None:
+            device.iommu_group.use_default_domain()
+
+    def dma_cleanup(self, device: Device, driver: DeviceDriver) -> None:
+        """pci_dma_cleanup."""
+        assert isinstance(driver, PciDriver)
+        if not driver.driver_managed_dma and device.iommu_group is not None:
+            device.iommu_group.unuse_default_domain()
+
     def uevent(self, device: Device) -> dict[str, str]:
         """pci_uevent."""
         assert isinstance(device, PciDevice)
@@ -179,7 +202,9 @@ class PciBus(Bus):
     def add_child_bus(self, device: PciDevice) -> PciSegment:
         """The bus behind a bridge (pci_alloc_child_bus)."""
         name = f"{device.address[:4]}:{device.pci_read_config(cfg.SECONDARY_BUS, 1):02x}"
-        return self._add_segment(PciSegment(self, name, device, device, device.numa_node))
+        segment = self._add_segment(PciSegment(self, name, device, device, device.numa_node))
+        acpiphp_enumerate_slots(segment, device.site.slots)
+        return segment
 
     def _add_segment(self, segment: PciSegment) -> PciSegment:
         device_add(segment)
@@ -243,6 +268,7 @@ class PciSegment(Device):
     def _pci_device_add(self, device: PciDevice) -> None:
         device.groups = pci_device_groups(device)
         self.devices.append(device)
+        self.bridge.power.active_kids += 1
         device_add(device)
 
     def _pci_bus_add_devices(self) -> None:

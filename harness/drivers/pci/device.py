@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from harness.drivers.pci.dma import FunctionDma
+from harness.drivers.pci.intx import IntxLine
 from harness.drivers.pci.iommu import IommuInfo
 from harness.drivers.pci.reset import pci_init_reset_methods
 from harness.hardware import pci_config as cfg
@@ -19,7 +21,8 @@ from harness.hardware.pci import PciFunction
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
 from harness.kernel.power import PowerState
-from harness.kernel.sysfs import sysfs_create_link
+from harness.kernel.sysfs import Attribute, sysfs_create_file, sysfs_create_link
+from harness.kernel.task import Caller
 from harness.kernel.wakeup import WakeupSource, wakeup_source_register
 
 if TYPE_CHECKING:
@@ -29,12 +32,17 @@ if TYPE_CHECKING:
 IORESOURCE_IO = 0x100
 IORESOURCE_MEM = 0x200
 IORESOURCE_PREFETCH = 0x2000
+IORESOURCE_READONLY = 0x4000
 IORESOURCE_SIZEALIGN = 0x40000
 IORESOURCE_MEM_64 = 0x100000
 #: 6 BARs, the ROM and 6 BARs of virtual functions; a bridge has 4 windows more.
 PCI_BRIDGE_RESOURCES = 13
 DEVICE_COUNT_RESOURCE = 17
 PCI_STD_NUM_BARS = 6
+PCI_ROM_RESOURCE = 6
+_ROM_FLAGS = IORESOURCE_MEM | IORESOURCE_PREFETCH | IORESOURCE_READONLY | IORESOURCE_SIZEALIGN
+#: In the low bits of a bridge's windows: addresses of 32 bits (I/O), of 64 bits (memory).
+_WINDOW_IO_32 = _WINDOW_MEMORY_64 = 1
 
 HEADER_TYPE_BRIDGE = 1
 PCI_POWER_NAMES = ("D0", "D1", "D2", "D3hot")
@@ -60,17 +68,30 @@ class Resource:
         return self.end - self.start + 1 if self.flags else 0
 
 
+def msi_mode_show(device: PciDevice, caller: Caller) -> str:
+    """kernel/irq/msi.c msi_mode_show."""
+    return "msix\n" if device.msix_enabled else "msi\n"
+
+
+def _window(start: int, end: int, flags: int) -> Resource:
+    """A bridge's window; none if the base is above the limit."""
+    return Resource(start, end, flags) if start <= end else Resource()
+
+
 @frozen
 class Site:
     """A place in the machine and the function in it, with what firmware says of it.
 
-    ``firmware_node`` is the path of its ACPI object below /sys/devices.
+    ``firmware_node`` is the path of its ACPI object below /sys/devices. ACPI routes its pin to the
+    interrupt ``routed_irq`` when it is enabled, and describes ``slots`` hot-plug slots behind it.
     """
 
     address: str
     function: PciFunction
     numa_node: int = -1
     firmware_node: str | None = None
+    routed_irq: int | None = None
+    slots: int = 0
 
     @property
     def bus_name(self) -> str:
@@ -90,8 +111,10 @@ class PciDevice(Device):
         super().__init__(segment.kernel, site.address, segment.pci_bus, segment.bridge)
         self.pci_bus: PciBus = segment.pci_bus
         self.segment = segment
+        self.site = site
         self.function = site.function
         self.firmware_node = site.firmware_node
+        self.irq = self._pci_read_irq()
         self.numa_node = site.numa_node
         iommu = segment.pci_bus.iommu
         self.iommu = iommu.info if iommu is not None else IommuInfo()
@@ -115,6 +138,9 @@ class PciDevice(Device):
         )
         self.no_msi = self.broken_parity_status = False
         self.irq_handlers: dict[int, InterruptHandler] = {}
+        #: Linux's numbers of the vectors that are on.
+        self.msi_irqs: list[int] = []
+        self.rom_attr_enabled = False
         self.resources = self._pci_read_bases()
         self.pm_cap = self.pci_find_capability(cfg.CAP_PM)
         self.d3cold_allowed = bool(self.pm_cap)
@@ -126,8 +152,10 @@ class PciDevice(Device):
             usage_count=1,
         )
         self.reset_methods = pci_init_reset_methods(self)
+        self.intx = IntxLine(self)
         self.function.interrupt = self._handle_irq
         self.function.trace = self._report
+        self.function.dma = FunctionDma(self)
 
     @property
     def address(self) -> str:
@@ -180,17 +208,21 @@ class PciDevice(Device):
     def revision(self) -> int:
         return self.pci_read_config(cfg.REVISION_ID, 1)
 
-    @property
-    def irq(self) -> int:
+    def _pci_read_irq(self) -> int:
         """The interrupt line as firmware routed it; 0 without a pin (pci_read_irq)."""
         if not self.pci_read_config(cfg.INTERRUPT_PIN, 1):
             return 0
         return self.pci_read_config(cfg.INTERRUPT_LINE, 1)
 
     @property
+    def header_type(self) -> int:
+        """What the header is of: 0 for a function, 1 for a bridge."""
+        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F
+
+    @property
     def is_bridge(self) -> bool:
         """Whether the header is a PCI-to-PCI bridge's."""
-        return self.pci_read_config(cfg.HEADER_TYPE, 1) & 0x7F == HEADER_TYPE_BRIDGE
+        return self.header_type == HEADER_TYPE_BRIDGE
 
     @property
     def is_multifunction(self) -> bool:
@@ -229,7 +261,43 @@ class PciDevice(Device):
                     flags |= IORESOURCE_MEM_64
             end = start + bar.size - 1
             resources[index] = Resource(start, end, flags | IORESOURCE_SIZEALIGN)
+        rom = self.function.entry.rom
+        if rom is not None:
+            start = self.pci_read_config(cfg.ROM_ADDRESS, 4) & ~0x7FF
+            resources[PCI_ROM_RESOURCE] = Resource(start, start + rom.size - 1, _ROM_FLAGS)
+        if self.is_bridge:
+            resources[PCI_BRIDGE_RESOURCES:] = [*self._pci_read_bridge_bases(), Resource()]
         return resources
+
+    def _pci_read_bridge_bases(self) -> list[Resource]:
+        """The windows for what is behind a bridge: I/O, memory, prefetchable memory."""
+        return [self._io_window(), self._memory_window(), self._pref_window()]
+
+    def _io_window(self) -> Resource:
+        base, limit = self._read_pair(cfg.IO_BASE, cfg.IO_LIMIT, 1)
+        start, end = (base & 0xF0) << 8, (limit & 0xF0) << 8
+        if base & 0xF == _WINDOW_IO_32:
+            upper_base, upper_limit = self._read_pair(cfg.IO_BASE_UPPER, cfg.IO_LIMIT_UPPER, 2)
+            start, end = start | upper_base << 16, end | upper_limit << 16
+        return _window(start, end + 0xFFF, base & 0xF | IORESOURCE_IO)
+
+    def _memory_window(self) -> Resource:
+        base, limit = self._read_pair(cfg.MEMORY_BASE, cfg.MEMORY_LIMIT, 2)
+        start, end = (base & 0xFFF0) << 16, (limit & 0xFFF0) << 16
+        return _window(start, end + 0xFFFFF, base & 0xF | IORESOURCE_MEM)
+
+    def _pref_window(self) -> Resource:
+        base, limit = self._read_pair(cfg.PREF_BASE, cfg.PREF_LIMIT, 2)
+        start, end = (base & 0xFFF0) << 16, (limit & 0xFFF0) << 16
+        flags = base & 0xF | IORESOURCE_MEM | IORESOURCE_PREFETCH
+        if base & 0xF == _WINDOW_MEMORY_64:
+            upper_base, upper_limit = self._read_pair(cfg.PREF_BASE_UPPER, cfg.PREF_LIMIT_UPPER, 4)
+            start, end = start | upper_base << 32, end | upper_limit << 32
+            flags |= IORESOURCE_MEM_64
+        return _window(start, end + 0xFFFFF, flags)
+
+    def _read_pair(self, first: int, second: int, size: int) -> tuple[int, int]:
+        return self.pci_read_config(first, size), self.pci_read_config(second, size)
 
     def platform_notify(self) -> None:
         """The links to the ACPI object (acpi_bind_one) and to the IOMMU's group."""
@@ -260,6 +328,12 @@ class PciDevice(Device):
         self._pci_enable_bridge()
         self._pci_power_up()
         self._pci_enable_resources()
+        self.pcibios_enable_irq()
+
+    def pcibios_enable_irq(self) -> None:
+        """ACPI routes the pin (acpi_pci_irq_enable); it stays so when the function is disabled."""
+        if self.site.routed_irq is not None and self.pci_read_config(cfg.INTERRUPT_PIN, 1):
+            self.irq = self.site.routed_irq
 
     def _pci_enable_bridge(self) -> None:
         bridge = self.segment.self_device
@@ -279,7 +353,9 @@ class PciDevice(Device):
     def _pci_enable_resources(self) -> None:
         command = self.pci_read_config(cfg.COMMAND, 2)
         wanted = command
-        for resource in self.resources:
+        for index, resource in enumerate(self.resources):
+            if index == PCI_ROM_RESOURCE:  # decoded only while it is read
+                continue
             wanted |= cfg.COMMAND_IO * bool(resource.flags & IORESOURCE_IO)
             wanted |= cfg.COMMAND_MEMORY * bool(resource.flags & IORESOURCE_MEM)
         if wanted != command:
@@ -309,7 +385,7 @@ class PciDevice(Device):
         """How wide the function's addresses are."""
         self.dma_mask = self.coherent_dma_mask = (1 << bits) - 1
 
-    # --- MSI-X: drivers/pci/msi/msi.c
+    # --- MSI and MSI-X: drivers/pci/msi/msi.c
 
     def pci_msix_vec_count(self) -> int:
         """How many vectors the function has; EINVAL if it has no MSI-X."""
@@ -318,40 +394,97 @@ class PciDevice(Device):
             raise Errno(errno.EINVAL)
         return (self._msix_control(capability) & cfg.MSIX_SIZE) + 1
 
-    def pci_alloc_irq_vectors(self, minimum: int, maximum: int) -> int:
-        """Turn MSI-X on with as many vectors as there are; ENOSPC if fewer than ``minimum``.
-
-        EINVAL without MSI-X or while it is disallowed (__pci_enable_msix_range).
-        """
-        capability = self.pci_find_capability(cfg.CAP_MSIX)
-        if self.no_msi or not capability:
+    def pci_msi_vec_count(self) -> int:
+        """How many messages of MSI the function has; EINVAL if it has no MSI."""
+        capability = self.pci_find_capability(cfg.CAP_MSI)
+        if not capability:
             raise Errno(errno.EINVAL)
-        count = min(self.pci_msix_vec_count(), maximum)
+        return 1 << ((self._msi_control(capability) & cfg.MSI_CAPABLE) >> 1)
+
+    def pci_alloc_irq_vectors(self, minimum: int, maximum: int, *, msix: bool = True) -> int:
+        """Turn MSI-X, or MSI, on with as many vectors as there are; how many.
+
+        ERANGE if that is less than no vector; EINVAL without the capability or while it is
+        disallowed; ENOSPC if there are fewer than ``minimum`` (__pci_enable_msix_range,
+        __pci_enable_msi_range).
+        """
+        if maximum < minimum:
+            raise Errno(errno.ERANGE)
+        if self.no_msi:
+            raise Errno(errno.EINVAL)
+        count = min(self.pci_msix_vec_count() if msix else self.pci_msi_vec_count(), maximum)
         if count < minimum:
             raise Errno(errno.ENOSPC)
+        if msix:
+            self._msix_capability_init()
+        else:
+            self._msi_capability_init(count)
+        for _ in range(count):
+            self._msi_sysfs_populate_desc()
+        return count
+
+    def pci_msix_alloc_irq_at(self) -> None:
+        """One vector more of MSI-X that is on (6.3)."""
+        self._msi_sysfs_populate_desc()
+
+    def _msix_capability_init(self) -> None:
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
         self._msix_set(capability, cfg.MSIX_ENABLE | cfg.MSIX_MASK_ALL, 0)
-        self._set_command(cfg.COMMAND_INTX_DISABLE, on=True)
+        self.intx.pci_intx(enable=False)
         for vector in range(self.pci_msix_vec_count()):
             self._msix_mask(vector, masked=True)
         self._msix_set(capability, 0, cfg.MSIX_MASK_ALL)
-        return count
+
+    def _msi_capability_init(self, count: int) -> None:
+        capability = self.pci_find_capability(cfg.CAP_MSI)
+        self.pci_write_config(capability + 4, 4, MSI_ADDRESS)
+        size = (count - 1).bit_length() << 4
+        control = self._msi_control(capability) & ~cfg.MSI_ENABLED_COUNT | size
+        self.pci_write_config(capability + cfg.MSI_CONTROL, 2, control | cfg.MSI_ENABLE)
+        self.intx.pci_intx(enable=False)
+
+    def _msi_sysfs_populate_desc(self) -> None:
+        """A file for a vector, named as the interrupt's number (kernel/irq/msi.c)."""
+        number = self.pci_bus.irqs.alloc()
+        self.msi_irqs.append(number)
+        directory = self.sysfs.directory("msi_irqs")
+        sysfs_create_file(directory, self, Attribute(str(number), 0o444, msi_mode_show))
+
+    def _msi_device_destroy_sysfs(self) -> None:
+        for number in self.msi_irqs:
+            self.pci_bus.irqs.free(number)
+        self.msi_irqs = []
+        self.sysfs.remove("msi_irqs")
 
     def pci_free_irq_vectors(self) -> None:
-        """Turn MSI-X off (pci_msix_shutdown)."""
-        capability = self.pci_find_capability(cfg.CAP_MSIX)
-        if not capability or not self._msix_control(capability) & cfg.MSIX_ENABLE:
+        """Turn MSI-X or MSI off (pci_msix_shutdown, pci_msi_shutdown)."""
+        if self.msix_enabled:
+            for vector in range(self.pci_msix_vec_count()):
+                self._msix_mask(vector, masked=True)
+            self._msix_set(self.pci_find_capability(cfg.CAP_MSIX), 0, cfg.MSIX_ENABLE)
+        elif capability := self.pci_find_capability(cfg.CAP_MSI):
+            control = self._msi_control(capability)
+            if not control & cfg.MSI_ENABLE:
+                return
+            self.pci_write_config(capability + cfg.MSI_CONTROL, 2, control & ~cfg.MSI_ENABLE)
+        else:
             return
-        for vector in range(self.pci_msix_vec_count()):
-            self._msix_mask(vector, masked=True)
-        self._msix_set(capability, 0, cfg.MSIX_ENABLE)
-        self._set_command(cfg.COMMAND_INTX_DISABLE, on=False)
+        self._msi_device_destroy_sysfs()
+        self.intx.pci_intx(enable=True)
+
+    @property
+    def msix_enabled(self) -> bool:
+        """Whether MSI-X is on."""
+        capability = self.pci_find_capability(cfg.CAP_MSIX)
+        return bool(capability and self._msix_control(capability) & cfg.MSIX_ENABLE)
 
     def request_irq(self, vector: int, handler: InterruptHandler) -> None:
         """Call ``handler(vector)`` at each interrupt; EBUSY if the vector has a handler."""
         if vector in self.irq_handlers:
             raise Errno(errno.EBUSY)
         self.irq_handlers[vector] = handler
-        self.pci_write_msg_msix(vector)
+        if self.msix_enabled:
+            self.pci_write_msg_msix(vector)
 
     def pci_write_msg_msix(self, vector: int) -> None:
         """Store the vector's message and unmask it."""
@@ -362,11 +495,14 @@ class PciDevice(Device):
 
     def free_irq(self, vector: int) -> None:
         """Forget the vector's handler; none is no error."""
-        if self.irq_handlers.pop(vector, None) is not None:
+        if self.irq_handlers.pop(vector, None) is not None and self.msix_enabled:
             self._msix_mask(vector, masked=True)
 
     def _msix_control(self, capability: int) -> int:
         return self.pci_read_config(capability + cfg.MSIX_CONTROL, 2)
+
+    def _msi_control(self, capability: int) -> int:
+        return self.pci_read_config(capability + cfg.MSI_CONTROL, 2)
 
     def _msix_set(self, capability: int, bits: int, clear: int) -> None:
         control = self._msix_control(capability) & ~clear | bits

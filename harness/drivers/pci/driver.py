@@ -39,6 +39,8 @@ class PciDriver(DeviceDriver):
     """A driver of PCI functions (struct pci_driver)."""
 
     id_table: tuple[PciId, ...] = ()
+    #: The driver sees to the DMA ownership of its functions itself.
+    driver_managed_dma = False
 
     def __init__(self, kernel: Kernel, bus: Bus, module: str | None = None) -> None:
         super().__init__(kernel, bus, module)

@@ -32,6 +32,8 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     for child in _children(device):
         _pci_remove_bus_device(child)
     if device.subordinate is not None:
+        for number in range(device.site.slots):  # acpiphp_remove_slots
+            device.pci_bus.sysfs.directory("slots").remove(str(number))
         device_del(device.subordinate)
         del device.pci_bus.segments[device.subordinate.name]
         device.subordinate = None
@@ -42,6 +44,7 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     if device.pci_bus.iommu is not None:
         device.pci_bus.iommu.iommu_release_device(device)
     device.segment.devices.remove(device)
+    device.segment.bridge.power.active_kids -= 1
 
 
 def _children(device: PciDevice) -> list[PciDevice]:

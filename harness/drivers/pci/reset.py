@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SAVED = (
     (cfg.CAP_PCIE, 0x08, 2, False),
     (cfg.CAP_PCIE, 0x28, 2, False),
+    (cfg.CAP_MSI, cfg.MSI_CONTROL, 2, False),
     (cfg.CAP_MSIX, cfg.MSIX_CONTROL, 2, False),
     (cfg.EXT_CAP_PRI, 0x0C, 4, True),
     (cfg.EXT_CAP_PRI, 0x04, 2, True),
@@ -125,11 +126,11 @@ def _pci_dev_saved(device: PciDevice) -> Iterator[None]:
     assert driver is None or isinstance(driver, PciDriver)
     if driver is not None:
         driver.reset_prepare(device)
-    saved = _pci_save_state(device)
+    saved = pci_save_state(device)
     try:
         yield
     finally:
-        _pci_restore_state(device, saved)
+        pci_restore_state(device, saved)
         if driver is not None:
             driver.reset_done(device)
 
@@ -146,7 +147,11 @@ def _pci_reset_function_locked(device: PciDevice) -> None:
     raise Errno(errno.ENOTTY)
 
 
-def _pci_save_state(device: PciDevice) -> list[tuple[int, int, int]]:
+#: What is kept of configuration space: offsets, sizes and values.
+SavedState = list[tuple[int, int, int]]
+
+
+def pci_save_state(device: PciDevice) -> SavedState:
     """Offsets, sizes and values: the capabilities' registers first, then the header."""
     places = []
     for number, offset, size, extended in _SAVED:
@@ -158,9 +163,11 @@ def _pci_save_state(device: PciDevice) -> list[tuple[int, int, int]]:
     return [(offset, size, device.pci_read_config(offset, size)) for offset, size in places]
 
 
-def _pci_restore_state(device: PciDevice, saved: list[tuple[int, int, int]]) -> None:
+def pci_restore_state(device: PciDevice, saved: SavedState) -> None:
+    """Write back what differs, and the messages of MSI-X."""
     for offset, size, value in saved:
         if device.pci_read_config(offset, size) != value:
             device.pci_write_config(offset, size, value)
-    for vector in device.irq_handlers:  # __pci_restore_msix_state
-        device.pci_write_msg_msix(vector)
+    if device.msix_enabled:
+        for vector in device.irq_handlers:  # __pci_restore_msix_state
+            device.pci_write_msg_msix(vector)

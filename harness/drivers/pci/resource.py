@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.drivers.pci.device import (
     IORESOURCE_IO,
     IORESOURCE_PREFETCH,
+    PCI_ROM_RESOURCE,
     PCI_STD_NUM_BARS,
 )
 from harness.kernel.errors import Errno
@@ -64,6 +65,26 @@ def pci_write_config(device: PciDevice, opener: Caller, offset: int, data: bytes
 def config_attribute(device: PciDevice) -> BinaryAttribute:
     """``config`` with the size that the function's space has."""
     return BinaryAttribute("config", 0o644, device.config_size, pci_read_config, pci_write_config)
+
+
+def pci_read_rom(device: PciDevice, opener: Caller, offset: int, count: int) -> bytes:
+    """EINVAL until something was written; then EIO, as without a signature in the first image.
+
+    What an expansion ROM holds is in no machine file.
+    """
+    raise Errno(errno.EIO if device.rom_attr_enabled else errno.EINVAL)
+
+
+def pci_write_rom(device: PciDevice, opener: Caller, offset: int, data: bytes) -> int:
+    """``0`` and a newline end reading, anything else allows it."""
+    device.rom_attr_enabled = not (offset == 0 and len(data) == 2 and data[:1] == b"0")
+    return len(data)
+
+
+def rom_attribute(device: PciDevice) -> BinaryAttribute:
+    """``rom`` with the size of the function's expansion ROM."""
+    size = device.resources[PCI_ROM_RESOURCE].size
+    return BinaryAttribute("rom", 0o600, size, pci_read_rom, pci_write_rom)
 
 
 def pci_resource_io(device: PciDevice, bar: int, offset: int, count: int) -> int:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.drivers.pci.cpumask import cpulist, cpumap
+from harness.drivers.pci.device import PCI_ROM_RESOURCE
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import (
     pci_reset_bus,
     pci_reset_function,
     reset_method_select,
 )
-from harness.drivers.pci.resource import config_attribute
+from harness.drivers.pci.resource import config_attribute, rom_attribute
 from harness.hardware import pci_config as cfg
 from harness.kernel.driver_core import driver_set_override
 from harness.kernel.errors import Errno
@@ -90,6 +91,13 @@ def revision_show(device: PciDevice, caller: Caller) -> str:
 
 def class_show(device: PciDevice, caller: Caller) -> str:
     return f"0x{device.class_code:06x}\n"
+
+
+def serial_number_show(device: PciDevice, caller: Caller) -> str:
+    """The capability's eight bytes, the last first (pci_get_dsn, 7.2)."""
+    capability = device.pci_find_ext_capability(cfg.EXT_CAP_DSN)
+    number = [device.pci_read_config(capability + 4 + index, 1) for index in reversed(range(8))]
+    return "-".join(f"{byte:02x}" for byte in number) + "\n"
 
 
 def irq_show(device: PciDevice, caller: Caller) -> str:
@@ -390,7 +398,13 @@ _AER = (
     Attribute("aer_dev_nonfatal", 0o444, aer_dev_nonfatal_show),
 )
 _AER_RATELIMIT = (*_ratelimit_attributes("correctable"), *_ratelimit_attributes("nonfatal"))
+_SERIAL_NUMBER = (Attribute("serial_number", 0o400, serial_number_show),)
 _SUPPLIER = (Attribute("waiting_for_supplier", 0o444, waiting_for_supplier_show),)
+
+
+def _shows_serial_number(device: PciDevice) -> bool:
+    section = device.pci_bus.section
+    return section.serial_number and bool(device.pci_find_ext_capability(cfg.EXT_CAP_DSN))
 
 
 def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
@@ -398,10 +412,12 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
     attributes = (
         *_ALWAYS,
         config_attribute(device),
+        *((rom_attribute(device),) if device.resources[PCI_ROM_RESOURCE].size else ()),
         *(_RESET if device.reset_methods else ()),
         *(_BRIDGE if device.is_bridge else ()),
         *(_PCIE if device.pci_find_capability(cfg.CAP_PCIE) else ()),
         *(_AER if device.pci_find_ext_capability(cfg.EXT_CAP_AER) else ()),
+        *(_SERIAL_NUMBER if _shows_serial_number(device) else ()),
         *(_SUPPLIER if device.firmware_node is not None else ()),
     )
     groups = (AttributeGroup(attributes), AttributeGroup((), name="link"))

@@ -19,13 +19,14 @@ from typing import Any
 from attrs import define, field
 
 from harness.address_space import ProcessMemory
+from harness.host_files import Holder, HostFile, copy_fd
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import Description, DescriptorCaller, SystemCalls
 from harness.kernel.task import AddressSpace, Caller, Task
-from harness.kernel.vfs import Node, is_link, path_walk
+from harness.kernel.vfs import Node, OpenFile, is_link, path_walk
 from harness.kernel.wait import Interruption
-from harness.mounts.overlay import HostNode, Overlay
+from harness.mounts.overlay import HostNode, Overlay, directory_on_host
 
 
 class OnHost(Exception):
@@ -54,6 +55,8 @@ class InProcessCaller(DescriptorCaller):
     """This process, as the machine knows it: root unless it changes its user there."""
 
     address_space: AddressSpace = field(factory=lambda: ProcessMemory(os.getpid()))  # type: ignore[assignment]
+    #: What the drivers hold of real files of this process.
+    holder: Holder = field(kw_only=True)
     _here: _Here = field(factory=_Here, init=False)
 
     @property
@@ -69,6 +72,16 @@ class InProcessCaller(DescriptorCaller):
     @interruption.setter
     def interruption(self, interruption: Interruption) -> None:
         self._here.interruption = interruption
+
+    def on_host(self, path: str) -> str | None:
+        """See :func:`harness.mounts.overlay.directory_on_host`."""
+        return directory_on_host(path)
+
+    def file(self, fd: int) -> OpenFile | HostFile:
+        """A file of the machine, or a real one: EBADF if it is open as neither (fget)."""
+        if fd in self.descriptions:
+            return self.description(fd).open_file
+        return HostFile(self.holder, os.getpid(), fd, copy_fd(os.getpid(), fd))
 
     def add(self, description: Description) -> int:
         """A real fd that nothing can be done with."""
@@ -90,7 +103,7 @@ class InProcessCalls(SystemCalls):
     caller: InProcessCaller
 
     def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel, InProcessCaller())
+        super().__init__(kernel, InProcessCaller(holder=Holder(kernel)))
         self._overlay = Overlay(kernel)
 
     @property

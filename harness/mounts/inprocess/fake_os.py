@@ -458,6 +458,8 @@ class FakeOs:
         dir_fd: int | None = None,
     ) -> None:
         def machine(absolute: str) -> None:
+            # configfs looks the target up at once, from here.
+            self._calls.caller.cwd = self.getcwd()
             self._calls.symlink(_named(src), absolute)
 
         def real(path: Path) -> None:

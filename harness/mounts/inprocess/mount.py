@@ -141,6 +141,7 @@ class InProcessMount:
         self.killed = self._children.stop()
         for fd in list(self.calls.caller.descriptions):
             self._fake.close(fd)
+        self.calls.caller.holder.close()
 
     def _patch(self) -> None:
         try:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from harness.address_space import AddressSpaces
+from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace, Credentials, HostFile, Task
+from harness.kernel.task import AddressSpace, Credentials, Task
 from harness.kernel.wait import Interruption
+from harness.mounts.overlay import directory_on_host
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile
@@ -134,10 +136,13 @@ class ProcessCaller:
         "worker",
     )
 
-    def __init__(self, worker: Worker, unique: int, uid: int, gid: int, tid: int) -> None:
+    def __init__(
+        self, worker: Worker, unique: int, uid: int | None, gid: int | None, tid: int
+    ) -> None:
         self.worker = worker
         #: Which request this is; what FUSE_INTERRUPT names.
         self.unique = unique
+        #: As the mount's own user namespace has them; None if nobody has told.
         self._uid = uid
         self._gid = gid
         self.tid = tid
@@ -158,7 +163,7 @@ class ProcessCaller:
         if self._credentials is None:
             namespace = self.worker.server.user_namespace
             uid, gid = self._uid, self._gid
-            if namespace.per_task:
+            if uid is None or gid is None or namespace.per_task:
                 uid = _inner_id(self.tid, "uid", self.status.number("Uid", 65534))
                 gid = _inner_id(self.tid, "gid", self.status.number("Gid", 65534))
             self._credentials = TaskCredentials(uid, gid, self.tid, namespace)
@@ -175,10 +180,15 @@ class ProcessCaller:
         )
 
     @property
+    def process(self) -> int:
+        """The task's process id on the host (thread group)."""
+        return int(self.status.field("Tgid") or self.tid)
+
+    @property
     def address_space(self) -> AddressSpace:
         """The memory of the task's process, now."""
         spaces: AddressSpaces = self.worker.server.address_spaces
-        return spaces.of(int(self.status.field("Tgid") or self.tid))
+        return spaces.of(self.process)
 
     @property
     def interruption(self) -> Interruption:
@@ -195,6 +205,18 @@ class ProcessCaller:
                 credentials.uid, credentials.gid, credentials.groups, credentials.capabilities
             )
 
+    @property
+    def cwd(self) -> str:
+        """As the task's own mount namespace has it; "/" of a task that has gone."""
+        try:
+            return os.readlink(f"/proc/{self.tid}/cwd")
+        except OSError:
+            return "/"
+
+    def on_host(self, path: str) -> str | None:
+        """See :func:`harness.mounts.overlay.directory_on_host`."""
+        return directory_on_host(path)
+
     def rlimit(self, resource: int) -> int:
         """The soft limit; unlimited is 2**64 - 1."""
         from resource import prlimit
@@ -206,15 +228,18 @@ class ProcessCaller:
         return soft & 0xFFFF_FFFF_FFFF_FFFF
 
     def file(self, fd: int) -> OpenFile | HostFile:
-        """No driver of today takes an fd."""
-        self._no_fds("file", fd)
+        """See :class:`harness.kernel.task.Caller`; with the machine's lock held."""
+        copy = copy_fd(self.process, fd)
+        open_file = self.worker.server.identify(self.worker, copy, locked=True)
+        if open_file is None:
+            return HostFile(self.worker.server.holder, self.process, fd, copy)
+        os.close(copy)
+        return open_file
 
     def install(self, open_file: OpenFile) -> int:
-        """No driver of today makes an fd."""
-        self._no_fds("install", open_file)
-
-    def _no_fds(self, operation: str, argument: object) -> NoReturn:
-        raise NotImplementedError(f"the process mount has no Caller.{operation} ({argument!r})")
+        """Only the caller of a notified system call can be given an fd: see
+        :mod:`harness.uapi.fd_commands`."""
+        raise NotImplementedError(f"a call through FUSE makes no fd ({open_file!r})")
 
     def blocking(self) -> None:
         """Let another thread serve while this call waits."""

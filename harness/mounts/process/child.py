@@ -151,8 +151,12 @@ def start_command(
     spawn: Callable[[tuple[Any, ...], tuple[int, ...]], None],
     message: tuple[Any, ...],
     streams: Streams,
+    listen: Callable[[int], None],
 ) -> Child:
-    """Have the launcher start a command, and see it executed. Raises CommandError, MountError."""
+    """Have the launcher start a command, and see it executed. Raises CommandError, MountError.
+
+    ``listen`` is given the listener of the command's filter, if it has one.
+    """
     control, theirs = socket.socketpair()
     control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     failure, failure_theirs = os.pipe()
@@ -170,7 +174,7 @@ def start_command(
     argv = [os.fsdecode(word) for word in message[0]]
     with os.fdopen(failure, "rb") as pipe:
         try:
-            return _executed(argv, control, pipe, streams)
+            return _executed(argv, control, pipe, streams, listen)
         except BaseException:
             control.close()
             streams.close_ours()
@@ -178,17 +182,27 @@ def start_command(
 
 
 def _executed(
-    argv: list[str], control: socket.socket, failure: IO[bytes], streams: Streams
+    argv: list[str],
+    control: socket.socket,
+    failure: IO[bytes],
+    streams: Streams,
+    listen: Callable[[int], None],
 ) -> Child:
     init = _sender(control, "init")
     command = -1
     try:
-        pid, command = _sender(control, "command")
-        control.send(b"\0")
+        message, fds, pid = receive(control)
+        if message and message[0] == "command":
+            command = os.pidfd_open(pid)
+            for listener in fds:
+                listen(listener)
+            control.send(b"\0")
         what = failure.read().decode()
         if what:
             step, number = what.rsplit(" ", 1)
             raise CommandError(argv[0], "" if step == "exec" else f"{step}: ", int(number))
+        if command < 0:
+            raise MountError("the mount's launcher has died")
     except BaseException:
         for fd in (init[1], command):
             if fd >= 0:

@@ -19,13 +19,14 @@ launcher (fd 3):
 
     launcher: ("unshared",)                      model: ("mapped", mount options)
     launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", directories, entries)
-    launcher: ("ready",) or ("failed", what, errno) at any point
-    model: ("spawn", argv, env, cwd, uid, nested) + [child's socket, failure pipe, 0, 1, 2]
+    launcher: ("ready", device number) or ("failed", what, errno) at any point
+    model: ("spawn", argv, env, cwd, uid, nested, filter) + [child's socket, failure pipe, 0, 1, 2]
+    model: ("open", name)                        launcher: ("opened",) + [fd] or ("failed", ...)
 
 Model and init, on the child's socket; the kernel adds who sent it:
 
     init: ("init", errno of mounting /proc)
-    command: ("command",)                        model: one byte, to go on
+    command: ("command",) + [filter's listener]  model: one byte, to go on
     init: ("exit", wait status, names of what was left behind)
 
 The command closes the failure pipe by exec, or writes ``what`` and an errno into it.
@@ -200,9 +201,23 @@ def _watch(control: _socket.socket, model: int, root: int) -> None:
         message, fds, _ = receive(control)
         if not message:
             return
-        _spawn(control, root, message, fds)
+        if message[0] == "open":
+            _open(control, root, message[1])
+        else:
+            _spawn(control, root, message, fds)
         for fd in fds:
             os.close(fd)
+
+
+def _open(control: _socket.socket, root: int, name: str) -> None:
+    """Open a file below the mount's root, which no program sees, for the model."""
+    try:
+        fd = os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=root)
+    except OSError as error:
+        send(control, ("failed", f"open {name}", error.errno))
+        return
+    send(control, ("opened",), (fd,))
+    os.close(fd)
 
 
 def _spawn(control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]) -> None:
@@ -247,7 +262,7 @@ def _launch() -> None:
         root = _make_mount(control)
         _, covered, binds = _next(control)
         _cover(root, covered, binds)
-        send(control, ("ready",))
+        send(control, ("ready", os.fstat(root).st_dev))
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
@@ -332,10 +347,10 @@ def _running_names() -> list[str]:
 
 def _command(sock: _socket.socket, message: tuple[Any, ...], fds: list[int]) -> None:
     """Become the command, or write what failed into the pipe."""
-    _, argv, env, cwd, uid, nested = message
+    _, argv, env, cwd, uid, nested, program = message
     failure = fds[1]
     try:
-        send(sock, ("command",))
+        _announce(sock, program)
         if not sock.recv(1):
             return  # the model is gone
         for number, fd in enumerate(fds[2:5]):
@@ -350,6 +365,22 @@ def _command(sock: _socket.socket, message: tuple[Any, ...], fds: list[int]) -> 
     except OSError as error:
         what = b"chdir" if error.filename == cwd else b"exec"
         os.write(failure, b"%s %d" % (what, error.errno or 0))
+
+
+def _announce(sock: _socket.socket, program: bytes) -> None:
+    """Tell the model of the command; from here on under the filter ``program``, if there is one."""
+    if not program:
+        send(sock, ("command",))
+        return
+    # The one file of the package that is made to be used by such as we are.
+    sys.path.append(os.path.join(os.path.dirname(__file__), "../../seccomp"))
+    starter: Any = __import__("starter")
+    try:
+        listener = starter.install(program, privileged=True)
+    except OSError as error:
+        raise Failed("seccomp", error.errno or 0) from None
+    send(sock, ("command",), (listener,))
+    os.close(listener)
 
 
 def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:

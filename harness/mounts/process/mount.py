@@ -12,7 +12,9 @@ from harness.mounts.overlay import Overlay
 from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
+from harness.mounts.process.handlers import add_rules
 from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.notifications import Table
 from harness.mounts.process.server import Server
 from harness.mounts.process.stdio import Stdio, Streams
 
@@ -44,7 +46,6 @@ class ProcessMount:
         *,
         uid: int | None = None,
         server_permissions: bool | None = None,
-        launcher: Launcher | None = None,
     ) -> None:
         self._kernel = machine.kernel
         self._uid = uid or 0
@@ -52,18 +53,20 @@ class ProcessMount:
         #: Whether there is but one id to have in the mount.
         self._single = False
         self._children: list[Child] = []
-        self._launcher = launcher
+        self._launcher: Launcher | None = None
         self._server: Server | None = None
+        #: Which system calls the mount answers by itself.
+        self._table = Table()
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = self._launcher or Launcher()
+            self._launcher = started = Launcher()
             overlay = Overlay(self._kernel)  # while the launcher starts
             self._server = self._connect(started, overlay)
             self._server.start()
-            started.cover(overlay.covered, overlay.binds)
-            self._server.begin_traced()
+            device = started.cover(overlay.covered, overlay.binds)
+            self._server.begin_traced(device)
         except BaseException:
             self._close()
             raise
@@ -102,8 +105,11 @@ class ProcessMount:
         environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
         directory = os.fsencode(cwd) if cwd is not None else _current_directory()
         user = self._uid if uid is None else uid
-        message = (command, environment, directory, user, self._single and user != 0)
-        child = start_command(self._running()[0].spawn, message, Streams(stdin, stdout, stderr))
+        nested = self._single and user != 0
+        message = (command, environment, directory, user, nested, self._table.program())
+        launcher, server = self._running()
+        streams = Streams(stdin, stdout, stderr)
+        child = start_command(launcher.spawn, message, streams, server.listen)
         self._children = [known for known in self._children if known.poll() is None]
         self._children.append(child)
         return child
@@ -121,6 +127,17 @@ class ProcessMount:
         """
         self._running()[1].flush()
 
+    def exchange(self, machine: Machine) -> bool:
+        """Show ``machine`` from now on, just built from the file and profile of the one before.
+
+        For the next test, once the programs of the last have ended: much cheaper than a new mount.
+        False if it cannot be done, because the machine took a place of the host's meanwhile.
+        """
+        if not self._running()[1].exchange(machine.kernel):
+            return False
+        self._kernel = machine.kernel
+        return True
+
     def _connect(self, started: Launcher, overlay: Overlay) -> Server:
         self._single = started.map_ids()
         by_server = self._server_permissions
@@ -128,7 +145,9 @@ class ProcessMount:
             by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
-        return Server(self._kernel, overlay, started.make_mount(options), namespace)
+        add_rules(self._table, self._kernel)
+        fd = started.make_mount(options)
+        return Server(self._kernel, overlay, fd, namespace, self._table, started.open)
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:

@@ -57,15 +57,23 @@ class Launcher:
         _, (fd,) = self._expect("fuse")
         return fd
 
-    def cover(self, covered: list[str], binds: list[str]) -> None:
-        """Put the mount where it belongs; its server must be running."""
+    def cover(self, covered: list[str], binds: list[str]) -> int:
+        """Put the mount where it belongs, and return its st_dev; its server must be running."""
         self._send(("cover", covered, binds))
-        self._expect("ready")
+        message, _ = self._expect("ready")
+        return int(message[1])
 
     def spawn(self, message: tuple[Any, ...], fds: tuple[int, ...]) -> None:
         """Start a command; the answer comes on the child's own socket."""
         with self._lock:
             self._send(("spawn", *message), fds)
+
+    def open(self, name: str) -> int:
+        """An fd of the file ``name`` below the mount's root; its server must be serving."""
+        with self._lock:
+            self._send(("open", name))
+            _, (fd,) = self._expect("opened")
+            return fd
 
     def close(self) -> None:
         """End it, and with it all that runs in its namespaces."""

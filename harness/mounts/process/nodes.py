@@ -23,6 +23,8 @@ class Tree(IntEnum):
     SYS = 1
     DEV = 2
     HOST = 3
+    #: Files without a name.
+    ANONYMOUS = 4
 
 
 def node_id(tree: Tree, node: Node) -> int:
@@ -52,10 +54,10 @@ class Entry:
         self.listed_from: list[Node] | None = None
 
     def attributes(self, found: Stat, time: int) -> bytes:
-        """The wire form of a node's attributes. A device shows as a file, which FUSE would not
-        serve otherwise; ``time`` (seconds) is given for all three times."""
+        """The wire form of a node's attributes. Devices, and what is of no type, show as files,
+        which FUSE would not serve otherwise; ``time`` (seconds) is given for all three times."""
         mode = found.mode
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        if not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
             mode = stat.S_IFREG | stat.S_IMODE(mode)
         return ATTR.pack(
             self.inode_number(),

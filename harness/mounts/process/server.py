@@ -23,20 +23,26 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from harness.address_space import AddressSpaces
+from harness.host_files import Holder, device_of
 from harness.kernel.errors import Errno, errno_name
 from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
 from harness.kernel.vfs import Changes, Node, OpenFile, Stat, vfs_open
-from harness.mounts.overlay import HostNode, Overlay
+from harness.mounts.overlay import HostNode, Overlay, prepare
 from harness.mounts.process import fuse_protocol as fuse
+from harness.mounts.process.anonymous import AnonymousFiles
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
+from harness.mounts.process.exchange import Counterparts, exchange
+from harness.mounts.process.finder import Finder
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
 from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
+from harness.mounts.process.notifications import Notifications, NotifiedCall, Table
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.workers import Crew, Worker
 from harness.uapi.fs import O_APPEND
@@ -67,6 +73,8 @@ _CACHED_LINKS_MINOR = 44
 _MINOR = 45
 #: RELEASE is a background request: with a low limit an OPEN would overtake it.
 _MAX_BACKGROUND = 0xFFFF
+#: So many requests are served before we look whether a system call was notified.
+_AT_ONCE = 64
 
 #: While these are under way no lock of a directory is held, so their reply can wait until the
 #: kernel knows of the changes they made. Others are answered first.
@@ -98,12 +106,24 @@ class Server:
     ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
     """
 
-    def __init__(self, kernel: Kernel, overlay: Overlay, fd: int, namespace: UserNamespace) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        overlay: Overlay,
+        fd: int,
+        namespace: UserNamespace,
+        table: Table,
+        opener: Callable[[str], int],
+    ) -> None:
         self.kernel = kernel
         self.fd = fd
         self._connection = io.FileIO(fd, "r+", closefd=True)
         self.user_namespace = namespace
         self.address_spaces = AddressSpaces()
+        #: What drivers hold of the programs' own files.
+        self.holder = Holder(kernel)
+        #: The mount's st_dev.
+        self.device = -1
         #: Calls that wait for an event, by the number of their request.
         self.blocked: dict[int, ProcessCaller] = {}
         self.ended = threading.Event()
@@ -120,9 +140,16 @@ class Server:
         self._handles = itertools.count(1)
         self._time = int(time.time())
         self._complained: set[int] = set()
+        self._anonymous = AnonymousFiles(self._table)
+        self._opener = opener
+        #: Requests that were read while another one was not done yet.
+        self._deferred: deque[memoryview] = deque()
+        self._finder = Finder(self._connection, self._deferred)
         self._handlers = self._all_handlers()
         self._crew = Crew(self)
         self._sender = Sender(fd, self._crew.identities)
+        self.notifications = Notifications(self, table) if table else None
+        os.set_blocking(fd, self.notifications is None)
         self._watchers = {
             "sys": TreeWatcher(Tree.SYS, self._table, overlay, self._sender),
             "dev": TreeWatcher(Tree.DEV, self._table, overlay, self._sender),
@@ -138,9 +165,38 @@ class Server:
         self._sender.start()
         self._crew.start()
 
-    def begin_traced(self) -> None:
-        """From now on, requests are calls of programs, which the machine's observers see."""
+    def begin_traced(self, device: int) -> None:
+        """From now on, requests are calls of programs, which the machine's observers see.
+
+        ``device`` is the mount's st_dev.
+        """
+        self.device = device
         self._call = self.kernel.call
+
+    def exchange(self, kernel: Kernel) -> bool:
+        """Serve the trees of ``kernel`` from now on, which has only been built, from the same
+        machine file and profile. False if the host's part of the mount cannot stay as it is.
+
+        What programs still have open stays the old machine's.
+        """
+        prepare(kernel)
+        counterparts = Counterparts(self.kernel.root, kernel.root)
+        with self._lock, kernel.lock:
+            if not exchange(self._table, self._overlay, counterparts, self._sender):
+                return False
+            for name, watcher in self._watchers.items():
+                old, new = self.kernel.roots[name], kernel.roots[name]
+                old.watchers.remove(watcher)
+                new.continue_after(old)
+                new.watchers.append(watcher)
+            self.kernel = kernel
+            self._lock = kernel.lock
+            self._observers = kernel.trace.observers
+            self._call = kernel.call
+        self.holder.close()
+        self.holder = Holder(kernel)
+        self.flush()
+        return True
 
     def flush(self) -> None:
         """Return when programs see all changes made so far. Not with the machine's lock held."""
@@ -154,6 +210,9 @@ class Server:
         if not self._crew.join(timeout):
             _log.warning("the mount is still in use; it ends with this process")
             return
+        self.holder.close()
+        if self.notifications is not None:
+            self.notifications.close()
         self._sender.stop()
         self._connection.close()
 
@@ -177,18 +236,34 @@ class Server:
 
     def serve(self, worker: Worker) -> None:
         """Answer requests while ``worker`` leads and the connection lasts."""
+        if self.notifications is None:
+            self._serve(worker, itertools.repeat(None))
+            return
+        while worker.leading and not self.ended.is_set():
+            if self._serve(worker, itertools.repeat(None, _AT_ONCE)):
+                self.notifications.idle(worker)
+            elif worker.leading:
+                self.notifications.after_requests(worker)
+
+    def _serve(self, worker: Worker, times: Iterable[None]) -> bool:
+        """Answer requests so many times, while ``worker`` leads; whether there is none just now."""
         fd, write, pack, handlers = self.fd, os.write, OUT_HEADER.pack, self._handlers
-        buffer, view, unpack = worker.buffer, worker.view, fuse.IN_HEADER.unpack_from
+        buffer, unpack, deferred = worker.buffer, fuse.IN_HEADER.unpack_from, self._deferred
         read, unsent = self._connection.readinto, self._sender.unsent
-        while worker.leading:
-            try:
-                read(buffer)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
-                    continue  # the request was withdrawn meanwhile
-                self._end()
-                return
-            _, opcode, unique, nodeid, uid, gid, tid, _, _ = unpack(buffer)
+        for _ in times:
+            if deferred:
+                view = deferred.popleft()
+            else:
+                view = worker.view
+                try:
+                    if read(buffer) is None:
+                        return True
+                except OSError as error:
+                    if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
+                        continue  # the request was withdrawn meanwhile
+                    self._end()
+                    return False
+            _, opcode, unique, nodeid, uid, gid, tid, _, _ = unpack(view)
             caller = ProcessCaller(worker, unique, uid, gid, tid)
             try:
                 body = handlers[opcode](caller, nodeid, view)
@@ -200,11 +275,13 @@ class Server:
                 body, number = b"", errno.EIO
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
-            elif body is not None:
+                return False
+            if body is not None:
                 try:
                     write(fd, pack(16 + len(body), -number, unique) + body)
                 except OSError as error:
                     self._not_wanted(error)
+        return False
 
     def _not_wanted(self, error: OSError) -> None:
         """A reply could not be sent. ENOENT: whoever asked was killed; the others: so was all."""
@@ -226,6 +303,50 @@ class Server:
         if body is not None:
             self._reply(caller.unique, number, body)
         self.flush()
+
+    def listen(self, fd: int) -> None:
+        """A command has a filter, and ``fd`` is its listener."""
+        assert self.notifications is not None
+        self.notifications.add(fd)
+
+    def finish_call(self, worker: Worker, caller: ProcessCaller) -> None:
+        """Before the reply to a system call that was notified."""
+        self.blocked.pop(caller.unique, None)
+        if self._sender.unsent:
+            worker.hand_over()
+            self.flush()
+
+    # --- files and fds
+
+    def identify(self, worker: Worker, fd: int, *, locked: bool) -> OpenFile | None:
+        """The open file behind ``fd``, our copy of a program's; None if it is the host's.
+
+        ``locked`` says whether the machine's lock is held. It is let go meanwhile if the worker
+        leads no more: whoever leads may wait for it.
+        """
+        if device_of(fd) != self.device:
+            return None
+        if worker.leading:
+            handle = self._finder.find(fd)
+        elif locked:
+            self._lock.release()
+            try:
+                handle = self._finder.ask(fd)
+            finally:
+                self._lock.acquire()
+        else:
+            handle = self._finder.ask(fd)
+        return self._files.get(handle) if handle is not None else None
+
+    def install(self, call: NotifiedCall) -> None:
+        """Let the numbers that were reserved for a call's new files be those files."""
+        for number, open_file in call.caller.installed:
+            call.hand_over()
+            fd = self._opener(self._anonymous.name_of(open_file))
+            try:
+                call.put(fd, number)
+            finally:
+                os.close(fd)
 
     def _wire_error(self, number: int) -> int:
         """The error that can be sent for ``number``: FUSE refuses kernel-internal ones, and takes
@@ -298,6 +419,9 @@ class Server:
         name = _name(view, BODY)
         parent = self._entry(nodeid)
         if nodeid == fuse.ROOT_ID:
+            anonymous = self._anonymous.looked_up(name, self._time)
+            if anonymous is not None:
+                return anonymous
             return self._reply_entry(caller, *self._top(caller, parent.node, name))
         host = self._overlay.find(parent.node, name)
         if host is not None:
@@ -444,6 +568,8 @@ class Server:
 
     def _open(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         (flags,) = _unpack_open(view, BODY)
+        if nodeid in self._anonymous.waiting:
+            return self._bind(self._anonymous.waiting.pop(nodeid), flags)
         node = self._entry(nodeid).node
         if self._observers:
             return self._opened(caller, self._call(caller, "open", node, flags), flags)
@@ -456,6 +582,9 @@ class Server:
         if type(open_file) is not OpenText:
             # Drivers may ask later who opened the file; a text attribute never does.
             caller.settle()
+        return self._bind(open_file, flags)
+
+    def _bind(self, open_file: OpenFile, flags: int) -> bytes:
         handle = next(self._handles)
         self._files[handle] = open_file
         if flags & O_APPEND:
@@ -486,14 +615,23 @@ class Server:
         open_file = self._files.get(handle)
         if open_file is None:
             raise Errno(errno.ENOTTY)  # a directory
+        self.catch_up()
         try:
             result = self._call(caller, "ioctl", open_file, command, argument)
         except Errno as error:
             result = -error.errno  # unlike a reply's error, this may be any
         return fuse.IOCTL_OUT.pack(result, 0, 0, 0)
 
+    def catch_up(self) -> None:
+        """What programs did to eventfds before this call comes before it."""
+        if self.holder.watches:
+            with self._lock:
+                self.holder.catch_up()
+
     def _poll(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, kernel_handle, flags, _ = fuse.POLL_IN.unpack_from(view, BODY)
+        if self._finder.answer(caller.tid, handle):
+            return fuse.POLL_OUT.pack(0, 0)
         self._stop_waiting(handle)
         if not flags & fuse.POLL_SCHEDULE_NOTIFY:
             ready = self._call(caller, "poll", self._files[handle], NoPollTable())

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFIO_DEVICE_FEATURE and VFIO_DEVICE_IOEVENTFD."""
+
+from __future__ import annotations
+
+import struct
+
+from harness.conformance import Call, case, expect, param
+from harness.conformance.errnos import EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOTTY
+from harness.conformance.suites.vfio_pci._device import (
+    COMMAND,
+    EDU,
+    GET,
+    MACHINE,
+    MEMORY,
+    NVME,
+    PROBE,
+    SET,
+    ask,
+    count,
+    eventfd,
+    fds,
+    feature,
+    open_device,
+    region,
+)
+from harness.uapi import vfio as u
+from harness.uapi.fs import O_RDWR
+
+_FEATURE = "vfio_ioctl_device_feature: drivers/vfio/vfio_main.c, 6.1"
+_PCI = "vfio_pci_core_ioctl_feature: drivers/vfio/pci/vfio_pci_core.c, 6.1"
+_LOW_POWER = "vfio_pci_core_pm_entry: drivers/vfio/pci/vfio_pci_core.c, 6.1"
+_IOEVENTFD = "vfio_pci_ioctl_ioeventfd: drivers/vfio/pci/vfio_pci_core.c, 6.1"
+_ENTRY, _WITH_WAKEUP, _EXIT = (
+    u.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+    u.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+    u.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+)
+
+
+@case(source=_FEATURE, machine=MACHINE)
+@param(
+    "flags argsz",
+    [(_ENTRY | SET, 7), (_EXIT | SET, 0), (GET | SET, 72), (1 << 19 | GET, 72), (1 << 31, 72)],
+    id="{flags:#x}-{argsz}",
+)
+def feature_refused(call: Call, flags: int, argsz: int) -> None:
+    fd = open_device(call).fd
+    expect(feature(call, fd, flags, bytes(64), argsz)[0], EINVAL)
+
+
+@case(source=f"{_FEATURE}; {_PCI}", machine=MACHINE)
+@param(
+    "number",
+    [
+        u.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
+        u.VFIO_DEVICE_FEATURE_MIGRATION,
+        u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+        u.VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+        u.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+        u.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+        u.VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+        u.VFIO_DEVICE_FEATURE_BUS_MASTER,
+        999,
+        0xFFFF,
+    ],
+)
+def feature_not_there(call: Call, number: int) -> None:
+    """That is looked at before the operation."""
+    fd = open_device(call).fd
+    for operation in (0, GET, SET, PROBE, GET | PROBE, SET | PROBE, GET | SET | PROBE):
+        expect(feature(call, fd, number | operation, bytes(64))[0], ENOTTY)
+
+
+@case(source=f"vfio_check_feature; {_FEATURE}", machine=MACHINE)
+@param("number", [_ENTRY, _WITH_WAKEUP, _EXIT])
+def feature_operations(call: Call, number: int) -> None:
+    """Asking for it changes nothing."""
+    fd = open_device(call).fd
+    for operation in (0, GET, GET | PROBE, GET | SET | PROBE):
+        expect(feature(call, fd, number | operation, bytes(64))[0], EINVAL)
+    for operation in (PROBE, SET | PROBE):
+        result, data = feature(call, fd, number | operation, b"\xee" * 16)
+        expect(result, 0)
+        expect(data, b"\xee" * 16)
+    expect(feature(call, fd, number | PROBE, b"", 8)[0], 0)
+    expect(call.ioctl(fd, u.VFIO_DEVICE_FEATURE, 0), EFAULT)
+
+
+@case(source=_LOW_POWER, machine=MACHINE)
+@param("address", [EDU, NVME])
+def low_power(call: Call, address: str) -> None:
+    """Once; leaving it is no error either way. Calls wake the device up for themselves."""
+    fd = open_device(call, address).fd
+    expect(feature(call, fd, _EXIT | SET)[0], 0)
+    expect(feature(call, fd, _ENTRY | SET)[0], 0)
+    expect(feature(call, fd, _ENTRY | SET)[0], EINVAL)
+    before = expect(call.pread(fd, 4, region(0)))
+    expect(feature(call, fd, _EXIT | SET)[0], 0)
+    expect(call.pread(fd, 4, region(0)), before)
+    expect(feature(call, fd, _ENTRY | SET)[0], 0)
+
+
+@case(source="vfio_pci_core_pm_entry_with_wakeup: vfio_pci_core.c, 6.1", machine=MACHINE)
+def low_power_with_wakeup(call: Call) -> None:
+    """The next call wakes the device up for good, and says so."""
+    fd = open_device(call).fd
+    null = expect(call.open("/dev/null", O_RDWR))
+    wakeup = eventfd(call)
+    expect(feature(call, fd, _WITH_WAKEUP | SET, fds(wakeup))[0], EINVAL)
+    expect(feature(call, fd, _WITH_WAKEUP | SET, fds(-1, 0))[0], EINVAL)
+    expect(feature(call, fd, _WITH_WAKEUP | SET, fds(999, 0))[0], EBADF)
+    expect(feature(call, fd, _WITH_WAKEUP | SET, fds(null, 0))[0], EINVAL)
+    expect(feature(call, fd, _WITH_WAKEUP | SET, fds(wakeup, 0))[0], 0)
+
+
+# --- writes by eventfd
+
+
+def _ioeventfd(
+    call: Call, fd: object, flags: int, offset: int, data: int, number: int, argsz: int = 32
+) -> object:
+    request = struct.pack("<IIQQiI", argsz, flags, offset, data, number, 0)
+    assert hasattr(fd, "number")
+    return ask(call, fd, u.VFIO_DEVICE_IOEVENTFD, request)[0]  # type: ignore[arg-type]
+
+
+@case(source=_IOEVENTFD, machine=MACHINE)
+@param(
+    "flags offset number argsz",
+    [
+        (4, region(0), 999, 27),
+        (0, region(0), 999, 32),
+        (5, region(0), 999, 32),
+        (0x14, region(0), 999, 32),
+        (4, region(0), -2, 32),
+        (4, region(7), 999, 32),
+        (4, region(6), 999, 32),
+        (4, region(0) + 0x3FFE, 999, 32),
+        (4, region(0) + 0x2000, 999, 32),  # the table of MSI-X
+        (8, region(0) + 0x2000 - 4, 999, 32),
+        (4, region(2), 999, 32),
+    ],
+    id="{flags:#x}-{offset:#x}-{number}-{argsz}",
+)
+def ioeventfd_refused(call: Call, flags: int, offset: int, number: int, argsz: int) -> None:
+    fd = open_device(call, NVME).fd
+    expect(_ioeventfd(call, fd, flags, offset, 0, number, argsz), EINVAL)
+
+
+@case(source=f"vfio_pci_ioeventfd: vfio_pci_rdwr.c, 6.1; {_IOEVENTFD}", machine=MACHINE)
+def ioeventfd_once(call: Call) -> None:
+    """The same write twice, one that is not there, and fds that are none."""
+    fd = open_device(call).fd
+    place, trigger = region(0) + 4, eventfd(call)
+    null = expect(call.open("/dev/null", O_RDWR))
+    expect(_ioeventfd(call, fd, 4, place, 1, -1), ENODEV)
+    expect(_ioeventfd(call, fd, 4, place, 1, 999), EBADF)
+    expect(_ioeventfd(call, fd, 4, place, 1, null.number), EINVAL)
+    expect(_ioeventfd(call, fd, 4, place, 1, trigger.number), 0)
+    expect(_ioeventfd(call, fd, 4, place, 1, trigger.number), EEXIST)
+    expect(_ioeventfd(call, fd, 4, place, 1, 999), EEXIST)
+    expect(_ioeventfd(call, fd, 4, place, 2, trigger.number), 0)
+    expect(_ioeventfd(call, fd, 2, place, 1, trigger.number), 0)
+    expect(_ioeventfd(call, fd, 4, place, 1, -1), 0)
+    expect(_ioeventfd(call, fd, 4, place, 1, -1), ENODEV)
+
+
+@case(source="vfio_pci_ioeventfd_handler: vfio_pci_rdwr.c, 6.1", machine=MACHINE)
+def ioeventfd_writes(call: Call) -> None:
+    """Unless memory is off."""
+    fd = open_device(call).fd
+    place, trigger = region(0) + 4, eventfd(call)
+    one = (1).to_bytes(8, "little")
+    expect(_ioeventfd(call, fd, 4, place, 0x12345678, trigger.number), 0)
+    expect(call.write(trigger, one), 8)
+    expect(call.pread(fd, 4, place), b"\x87\xa9\xcb\xed")
+    expect(count(call, trigger), 0)
+    expect(call.pwrite(fd, bytes(4), place), 4)
+    expect(call.pwrite(fd, bytes(2), COMMAND), 2)
+    expect(call.write(trigger, one), 8)
+    expect(call.pwrite(fd, bytes([MEMORY, 0]), COMMAND), 2)
+    expect(call.pread(fd, 4, place), b"\xff" * 4)
+    expect(_ioeventfd(call, fd, 4, place, 0x12345678, -1), 0)
+    expect(call.write(trigger, one), 8)
+    expect(count(call, trigger), 1)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hot-plug slots that ACPI describes: drivers/pci/{slot,hotplug/acpiphp_core}.c, 6.1.
+
+The plan: ``/sys/bus/pci/slots/N`` is device N of the bus behind a bridge, whether or not there is
+one; ``power`` takes its functions away or looks for them.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
+from harness.kernel.errors import Errno
+from harness.kernel.kstrtox import c_string
+from harness.kernel.sysfs import Attribute, sysfs_create_file, sysfs_create_link
+from harness.kernel.task import Caller
+
+if TYPE_CHECKING:
+    from harness.drivers.pci.bus import PciSegment
+    from harness.drivers.pci.device import PciDevice
+
+#: The bus of a conventional bridge (pci_bus_speed_strings).
+_SPEED = "33 MHz PCI"
+
+
+@frozen
+class Slot:
+    """Device ``number`` of a bus (struct pci_slot)."""
+
+    segment: PciSegment
+    number: int
+
+    @property
+    def address(self) -> str:
+        """``DDDD:BB:DD``, without a function."""
+        return f"{self.segment.name}:{self.number:02x}"
+
+    @property
+    def devices(self) -> list[PciDevice]:
+        """Its functions."""
+        return [one for one in self.segment.devices if one.address.startswith(f"{self.address}.")]
+
+    @property
+    def occupied(self) -> bool:
+        """Whether the hardware has something there."""
+        return any(site.startswith(f"{self.address}.") for site in self.segment.pci_bus.sites)
+
+
+def address_read_file(slot: Slot, caller: Caller) -> str:
+    return f"{slot.address}\n"
+
+
+def bus_speed_read(slot: Slot, caller: Caller) -> str:
+    return f"{_SPEED}\n"
+
+
+def adapter_show(slot: Slot, caller: Caller) -> str:
+    return f"{slot.occupied:d}\n"
+
+
+def latch_show(slot: Slot, caller: Caller) -> str:
+    return f"{not slot.occupied:d}\n"
+
+
+def power_show(slot: Slot, caller: Caller) -> str:
+    return f"{bool(slot.devices):d}\n"
+
+
+def power_store(slot: Slot, caller: Caller, data: bytes) -> None:
+    """0 ejects, 1 looks for functions; EINVAL for another number modulo 256."""
+    digits = re.match(rb"\d*", c_string(data))
+    wanted = int(digits[0] or b"0") & 0xFF if digits else 0
+    if wanted == 0:
+        acpiphp_disable_slot(slot)
+    elif wanted == 1:
+        slot.segment.pci_rescan_bus()
+    else:
+        raise Errno(errno.EINVAL)
+
+
+def acpiphp_disable_slot(slot: Slot) -> None:
+    """Take the functions out of the tree, and have firmware eject the device (_EJ0)."""
+    for device in reversed(slot.devices):
+        del slot.segment.pci_bus.sites[device.address]
+        pci_stop_and_remove_bus_device(device)
+
+
+def attention_show(slot: Slot, caller: Caller) -> str:
+    """EINVAL: there is no indicator."""
+    raise Errno(errno.EINVAL)
+
+
+def attention_store(slot: Slot, caller: Caller, data: bytes) -> None:
+    """ENODEV: there is no indicator."""
+    raise Errno(errno.ENODEV)
+
+
+_ATTRIBUTES = (
+    Attribute("address", 0o444, address_read_file),
+    Attribute("max_bus_speed", 0o444, bus_speed_read),
+    Attribute("cur_bus_speed", 0o444, bus_speed_read),
+    Attribute("power", 0o644, power_show, power_store),
+    Attribute("attention", 0o644, attention_show, attention_store),
+    Attribute("latch", 0o444, latch_show),
+    Attribute("adapter", 0o444, adapter_show),
+)
+
+
+def acpiphp_enumerate_slots(segment: PciSegment, count: int) -> None:
+    """The slots of a new bus; they go with it."""
+    module = segment.kernel.sysfs.directory("module").directory("acpiphp")
+    for number in range(count):
+        directory = segment.pci_bus.sysfs.directory("slots").directory(str(number))
+        for attribute in _ATTRIBUTES:
+            sysfs_create_file(directory, Slot(segment, number), attribute)
+        sysfs_create_link(directory, module, "module")

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DEVICE_FEATURE, and the states of a migration: vfio_ioctl_device_feature, vfio_main.c, 6.1."""
+
+from __future__ import annotations
+
+import errno
+from ctypes import sizeof
+from typing import TYPE_CHECKING
+
+from harness.kernel.errors import Errno
+from harness.kernel.task import Caller
+from harness.kernel.uaccess import copy_from_user
+from harness.uapi import vfio as u
+
+if TYPE_CHECKING:
+    from harness.drivers.vfio.vfio_main import VfioDevice
+
+_GET, _SET, _PROBE = (
+    u.VFIO_DEVICE_FEATURE_GET,
+    u.VFIO_DEVICE_FEATURE_SET,
+    u.VFIO_DEVICE_FEATURE_PROBE,
+)
+_NO_FD = -1
+
+
+def vfio_check_feature(flags: int, argsz: int, supported: int, size: int) -> bool:
+    """Whether to do it, False if it was only asked for; EINVAL for what is not ``supported``
+    (GET, SET), for neither of them, and for less than ``size`` bytes of data."""
+    if flags & (_GET | _SET) & ~supported:
+        raise Errno(errno.EINVAL)
+    if flags & _PROBE:
+        return False
+    if not flags & (_GET | _SET) or argsz < size:
+        raise Errno(errno.EINVAL)
+    return True
+
+
+def vfio_ioctl_device_feature(device: VfioDevice, caller: Caller, argument: int) -> int:
+    """EFAULT, EINVAL for the size, unknown flags, GET with SET; then the feature's own."""
+    feature = copy_from_user(caller.address_space, u.Feature, argument)
+    size = sizeof(u.Feature)
+    if feature.argsz < size:
+        raise Errno(errno.EINVAL)
+    flags: int = feature.flags
+    if flags & ~(u.VFIO_DEVICE_FEATURE_MASK | _GET | _SET | _PROBE):
+        raise Errno(errno.EINVAL)
+    if flags & (_GET | _SET | _PROBE) == _GET | _SET:
+        raise Errno(errno.EINVAL)
+    number = flags & u.VFIO_DEVICE_FEATURE_MASK
+    data, argsz = argument + size, feature.argsz - size
+    if number == u.VFIO_DEVICE_FEATURE_MIGRATION:
+        return _migration(device, caller, flags, data, argsz)
+    if number == u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+        return _mig_device_state(device, caller, flags, data, argsz)
+    if number == u.VFIO_DEVICE_FEATURE_MIG_DATA_SIZE and device.core.section.mig_data_size:
+        return _migration_data_size(device, caller, flags, data, argsz)
+    if number in _DMA_LOGGING:
+        raise Errno(errno.ENOTTY)  # no driver here can log
+    return device.device_feature(caller, flags, data, argsz)
+
+
+_DMA_LOGGING = (
+    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+)
+
+
+def _can_migrate(device: VfioDevice) -> None:
+    if not device.migration_flags:
+        raise Errno(errno.ENOTTY)
+
+
+def _migration(device: VfioDevice, caller: Caller, flags: int, data: int, argsz: int) -> int:
+    """vfio_ioctl_device_feature_migration."""
+    _can_migrate(device)
+    if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigration)):
+        answer = u.FeatureMigration(flags=device.migration_flags)
+        caller.address_space.write(data, bytes(answer))
+    return 0
+
+
+def _migration_data_size(
+    device: VfioDevice, caller: Caller, flags: int, data: int, argsz: int
+) -> int:
+    """vfio_ioctl_device_feature_migration_data_size (6.2)."""
+    _can_migrate(device)
+    if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigDataSize)):
+        answer = u.FeatureMigDataSize(stop_copy_length=device.migration_get_data_size())
+        caller.address_space.write(data, bytes(answer))
+    return 0
+
+
+def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int, argsz: int) -> int:
+    """vfio_ioctl_device_feature_mig_device_state: the data are written back after a failure, too.
+
+    The fd of a file with data is the last thing that is made (vfio_ioct_mig_return_fd).
+    """
+    _can_migrate(device)
+    if not vfio_check_feature(flags, argsz, _GET | _SET, sizeof(u.FeatureMigState)):
+        return 0
+    memory = caller.address_space
+    answer = copy_from_user(memory, u.FeatureMigState, data)
+    if flags & _GET:
+        answer.device_state = device.migration_get_state()
+        answer.data_fd = _NO_FD
+        memory.write(data, bytes(answer))
+        return 0
+    try:
+        file = device.migration_set_state(caller, answer.device_state)
+    except Errno:
+        answer.data_fd = _NO_FD
+        memory.write(data, bytes(answer))
+        raise
+    answer.data_fd = _NO_FD if file is None else caller.install(file)
+    memory.write(data, bytes(answer))
+    return 0
+
+
+_ERROR, _STOP, _RUNNING, _STOP_COPY, _RESUMING, _RUNNING_P2P, _PRE_COPY, _PRE_COPY_P2P = range(8)
+#: The next state on the way from one to another, where it is not the other itself.
+_NEXT = {
+    _STOP: {_RUNNING: _RUNNING_P2P, _PRE_COPY: _RUNNING_P2P, _PRE_COPY_P2P: _RUNNING_P2P},
+    _RUNNING: {
+        _STOP: _RUNNING_P2P,
+        _PRE_COPY_P2P: _RUNNING_P2P,
+        _STOP_COPY: _RUNNING_P2P,
+        _RESUMING: _RUNNING_P2P,
+    },
+    _PRE_COPY: {
+        _STOP: _RUNNING,
+        _STOP_COPY: _PRE_COPY_P2P,
+        _RESUMING: _RUNNING,
+        _RUNNING_P2P: _RUNNING,
+    },
+    _PRE_COPY_P2P: {
+        _STOP: _RUNNING_P2P,
+        _RUNNING: _RUNNING_P2P,
+        _RESUMING: _RUNNING_P2P,
+    },
+    _STOP_COPY: {
+        _RUNNING: _STOP,
+        _RESUMING: _STOP,
+        _RUNNING_P2P: _STOP,
+        _PRE_COPY: _ERROR,
+        _PRE_COPY_P2P: _ERROR,
+    },
+    _RESUMING: dict.fromkeys((_RUNNING, _PRE_COPY, _PRE_COPY_P2P, _STOP_COPY, _RUNNING_P2P), _STOP),
+    _RUNNING_P2P: {_PRE_COPY: _RUNNING, _STOP_COPY: _STOP, _RESUMING: _STOP},
+    _ERROR: dict.fromkeys(range(1, 8), _ERROR),
+}
+#: What a device must be able to do to be in a state.
+_NEEDS = {
+    _RUNNING_P2P: u.VFIO_MIGRATION_P2P,
+    _PRE_COPY: u.VFIO_MIGRATION_PRE_COPY,
+    _PRE_COPY_P2P: u.VFIO_MIGRATION_P2P | u.VFIO_MIGRATION_PRE_COPY,
+}
+
+
+def vfio_mig_get_next_state(device: VfioDevice, current: int, new: int) -> int:
+    """The next state on the way from ``current`` to ``new``; states that the device lacks are
+    passed over. EINVAL if there is no way."""
+
+    def has(state: int) -> bool:
+        needs = _NEEDS.get(state, 0)
+        return state != _ERROR and device.migration_flags & needs == needs
+
+    if new not in _NEXT or not has(current) or not has(new):
+        raise Errno(errno.EINVAL)
+    state = _NEXT[current].get(new, new)
+    while state != _ERROR and not has(state):
+        state = _NEXT[state].get(new, new)
+    if state == _ERROR:
+        raise Errno(errno.EINVAL)
+    return state

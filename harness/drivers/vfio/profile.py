@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What VFIO of one kernel has of its own: the profile's section ``vfio``."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class VfioSection:
+    """The section ``vfio``.
+
+    * ``iommufd_aware``: a file that is no container is EBADFD to a group
+      (vfio_group_ioctl_set_container, 6.2);
+    * ``nesting``: type1 says that it has type 6 (vfio_iommu_type1_check_extension, to 6.12), and
+      ``nesting_domain`` that the IOMMU makes such domains (intel_iommu_enable_nesting, 6.1);
+    * ``info_cap_align``: the size of a capability is rounded up to this (vfio_info_cap_add);
+    * ``dma_overflow``: ranges that wrap are told from other bad ones: EOVERFLOW
+      (vfio_dma_do_map, vfio_dma_do_unmap, vfio_iommu_type1_dirty_pages, 6.18);
+    * ``mig_data_size``: the size of a migration's data can be asked for
+      (vfio_ioctl_device_feature_migration_data_size, 6.2).
+    """
+
+    iommufd_aware: bool = False
+    nesting: bool = False
+    nesting_domain: bool = False
+    info_cap_align: int = 1
+    dma_overflow: bool = False
+    mig_data_size: bool = False

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What drivers copy from and to programs (include/linux/uaccess.h, mm/util.c, 6.1)."""
+
+from __future__ import annotations
+
+import errno
+from ctypes import LittleEndianStructure, sizeof
+from typing import TypeVar
+
+from harness.kernel.errors import Errno
+from harness.kernel.task import AddressSpace
+from harness.uapi.fs import PAGE_SIZE
+
+#: The end of what programs can map on x86-64 with four levels of page tables.
+TASK_SIZE_MAX = (1 << 47) - PAGE_SIZE
+
+Structure = TypeVar("Structure", bound=LittleEndianStructure)
+
+
+def access_ok(address: int, size: int) -> bool:
+    """Whether the range can be a program's at all."""
+    return address + size <= TASK_SIZE_MAX
+
+
+def copy_from_user(memory: AddressSpace, kind: type[Structure], address: int) -> Structure:
+    """A structure at ``address``; EFAULT."""
+    return kind.from_buffer_copy(memory.read(address, sizeof(kind)))
+
+
+def get_user_s32(memory: AddressSpace, address: int) -> int:
+    """A signed number of 32 bits at ``address``; EFAULT."""
+    return int.from_bytes(memory.read(address, 4), "little", signed=True)
+
+
+def strndup_user(memory: AddressSpace, address: int, limit: int) -> bytes:
+    """The string at ``address``, without its NUL: EFAULT, EINVAL if it has none in ``limit``."""
+    text = b""
+    while len(text) < limit:
+        position = address + len(text)
+        chunk = memory.read(position, min(PAGE_SIZE - position % PAGE_SIZE, limit - len(text)))
+        end = chunk.find(b"\0")
+        if end >= 0:
+            return text + chunk[:end]
+        text += chunk
+    raise Errno(errno.EINVAL)
