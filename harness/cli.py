@@ -166,6 +166,18 @@ def _gate_parsers(commands: Any) -> None:
         help="the least verdict that is a finding (default: %(default)s)",
     )
     gate.set_defaults(function=_gate, parser=gate)
+    coverage = commands.add_parser("coverage", help="which program uses which uAPI")
+    coverage.add_argument(
+        "--record",
+        nargs="*",
+        metavar="TOOL",
+        help="run the scenarios of these tools (default: all that are installed) and write down "
+        "what they use",
+    )
+    coverage.add_argument(
+        "-o", dest="folder", metavar="DIR", help="where recordings go (default: fixtures/coverage)"
+    )
+    coverage.set_defaults(function=_coverage, parser=coverage)
     for parser in (snapshot, gate):
         parser.add_argument(
             "--header",
@@ -611,6 +623,17 @@ def _gate(options: argparse.Namespace) -> int:
             output=sys.stdout,
         ),
     )
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from harness.gate import coverage
+
+    if options.record is None:
+        return _gated("coverage", lambda: coverage.table(sys.stdout.write))
+    folder = coverage.folder() if options.folder is None else Path(options.folder)
+    return _gated("coverage", lambda: coverage.record(options.record, folder, sys.stdout.write))
 
 
 def _gated(command: str, action: Callable[[], int]) -> int:

@@ -12,6 +12,7 @@ from typing import TextIO
 from attrs import evolve
 
 from harness.gate import snapshot as snapshots
+from harness.gate.coverage import with_tools
 from harness.gate.findings import Finding
 from harness.gate.judge import judge
 from harness.gate.output import FORMATS
@@ -66,7 +67,7 @@ def gate(
     with _options(headers, compiler) as options:
         before, _ = take(old, options)
         after, lines = take(new, options)
-    found = [_located(finding, lines) for finding in judge(before, after)]
+    found = with_tools(_located(finding, lines) for finding in judge(before, after))
     standing, passed, complaints = rules.apply(found, today or datetime.date.today())
     names = before.source, after.source
     result = Result(*names, Verdict(fail_on), standing, passed, complaints)

@@ -113,7 +113,7 @@ def _rule(old: Behaviour, new: Behaviour) -> str:
     if new.outcome == _GOOD and old.outcome != _GOOD:
         return "behaviour-restored"
     first, second = _errnos(old), _errnos(new)
-    if old.outcome == new.outcome == _GOOD and (second < first or first and first <= _ABSENT):
+    if old.outcome == new.outcome == _GOOD and (second < first or (first and first <= _ABSENT)):
         return "behaviour-error-gone"
     if first and second and first != second:
         return "behaviour-errno-changed"
