@@ -632,8 +632,10 @@ def _coverage(options: argparse.Namespace) -> int:
 
     if options.record is None:
         return _gated("coverage", lambda: coverage.table(sys.stdout.write))
+    from harness.gate.recording import record
+
     folder = coverage.folder() if options.folder is None else Path(options.folder)
-    return _gated("coverage", lambda: coverage.record(options.record, folder, sys.stdout.write))
+    return _gated("coverage", lambda: record(options.record, folder, sys.stdout.write))
 
 
 def _gated(command: str, action: Callable[[], int]) -> int:

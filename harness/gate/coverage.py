@@ -8,53 +8,20 @@ and the gate names the tools in its findings.
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
-import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cattrs
-from attrs import asdict, define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from harness.data import DataError, data_path, load_yaml
+from harness.data import data_path
 from harness.gate.errors import GateError
 from harness.gate.findings import Finding
-from harness.gate.machines import pattern
-from harness.kernel.trace import Event
-from harness.machine import MachineError, load_machine
-from harness.mounts.process import MountError, ProcessMount
-from harness.uapi import vfio
 
 SCHEMA = 1
-_SCENARIOS = "scenarios.yaml"
-#: What programs do to a node; finding their way there is not among it.
-_USES = frozenset({"read", "write", "readlink", "readdir", "ioctl", "mmap", "poll"})
-#: How long one command may take, in seconds.
-_LIMIT = 120
-#: Names of commands by the files that take them; VFIO's numbers are several commands' each.
-_FILES = (
-    ("/dev/vfio/vfio", ("VFIO_GET_", "VFIO_CHECK_", "VFIO_SET_", "VFIO_IOMMU_")),
-    ("/dev/vfio/devices/", ("VFIO_DEVICE_",)),
-    ("/dev/vfio/", ("VFIO_GROUP_",)),
-    ("", ("VFIO_DEVICE_",)),
-)
-
-
-@frozen
-class Scenario:
-    """One tool's jobs in one machine."""
-
-    tool: str
-    program: str
-    package: str
-    machine: str
-    profile: str
-    commands: tuple[str, ...]
 
 
 @frozen
@@ -171,103 +138,3 @@ def _column(number: int) -> str:
 def _letters(uses: Sequence[str]) -> str:
     letters = {"readlink": "l", "readdir": "d"}
     return "".join(letters.get(use, use[0]) for use in uses)
-
-
-# --- recording
-
-
-@define
-class _Observer:
-    """Writes down what programs do to nodes."""
-
-    nodes: dict[str, set[str]] = field(factory=lambda: defaultdict(set))
-    ioctls: set[str] = field(factory=set)
-
-    def before(self, event: Event) -> None:
-        """Only watches."""
-
-    def after(self, event: Event) -> None:
-        """Uses by programs, whatever the answer was; a command that no file knows is none."""
-        if event.task is None or event.operation not in _USES or event.errno == errno.ENOTTY:
-            return
-        if event.operation == "ioctl":
-            self.ioctls.add(_command(event.object, event.arguments[0]))
-        if event.object.startswith(("/sys/", "/dev/")):
-            self.nodes[pattern(event.object)].add(event.operation)
-
-
-def _command(path: str, number: int) -> str:
-    """The name of a command to a file, or its number."""
-    prefixes = next(prefixes for start, prefixes in _FILES if path.startswith(start))
-    names = (name for name, value in vars(vfio).items() if value == number)
-    return next((name for name in names if name.startswith(prefixes)), f"{number:#x}")
-
-
-def scenarios() -> list[Scenario]:
-    """All that can be recorded. GateError."""
-    try:
-        document: Any = load_yaml(folder() / _SCENARIOS)
-        return cattrs.Converter(forbid_extra_keys=True).structure(document, list[Scenario])
-    except DataError as error:
-        raise GateError(str(error)) from None
-
-
-def record(wanted: Sequence[str], to: Path, output: Callable[[str], object]) -> int:
-    """Record ``wanted`` (none: all) into files below ``to``; 3 if not one could be. GateError."""
-    known = scenarios()
-    if unknown := set(wanted) - {one.tool for one in known}:
-        names = ", ".join(one.tool for one in known)
-        raise GateError(f"there is no scenario of {', '.join(sorted(unknown))}; known: {names}")
-    done = 0
-    for scenario in known:
-        if wanted and scenario.tool not in wanted:
-            continue
-        if shutil.which(scenario.program) is None:
-            output(f"{scenario.tool}: left out, there is no {scenario.program} here\n")
-            continue
-        found = _recorded(scenario)
-        path = to / f"{scenario.tool}.json"
-        _write(found, path)
-        output(f"{path}: {found.name}: {len(found.nodes)} nodes, {len(found.ioctls)} commands\n")
-        done += 1
-    return 0 if done else 3
-
-
-def _recorded(scenario: Scenario) -> Coverage:
-    observer = _Observer()
-    try:
-        machine = load_machine(scenario.machine, profile=scenario.profile)
-        with ProcessMount(machine) as mount:
-            machine.trace.observers.append(observer)
-            for command in scenario.commands:
-                null = subprocess.DEVNULL
-                child = mount.popen(["sh", "-c", command], stdin=null, stdout=null, stderr=null)
-                child.wait(_LIMIT)
-    except (MachineError, MountError) as error:
-        raise GateError(f"{scenario.tool}: {error}") from None
-    nodes = {path: tuple(sorted(observer.nodes[path])) for path in sorted(observer.nodes)}
-    version = _version(scenario.package)
-    ioctls = tuple(sorted(observer.ioctls))
-    return Coverage(SCHEMA, scenario.tool, version, scenario.profile, nodes, ioctls)
-
-
-def _version(package: str) -> str:
-    """The upstream part of the package's version."""
-    if shutil.which("dpkg-query") is None:
-        return "unknown"
-    command = ["dpkg-query", "--show", "--showformat=${source:Upstream-Version}", package]
-    return subprocess.run(command, capture_output=True, text=True).stdout or "unknown"
-
-
-def _write(found: Coverage, path: Path) -> None:
-    """A node a line, so that a diff shows what changed."""
-    document = asdict(found)
-    nodes = ",\n".join(_line(document["nodes"]))
-    head = {key: value for key, value in document.items() if key != "nodes"}
-    text = ",\n".join(_line(head))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{{\n{text},\n"nodes": {{\n{nodes}\n}}\n}}\n')
-
-
-def _line(mapping: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in mapping.items())

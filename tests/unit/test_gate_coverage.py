@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 
 import harness.gate
-from harness.gate import coverage
+from harness.gate import coverage, recording
+from harness.gate.errors import GateError
 from harness.gate.findings import Finding
 
 SCHEMA = json.loads((Path(harness.gate.__file__).parent / "coverage.schema.json").read_text())
@@ -24,7 +25,7 @@ def test_recording(path):
 
 
 def test_every_recording_has_a_scenario():
-    assert {path.stem for path in RECORDINGS} <= {one.tool for one in coverage.scenarios()}
+    assert {path.stem for path in RECORDINGS} <= {one.tool for one in recording.scenarios()}
     assert RECORDINGS
 
 
@@ -80,5 +81,5 @@ def test_table(monkeypatch):
 
 
 def test_no_such_tool(tmp_path):
-    with pytest.raises(coverage.GateError, match="no scenario of nothing; known: accel-config"):
-        coverage.record(["nothing"], tmp_path, print)
+    with pytest.raises(GateError, match="no scenario of nothing; known: accel-config"):
+        recording.record(["nothing"], tmp_path, print)
