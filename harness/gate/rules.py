@@ -308,10 +308,10 @@ _HEADERS = (
         ),
         (
             "padding-reused-by-flag",
-            "Padding has become a field in a struct with `argsz` and `flags`",
+            "Padding has become a field where flags or a version say whether it is valid",
             "`pad` became `cap_offset`, valid with `VFIO_IOMMU_INFO_CAPS`",
-            "By VFIO's convention the field counts only with a flag that old programs neither "
-            "set nor look at.",
+            "In a struct with `argsz` and `flags` such a field counts only with a flag that old "
+            "programs neither set nor look at; in a capability, only from a `version` on.",
         ),
         (
             "union-member-added",

@@ -13,6 +13,8 @@ from harness.gate.snapshot import Field, Struct
 #: What VFIO and iommufd call the size that a program says its struct has.
 _OWN_SIZE = ("argsz", "size")
 _CAPABILITY = "struct vfio_info_cap_header"
+#: How many fields a detail names.
+_SHOWN = 3
 _ORDERED = re.compile(r"__([lb]e)\d+")
 
 
@@ -90,7 +92,7 @@ def _added(header: str, name: str, one: str, old: Struct, new: Struct) -> Iterat
     under = [had for had, was in old.fields.items() if _overlap(field, was)]
     used = [had for had in under if not is_reserved(had)]
     if used:
-        detail = f"{where} is new, beside {', '.join(sorted(used))}"
+        detail = f"{where} is new, beside {_some(used)}"
         yield Finding("union-member-added", subject, detail, header)
     elif is_reserved(one):
         yield Finding("reserved-renamed", subject, f"{where} is reserved", header)
@@ -98,6 +100,13 @@ def _added(header: str, name: str, one: str, old: Struct, new: Struct) -> Iterat
         detail = f"{where} was {', '.join(sorted(under)) or 'padding'}"
         rule = "padding-reused-by-flag" if _says_what_is_valid(old) else "padding-reused"
         yield Finding(rule, subject, detail, header)
+
+
+def _some(names: list[str]) -> str:
+    """Few enough of them to read."""
+    shown = sorted(names)[:_SHOWN]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _own_size(fields: Mapping[str, Field]) -> str | None:
