@@ -19,7 +19,7 @@ STATUSES = ("stable", "testing", "obsolete", "removed")
 _FIELD = re.compile(
     r"^(What|Date|KernelVersion|Contact|Description|Users)\s*:\s*(.*)$", re.IGNORECASE
 )
-_PLACE = re.compile(r"<[^>/]*>|\[[^\]/]*\]|\{[^}/]*\}|\.\.\.|\*|(?<![A-Za-z])[XYZN](?![A-Za-z])")
+_PLACE = re.compile(r"<[^>/]*>|\[[^\]/]*\]|\{[^}/]*\}|\.\.\.|\*|(?<![A-Z])[XYZN](?![A-Za-z])")
 _MODES = (
     (
         re.compile(r"\(RW\)|\bread[- ]?write\b|\breadable and writ(?:e)?able\b", re.IGNORECASE),

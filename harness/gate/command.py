@@ -7,6 +7,7 @@ import datetime
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from attrs import evolve
@@ -18,7 +19,7 @@ from harness.gate.judge import judge
 from harness.gate.output import FORMATS
 from harness.gate.policy import Policy, load_policy
 from harness.gate.rules import Verdict
-from harness.gate.sources import Lines, Options, take
+from harness.gate.sources import Lines, Options, only, take
 from harness.gate.verdicts import Result
 from harness.packages import ProgressLine
 
@@ -67,6 +68,9 @@ def gate(
     with _options(headers, compiler) as options:
         before, _ = take(old, options)
         after, lines = take(new, options)
+    for one in (old, new):
+        if one.endswith(".h"):  # then it is about no other header
+            before, after = (only(part, [f"*{Path(one).name}"]) for part in (before, after))
     found = with_tools(_located(finding, lines) for finding in judge(before, after))
     standing, passed, complaints = rules.apply(found, today or datetime.date.today())
     names = before.source, after.source

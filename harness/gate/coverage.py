@@ -18,7 +18,7 @@ import cattrs
 from attrs import evolve, frozen
 
 from harness.data import data_path
-from harness.gate.errors import GateError
+from harness.gate.errors import GateError, first_problem
 from harness.gate.findings import Finding
 
 SCHEMA = 1
@@ -55,7 +55,7 @@ def recordings() -> tuple[Coverage, ...]:
         try:
             found.append(converter.structure(json.loads(path.read_text()), Coverage))
         except Exception as error:  # whatever cattrs makes of what is no object
-            raise GateError(f"{path}: {cattrs.transform_error(error)[0]}") from None
+            raise GateError(f"{path}: {first_problem(error)}") from None
     return tuple(found)
 
 

@@ -115,8 +115,13 @@ def _names(roots: Sequence[Path], wanted: Sequence[str]) -> Iterator[str]:
         for path in (root / top).rglob("*.h")
     }
     for name in sorted(seen):
-        if not wanted or any(fnmatch.fnmatch(name, pattern) for pattern in wanted):
+        if not wanted or matches(name, wanted):
             yield name
+
+
+def matches(name: str, wanted: Sequence[str]) -> bool:
+    """Whether the name of a header matches one of the patterns."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in wanted)
 
 
 def _read(compiler: Compiler, roots: Sequence[Path], name: str) -> tuple[Header, dict[str, int]]:

@@ -22,7 +22,7 @@ import cattrs
 from attrs import Factory, frozen
 
 from harness.data import DataError, line_of, load_yaml
-from harness.gate.errors import GateError
+from harness.gate.errors import GateError, first_problem
 from harness.gate.findings import Finding
 from harness.gate.rules import RULES
 
@@ -108,7 +108,7 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     try:
         file = _converter.structure(document, _File)
     except Exception as error:
-        problem = cattrs.transform_error(error, path="")[0].strip()
+        problem = first_problem(error)
         problem = problem.replace("expected date", "expected a date such as 2027-06-30")
         raise GateError(f"{name}: {problem}") from None
     for number, one in enumerate(file.suppressions):

@@ -102,6 +102,12 @@ _HEADERS = (
             "Programs compare with the old text, or look for a file of that name.",
         ),
         (
+            "string-removed",
+            "A string is gone",
+            "`VFIO_DEVICE_API_PCI_STRING` was removed",
+            "Programs that name it do not compile.",
+        ),
+        (
             "macro-removed",
             "A macro is gone",
             "`PCI_EXT_CAP_ID(header)` was removed",

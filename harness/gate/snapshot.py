@@ -20,7 +20,7 @@ from ruamel.yaml.scalarint import HexInt, OctalInt
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.data import DataError, load_yaml
-from harness.gate.errors import GateError
+from harness.gate.errors import GateError, first_problem
 
 SCHEMA = 1
 
@@ -122,8 +122,7 @@ def structured(document: Any, name: str, kind: type[Any]) -> Any:
     try:
         return _converter.structure(document, kind)
     except Exception as error:  # whatever cattrs makes of what is no mapping at all
-        problems = cattrs.transform_error(error, path="")
-        raise GateError(f"{name}: {problems[0].strip()}") from None
+        raise GateError(f"{name}: {first_problem(error)}") from None
 
 
 def load(path: str | os.PathLike[str]) -> Snapshot:

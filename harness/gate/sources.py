@@ -16,7 +16,7 @@ from harness.data import DataError, load_yaml
 from harness.gate import abi_documents, machines
 from harness.gate import snapshot as snapshots
 from harness.gate.errors import GateError, NotHere
-from harness.gate.headers import include_folder, read_headers
+from harness.gate.headers import include_folder, matches, read_headers
 from harness.gate.kernel_tree import installed_headers, is_kernel_tree
 from harness.gate.snapshot import SCHEMA, Snapshot
 from harness.packages import PackagesError, Suite, Unavailable
@@ -40,6 +40,22 @@ class Options:
 
 def take(source: str, options: Options) -> tuple[Snapshot, Lines]:
     """The snapshot of ``source``, and in which lines of its headers things are. GateError."""
+    snapshot, lines = _take(source, options)
+    return only(snapshot, options.headers), lines
+
+
+def only(snapshot: Snapshot, wanted: Sequence[str]) -> Snapshot:
+    """The snapshot with the headers whose names match one of ``wanted`` (none: all)."""
+    if not wanted:
+        return snapshot
+
+    def kept(parts: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: part for name, part in parts.items() if matches(name, wanted)}
+
+    return evolve(snapshot, headers=kept(snapshot.headers), skipped=kept(snapshot.skipped))
+
+
+def _take(source: str, options: Options) -> tuple[Snapshot, Lines]:
     if source.startswith(_PROFILE):
         name = source.removeprefix(_PROFILE)
         nodes, behaviours = machines.of_profile(name, options.progress)

@@ -23,6 +23,7 @@ def test_every_rule_is_used():
     # Those of one kind of thing are put together of its name and what became of it.
     composed = {f"{kind}-{what}" for kind in KINDS for what in ("added", "removed")}
     assert [rule for rule in RULES if f'"{rule}"' not in code and rule not in composed] == []
+    assert composed <= set(RULES)
 
 
 KINDS = ("constant", "ioctl", "string", "macro", "struct", "typedef")
