@@ -23,8 +23,8 @@ _OUTPUT = "/tmp/output"
 #: Run by /bin/sh between two cases. $slots are the accelerators', or all that may be taken away,
 #: $modules those of the machine's modules that are to be loaded anew, the first in front. Enabled
 #: work queues go first: to take the function away from under an enabled kernel queue corrupts
-#: memory of 6.1. Next are mediated devices, without which their parents can go.
-#: Default groups of configfs go with what they are in, and refuse to go by themselves.
+#: memory of 6.1. Next are mediated devices, without which their parents can go, and what vfio-pci
+#: was given. Default groups of configfs go with what they are in, and refuse to go by themselves.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
@@ -36,6 +36,13 @@ cd /sys/kernel/config 2>/dev/null && {
 }
 cd /
 for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
+for device in /sys/bus/pci/drivers/vfio-pci/*:*; do
+    echo "${device##*/}" >/sys/bus/pci/drivers/vfio-pci/unbind
+done
+for file in /sys/bus/pci/devices/*/driver_override; do
+    read -r text <"$file"
+    [ "$text" = "(null)" ] || echo >"$file"
+done
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
@@ -47,7 +54,7 @@ echo 1 >/sys/bus/pci/rescan
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
 echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
-echo /sys/kernel/config/*/*
+echo /sys/kernel/config/*/* /dev/vfio/*
 for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override \
     /sys/kernel/iommu_groups/*/type; do
     read -r text <"$file"
@@ -64,7 +71,6 @@ done
 """
 #: What belongs to PCI functions and their drivers.
 _OF_PCI = re.compile(r"^/sys/(bus/pci|devices/pci|kernel/iommu_groups)")
-
 #: Such as new_id, and what a subsystem of configfs keeps.
 _OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/|^/sys/kernel/config/")
 

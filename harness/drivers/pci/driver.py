@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from harness.kernel.driver_core import Bus, DeviceDriver, driver_attach, driver_register
+from harness.kernel.driver_core import (
+    Bus,
+    DeviceDriver,
+    driver_attach,
+    driver_register,
+    driver_unregister,
+)
 from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import c_string
 from harness.kernel.sysfs import Attribute, AttributeGroup
@@ -73,6 +79,12 @@ class PciDriver(DeviceDriver):
 def pci_register_driver(driver: PciDriver) -> None:
     """Make the driver known and let it probe (__pci_register_driver)."""
     driver_register(driver)
+
+
+def pci_unregister_driver(driver: PciDriver) -> None:
+    """Take the driver from its functions, and forget its dynamic ids."""
+    driver_unregister(driver)
+    driver.dynids.clear()
 
 
 def pci_match_one_id(entry: PciId, given: PciId) -> bool:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.pci import PciBus, PciDevice, PciDriver, PciId, pci_register_driver
+from harness.drivers.pci import (
+    PciBus,
+    PciDevice,
+    PciDriver,
+    PciId,
+    pci_register_driver,
+    pci_unregister_driver,
+)
 from harness.drivers.pci.iov import pci_disable_sriov, pci_enable_sriov
 from harness.drivers.vfio.vfio_main import (
     vfio_assign_device_set,
@@ -122,15 +129,27 @@ def vfio_pci_init(kernel: Kernel) -> None:
     pci_register_driver(VfioPciDriver(kernel, bus))
 
 
+def vfio_pci_cleanup(kernel: Kernel) -> None:
+    """Let all functions go; there is none that a program has open, for that is a reference."""
+    driver = kernel.buses["pci"].drivers[VfioPciDriver.name]
+    assert isinstance(driver, VfioPciDriver)
+    pci_unregister_driver(driver)
+
+
 def vfio_pci_core_init(kernel: Kernel) -> None:
     """It brings nothing by itself."""
 
 
+def vfio_pci_core_cleanup(kernel: Kernel) -> None:
+    """There is nothing to undo."""
+
+
 MODULES = (
-    Module("vfio_pci_core", vfio_pci_core_init, depends=("vfio",)),
+    Module("vfio_pci_core", vfio_pci_core_init, exit=vfio_pci_core_cleanup, depends=("vfio",)),
     Module(
         "vfio_pci",
         vfio_pci_init,
+        exit=vfio_pci_cleanup,
         depends=("vfio_pci_core", "vfio"),
         suites=("vfio_pci",),
         parameters=parameters,
