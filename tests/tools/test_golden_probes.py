@@ -22,13 +22,14 @@ class Program:
     """A probe program: the machine that it was run in, and where what it found is.
 
     ``recording`` is the name of the recordings, without the profile's, and ``categories`` which of
-    the probes in them are this program's.
+    the probes in them are this program's. ``options`` are those of ``run`` that it needs.
     """
 
     machine: str
     recording: str
     categories: tuple[str, ...]
     at_least: int
+    options: tuple[str, ...] = ()
 
     def golden(self, profile):
         """What the kernel answered, by probe."""
@@ -44,7 +45,7 @@ class Program:
 
 PROGRAMS = {
     "idxd": Program("qemu-q35-dsa", "idxd", ("idxd",), 200),
-    "pci": Program("qemu-q35", "", ("pci",), 60),
+    "pci": Program("qemu-q35", "", ("pci",), 60, ("--system",)),
     "mdev": Program("qemu-q35", "", ("mdev",), 60),
     "configfs": Program("qemu-q35", "", ("configfs", "nullb", "nvmet"), 85),
 }
@@ -74,6 +75,7 @@ def test_every_probe_agrees(command_line, tmp_path, name, profile):
         program.machine,
         "--profile",
         profile,
+        *program.options,
         "--",
         sys.executable,
         str(source),
