@@ -233,4 +233,4 @@ class Configfs(RuleBasedStateMachine):
 
 
 TestConfigfs = Configfs.TestCase
-TestConfigfs.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestConfigfs.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
