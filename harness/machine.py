@@ -13,12 +13,11 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from attrs import frozen
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -40,7 +39,7 @@ from harness.kernel.clock import Clock
 from harness.kernel.errors import Errno
 from harness.kernel.iommu import IommuCapabilities
 from harness.kernel.kernfs import TextFile
-from harness.kernel.module import LoadedModule, Module, add_usage, mod_sysfs_setup
+from harness.kernel.module import Module, ModuleInfo, load_module
 from harness.kernel.profile import Profile
 from harness.kernel.sysfs import sysfs_create_link
 from harness.kernel.system import Cpu, Kernel
@@ -65,11 +64,11 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
 BUILTIN_MODULES = {
-    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto", "idxd_mdev"), "harness.drivers.idxd"),
+    **dict.fromkeys(("mdev", "vfio_mdev"), "harness.drivers.mdev"),
     **dict.fromkeys(
         ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
     ),
-    "mdev": "harness.drivers.mdev",
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
     "configfs": "harness.kernel.configfs",
     "configfs_sample": "harness.drivers.configfs_sample",
@@ -80,15 +79,29 @@ BUILTIN_MODULES = {
 }
 
 
-@frozen
-class ModuleInfo:
-    """What /sys/module shows of a module of this kernel (profile section ``modules``)."""
+class ModuleFiles(Mapping[str, Module]):
+    """All modules of one kernel that there are here; each is imported when it is asked for."""
 
-    coresize: int = 0
-    version: str | None = None
-    srcversion: str | None = None
-    import_ns: str | None = None
-    taint: str = ""
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def __getitem__(self, name: str) -> Module:
+        try:
+            module = _find_module(name)
+        except Problem:
+            raise KeyError(name) from None
+        if not module.in_kernel(self._profile):
+            raise KeyError(name)
+        return module
+
+    def __iter__(self) -> Iterator[str]:
+        from importlib.metadata import entry_points  # slow, and seldom needed
+
+        names = {*BUILTIN_MODULES, *entry_points(group=ENTRY_POINTS).names}
+        return iter(sorted(name for name in names if self.get(name) is not None))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Waker:
@@ -339,8 +352,9 @@ def _build(
     clock: Clock | None,
     users: Sequence[Module],
 ) -> Machine:
-    modules = _modules(file.modules, users)
-    kernel = Kernel(_profile(file, profile), clock, file.seed)
+    running = _profile(file, profile)
+    modules = _modules(file.modules, running, users)
+    kernel = Kernel(running, clock, file.seed)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
     kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
@@ -351,10 +365,11 @@ def _build(
     for name in sorted({entry.slot[:7] for entry in file.pci}):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
-    infos = kernel.profile.section("modules", dict[str, ModuleInfo])
-    for module in filter(lambda module: module.in_kernel(kernel.profile), modules):
+    kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
+    kernel.module_files = ModuleFiles(kernel.profile)
+    for module in modules:
         try:
-            _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
+            load_module(kernel, module)
         except Exception as error:
             # Ours have no errors but those of the machine file.
             text = describe(error)
@@ -408,16 +423,21 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
-def _modules(names: tuple[str, ...], users: Sequence[Module]) -> list[Module]:
+def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) -> list[Module]:
     """The modules in the order in which they are loaded, what they depend on first, and a user's
-    own last. One of a user's may depend on another."""
+    own last. One of a user's may depend on another.
+
+    Those that this kernel lacks are left off, with what only they depend on.
+    """
     ordered: dict[str, Module] = {}
     own = {module.name: module for module in users}
 
     def add(name: str) -> None:
         if name not in ordered:
             module = own[name] if name in own else _find_module(name)
-            for needed in module.depends:
+            if not module.in_kernel(profile):
+                return
+            for needed in module.needs(profile):
                 add(needed)
             ordered[name] = module
 
@@ -449,26 +469,6 @@ def _find_module(name: str) -> Module:
         raise Problem(f"the entry point {name} of {ENTRY_POINTS} is no Module")
     known = ", ".join(sorted({*BUILTIN_MODULES, *points.names}))
     raise Problem(f'there is no module "{name}"; known: {known}')
-
-
-def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
-    """Show the module in /sys/module, hold what it depends on, and let it start (load_module)."""
-    parameters = {parameter.name: parameter for parameter in module.parameters()}
-    loaded = LoadedModule(
-        kernel,
-        module.name,
-        info.coresize,
-        info.version,
-        info.srcversion,
-        parameters,
-        import_ns=info.import_ns,
-        taint=info.taint,
-    )
-    directory = mod_sysfs_setup(loaded)
-    kernel.modules[module.name] = loaded
-    for needed in module.depends:
-        add_usage(directory, kernel.modules[needed])
-    module.init(kernel)
 
 
 def _add_extra(kernel: Kernel, position: str, extra: ExtraEntry) -> None:

@@ -68,12 +68,17 @@ class PollTable(Protocol):
 
 @frozen
 class Pages:
-    """What an mmap method returns: ``length`` bytes backed by memory, or trapped load by load."""
+    """What an mmap method returns: ``length`` bytes backed by memory, or trapped load by load.
+
+    ``doorbell`` says that each store counts, also one of what is there already: a mount that cannot
+    trap it must not let it happen.
+    """
 
     length: int
     memory: memoryview | None = None
     load: Callable[[int, int], bytes] | None = None
     store: Callable[[int, bytes], None] | None = None
+    doorbell: bool = False
 
 
 class OpenFile:
@@ -150,6 +155,9 @@ class Node:
     """A file, directory or link (struct inode). ``parent`` is None once it was removed."""
 
     __slots__ = ("gid", "ino", "mode", "name", "parent", "size", "transient", "uid")
+
+    #: Whether programs may map pages of it that lie behind its size.
+    mappable = False
 
     def __init__(self, name: str, mode: int, ino: int, size: int = 0) -> None:
         self.name = name

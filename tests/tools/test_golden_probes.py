@@ -44,11 +44,13 @@ class Program:
 
 PROGRAMS = {
     "idxd": Program("qemu-q35-dsa", "idxd", ("idxd",), 200),
+    "pci": Program("qemu-q35", "", ("pci",), 60),
+    "mdev": Program("qemu-q35", "", ("mdev",), 60),
     "configfs": Program("qemu-q35", "", ("configfs", "nullb", "nvmet"), 85),
 }
 RUNS = [
-    *(("idxd", profile) for profile in ("6.1", "6.12", "7.2")),
-    *(("configfs", profile) for profile in ("6.1", "6.12")),
+    *((name, profile) for name in ("idxd", "pci") for profile in ("6.1", "6.12", "7.2")),
+    *((name, profile) for name in ("mdev", "configfs") for profile in ("6.1", "6.12")),
 ]
 
 
