@@ -274,6 +274,25 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="P", help="the kernel to be, instead of the machine's own"
     )
+    _module_option(parser)
+
+
+def _module_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--module",
+        action="append",
+        metavar="FILE",
+        help="load a module of your own, too (docs/writing-modules.md); may be repeated",
+    )
+
+
+def _with_modules(files: list[str] | None) -> None:
+    """Let the processes that will make machines know of a user's modules."""
+    from harness.module_file import VARIABLE, files_of_environment
+
+    if files is not None:
+        every = [*files_of_environment(), *map(os.path.abspath, files)]
+        os.environ[VARIABLE] = os.pathsep.join(every)
 
 
 #: What a mount can do besides, by the names of MountOptions.
@@ -325,6 +344,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
+    _module_option(parser)
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
     parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
@@ -361,7 +381,7 @@ def _run(options: argparse.Namespace) -> int:
     from harness.trace_output import TraceOutput
 
     try:
-        machine = load_machine(options.machine, profile=options.profile)
+        machine = load_machine(options.machine, profile=options.profile, modules=options.module)
         with TraceOutput.to(options.trace, machine.kernel.trace):
             mount_options = MountOptions.of(_mount_words(options))
             return run(machine, command, uid=options.uid, options=mount_options)
@@ -372,8 +392,9 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    if options.trace is not None or options.profile is not None or _mount_words(options):
-        others = " and ".join(f"--{word}" for word in ("trace", "profile", *_MOUNT_OPTIONS))
+    given = (options.trace, options.profile, options.module)
+    if any(one is not None for one in given) or _mount_words(options):
+        others = ", ".join(f"--{word}" for word in ("trace", "profile", "module", *_MOUNT_OPTIONS))
         message = f"{others} are for new machines; see uapi-harness ctl --help"
         return _fail("run", message, RUN_ERROR)
     try:
@@ -385,6 +406,7 @@ def _run_in(options: argparse.Namespace, command: list[str]) -> int:
 def _start(options: argparse.Namespace) -> int:
     from harness.lasting import start
 
+    _with_modules(options.module)
     words = _mount_words(options)
     return _lasting("start", lambda: start(options.name, options.machine, options.profile, words))
 
@@ -441,6 +463,7 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
     from harness.report import ConformError, conform, write_missing
 
+    _with_modules(options.module)
     try:
         if options.missing:
             return write_missing(_several(options.profile, "6.1")[0], sys.stdout)

@@ -23,7 +23,7 @@ def makedev(major: int, minor: int) -> int:
 class CharDevice(KernfsNode):
     """A character device node. ``open_method`` is its driver's open."""
 
-    __slots__ = ("_rdev", "open_method")
+    __slots__ = ("_rdev", "mappable", "open_method")
 
     def __init__(
         self, root: KernfsRoot, name: str, mode: int, rdev: int, open_method: OpenMethod
@@ -31,6 +31,7 @@ class CharDevice(KernfsNode):
         super().__init__(root, name, stat.S_IFCHR | mode)
         self._rdev = rdev
         self.open_method = open_method
+        self.mappable = False
 
     @property
     def rdev(self) -> int:
@@ -79,7 +80,8 @@ class Devices:
         chain: list[KernfsDirectory] = [self.root.directory]
         for part in directories:
             chain.append(chain[-1].directory(part))
-        chain[-1].remove(base)
+        if base in chain[-1].children:  # else a program has removed it
+            chain[-1].remove(base)
         for parent, child in zip(reversed(chain[:-1]), reversed(chain), strict=False):
             if child.children:
                 break

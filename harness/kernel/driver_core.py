@@ -306,11 +306,16 @@ def bus_unregister(bus: Bus) -> None:
 
 
 def bind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
-    """ENODEV unknown or no match, then device_driver_attach."""
+    """ENODEV unknown or no match, then device_driver_attach; before 5.14 that is ENODEV too."""
     device = driver.bus.find(data)
     if not driver.bus.match(device, driver):
         raise Errno(errno.ENODEV)
-    device_driver_attach(driver, device)
+    try:
+        device_driver_attach(driver, device)
+    except Errno:
+        if driver.kernel.section.bind_errno:
+            raise
+        raise Errno(errno.ENODEV) from None
 
 
 def unbind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:

@@ -39,21 +39,26 @@ class Module:
     """A kernel module as a machine file names it.
 
     ``init(kernel)`` registers what the module brings, as module_init does, and ``exit(kernel)``
-    undoes it; a module without ``exit`` cannot be unloaded. ``depends`` are loaded first.
-    ``suites`` names the conformance suites about it. ``parameters()`` makes the module's parameters
-    for one machine; they are in /sys/module before ``init`` runs. Where ``in_kernel(profile)`` is
-    false, that kernel lacks the module: a machine file may name it all the same, and nothing is
-    loaded. ``aliases(profile)`` are patterns of the modaliases that it is for.
+    undoes it; a module without ``exit`` cannot be unloaded. ``depends`` are loaded first, or what
+    it answers for a profile is. ``suites`` names the conformance suites about it. ``parameters()``
+    makes the module's parameters for one machine; they are in /sys/module before ``init`` runs.
+    Where ``in_kernel(profile)`` is false, that kernel lacks the module: a machine file may name it
+    all the same, and nothing is loaded. ``aliases(profile)`` are patterns of the modaliases that it
+    is for.
     """
 
     name: str
     init: Callable[[Kernel], None]
     exit: Callable[[Kernel], None] | None = None
-    depends: tuple[str, ...] = ()
+    depends: tuple[str, ...] | Callable[[Profile], tuple[str, ...]] = ()
     suites: tuple[str, ...] = ()
     parameters: Callable[[], tuple[Parameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
     aliases: Callable[[Profile], tuple[str, ...]] = lambda profile: ()
+
+    def needs(self, profile: Profile) -> tuple[str, ...]:
+        """The modules that it depends on in this kernel."""
+        return self.depends(profile) if callable(self.depends) else self.depends
 
 
 @frozen
@@ -234,7 +239,8 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
     """
     if module.name in kernel.modules:
         raise Errno(errno.EEXIST)
-    if any(needed not in kernel.modules for needed in module.depends):  # simplify_symbols
+    needs = module.needs(kernel.profile)
+    if any(needed not in kernel.modules for needed in needs):  # simplify_symbols
         raise Errno(errno.ENOENT)
     info = kernel.module_info.get(module.name, ModuleInfo())
     parameters = {parameter.name: parameter for parameter in module.parameters()}
@@ -243,7 +249,7 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
     loaded = LoadedModule(kernel, module, module.name, parameters=parameters, **shown)
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded
-    for needed in module.depends:
+    for needed in needs:
         _add_usage(loaded, directory, kernel.modules[needed])
     try:
         module.init(kernel)

@@ -14,6 +14,7 @@ from attrs import frozen
 from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
+from harness.kernel.devtmpfs import DevRoot
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
@@ -22,7 +23,6 @@ from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import Scheduler
-from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -79,7 +79,7 @@ class Kernel:
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
         )
         self._sys = KernfsRoot("sys")
-        self._dev = KernfsRoot("dev", NAME_MAX)
+        self._dev = DevRoot()
         self.roots = {"sys": self._sys, "dev": self._dev}
         self._top = KernfsRoot("").directory
         for root in self.roots.values():
@@ -93,10 +93,13 @@ class Kernel:
         self.module_info: Mapping[str, ModuleInfo] = {}
         #: Names of block devices that drivers have; there is no block layer that shows them.
         self.disks: set[str] = set()
-        #: Numbers of wakeup sources.
+        #: Numbers of wakeup sources, and of devices of the class misc.
         self.wakeup_ida = Ida()
+        self.misc_minors = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
         self.fd_commands: set[int] = set()
+        #: Whether there can be files that programs map.
+        self.maps_files = False
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The modules ``idxd_bus``, ``idxd`` and ``iaa_crypto`` (drivers/dma/idxd/{bus,init}.c, 6.1).
+"""The modules ``idxd_bus``, ``idxd``, ``iaa_crypto`` (drivers/dma/idxd/{bus,init}.c, 6.1), and
+``idxd_mdev`` of the mdev series.
 
 The plan: idxd_bus brings the bus ``dsa``. idxd brings its drivers ``idxd``, ``dmaengine`` and
 ``user`` in this order, the character device majors ``dsa`` and ``iax``, and the PCI driver
-``idxd``; it has the parameters ``sva`` and ``tc_override``. iaa_crypto brings ``crypto``.
+``idxd``; it has the parameters ``sva`` and ``tc_override``. iaa_crypto
+brings ``crypto``, idxd_mdev ``mdev`` and ``idxd-mdev``.
 """
 
 from __future__ import annotations
@@ -16,10 +18,15 @@ from harness.drivers.idxd.cdev import IdxdUserDrv
 from harness.drivers.idxd.crypto import MODULE as CRYPTO
 from harness.drivers.idxd.crypto import IaaCryptoDrv
 from harness.drivers.idxd.dma import IdxdDmaengineDrv
+from harness.drivers.idxd.dsa_driver import IdxdDsaDrv
 from harness.drivers.idxd.enable import IdxdDrv
+from harness.drivers.idxd.mdev import IdxdMdevDriver
+from harness.drivers.idxd.mdev_wq import MODULE as MDEV
+from harness.drivers.idxd.mdev_wq import IdxdMdevWqDrv
 from harness.drivers.idxd.probe import IdxdPciDriver
 from harness.drivers.idxd.profile import ALIGN, IdxdSection
 from harness.drivers.idxd.state import CdevContext, IdxdModule
+from harness.drivers.mdev import mdev_register_driver
 from harness.drivers.pci import PciDriver, pci_register_driver, pci_unregister_driver
 from harness.kernel.driver_core import (
     bus_register,
@@ -50,7 +57,8 @@ def idxd_init_module(kernel: Kernel) -> None:
     bus = kernel.buses["dsa"]
     assert isinstance(bus, DsaBus)
     module = bus.module = IdxdModule(kernel, bus.section, bus, DmaEngine(kernel), {})
-    for driver in (IdxdDrv, IdxdDmaengineDrv, IdxdUserDrv):
+    several = (IdxdDrv, IdxdDmaengineDrv, IdxdUserDrv)
+    for driver in (IdxdDsaDrv,) if bus.section.one_driver else several:
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register
         module.cdevs[kind] = CdevContext(kernel.devices.alloc_chrdev_region(kind))
@@ -82,6 +90,27 @@ def iaa_crypto_cleanup_module(kernel: Kernel) -> None:
     driver_unregister(kernel.buses["dsa"].drivers[IaaCryptoDrv.name])
 
 
+def idxd_mdev_init(kernel: Kernel) -> None:
+    """Module init of idxd_mdev (the mdev series, v6)."""
+    bus = kernel.buses["dsa"]
+    assert isinstance(bus, DsaBus)
+    mdev_driver = IdxdMdevDriver(kernel)
+    mdev_register_driver(mdev_driver)
+    driver_register(IdxdMdevWqDrv(bus.module, mdev_driver))
+
+
+def _idxd_depends(profile: Profile) -> tuple[str, ...]:
+    """Up to v5 of the series, idxd makes the parents."""
+    mdev = profile.section("idxd", IdxdSection).mdev
+    parents = mdev is not None and not mdev.wq_driver
+    return ("idxd_bus", "mdev", "vfio_mdev") if parents else ("idxd_bus",)
+
+
+def _has_idxd_mdev(profile: Profile) -> bool:
+    mdev = profile.section("idxd", IdxdSection).mdev
+    return mdev is not None and mdev.wq_driver
+
+
 def _has_iaa_crypto(profile: Profile) -> bool:
     return profile.section("idxd", IdxdSection).iaa_crypto
 
@@ -105,7 +134,7 @@ MODULES = (
         "idxd",
         idxd_init_module,
         exit=idxd_exit_module,
-        depends=("idxd_bus",),
+        depends=_idxd_depends,
         parameters=idxd_parameters,
         aliases=_idxd_aliases,
     ),
@@ -115,5 +144,8 @@ MODULES = (
         exit=iaa_crypto_cleanup_module,
         depends=("idxd", "idxd_bus"),
         in_kernel=_has_iaa_crypto,
+    ),
+    Module(
+        MDEV, idxd_mdev_init, depends=("idxd", "idxd_bus", "mdev", "vfio"), in_kernel=_has_idxd_mdev
     ),
 )

@@ -128,5 +128,6 @@ MODULES = tuple(
 
 def register_builtin_drivers(bus: PciBus) -> None:
     """The drivers that are part of the kernel itself."""
-    for name in bus.section.builtin_drivers:
-        pci_register_driver(StockDriver(StockEntry(name, None), bus))
+    for name, module in bus.section.builtin_drivers.items():
+        shown = module if bus.section.builtin_modules else None
+        pci_register_driver(StockDriver(StockEntry(name, shown), bus))

@@ -12,6 +12,7 @@ from harness.drivers.pci import (
     PciBus,
     PciDevice,
     PciDriver,
+    PciId,
     pci_register_driver,
     pci_unregister_driver,
 )
@@ -45,6 +46,7 @@ class VfioPciDriver(PciDriver):
     """struct pci_driver vfio_pci_driver."""
 
     name = "vfio-pci"
+    id_table = (PciId(override_only=True),)
     driver_managed_dma = True
 
     def __init__(self, kernel: Kernel, bus: PciBus) -> None:

@@ -76,17 +76,17 @@ def _make(root: Path, release: str, files: dict[str, bytes]) -> None:
 
 def _stub(kernel: Kernel, module: Module) -> bytes:
     """The file of a module."""
-    info = kernel.module_info.get(module.name)
+    info, needs = kernel.module_info.get(module.name), module.needs(kernel.profile)
     fields = [("version", info.version if info else None)]
     fields += [("alias", alias) for alias in module.aliases(kernel.profile)]
     fields += [("srcversion", info.srcversion if info else None)]
-    fields += [("depends", ",".join(sorted(module.depends, reverse=True)))]
+    fields += [("depends", ",".join(sorted(needs, reverse=True)))]
     fields += [("intree", "Y"), ("name", module.name)]
     fields += [("vermagic", f"{kernel.section.release} SMP preempt mod_unload modversions ")]
     fields += [("parmtype", f"{parameter.name}:bool") for parameter in module.parameters()]
     modinfo = b"".join(f"{key}={text}".encode() + b"\0" for key, text in fields if text is not None)
     exported = [f"__crc_{_symbol(module.name)}"]
-    return _elf(b"\0" + modinfo, exported, [_symbol(name) for name in module.depends])
+    return _elf(b"\0" + modinfo, exported, [_symbol(name) for name in needs])
 
 
 def _symbol(module: str) -> str:

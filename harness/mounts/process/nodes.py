@@ -27,6 +27,10 @@ class Tree(IntEnum):
     ANONYMOUS = 4
 
 
+#: What is mapped must lie within the file's size. VFIO's regions are 2**40 bytes apart.
+_MAPPED_SIZE = 1 << 62
+
+
 def node_id(tree: Tree, node: Node) -> int:
     """The id of ``node`` towards the kernel."""
     return tree << 32 | node.ino
@@ -66,7 +70,7 @@ class Entry:
             mode = stat.S_IFREG | stat.S_IMODE(mode)
         return ATTR.pack(
             self.inode_number(),
-            found.size,
+            _MAPPED_SIZE if self.node.mappable else found.size,
             0,  # blocks
             time,
             time,
