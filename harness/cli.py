@@ -392,9 +392,12 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    given = (options.trace, options.profile, options.module)
-    if any(one is not None for one in given) or _mount_words(options):
-        others = ", ".join(f"--{word}" for word in ("trace", "profile", "module", *_MOUNT_OPTIONS))
+    words = _mount_words(options)
+    if not (options.trace is options.profile is options.module is None) or words:
+        others = " and ".join(
+            f"--{word.replace('_', '-')}"
+            for word in ("trace", "profile", "module", *_MOUNT_OPTIONS)
+        )
         message = f"{others} are for new machines; see uapi-harness ctl --help"
         return _fail("run", message, RUN_ERROR)
     try:

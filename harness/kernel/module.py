@@ -43,8 +43,8 @@ class Module:
     it answers for a profile is. ``suites`` names the conformance suites about it. ``parameters()``
     makes the module's parameters for one machine; they are in /sys/module before ``init`` runs.
     Where ``in_kernel(profile)`` is false, that kernel lacks the module: a machine file may name it
-    all the same, and nothing is loaded. ``aliases(profile)`` are patterns of the modaliases that it
-    is for.
+    all the same, and nothing is loaded. ``aliases(profile)`` are patterns of the modaliases that
+    it is for.
     """
 
     name: str

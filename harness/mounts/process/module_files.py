@@ -76,10 +76,11 @@ def _make(root: Path, release: str, files: dict[str, bytes]) -> None:
 
 def _stub(kernel: Kernel, module: Module) -> bytes:
     """The file of a module."""
-    info, needs = kernel.module_info.get(module.name), module.needs(kernel.profile)
+    info = kernel.module_info.get(module.name)
     fields = [("version", info.version if info else None)]
     fields += [("alias", alias) for alias in module.aliases(kernel.profile)]
     fields += [("srcversion", info.srcversion if info else None)]
+    needs = module.needs(kernel.profile)
     fields += [("depends", ",".join(sorted(needs, reverse=True)))]
     fields += [("intree", "Y"), ("name", module.name)]
     fields += [("vermagic", f"{kernel.section.release} SMP preempt mod_unload modversions ")]

@@ -162,8 +162,6 @@ class Server:
         self._opener = opener
         self._handlers = self._all_handlers()
         self._crew = Crew(self)
-        self._devices = devices
-        self._netlink = netlink
         self._sender = Sender(fd, self._crew.identities, netlink)
         #: Requests that were read while another one was not done yet.
         self._deferred: deque[memoryview] = deque()
@@ -173,6 +171,8 @@ class Server:
         self._maps_files = kernel.maps_files
         #: Of files that a program has open, if they can be mapped.
         self._nodeids: dict[OpenFile, int] = {}
+        self._devices = devices
+        self._netlink = netlink
         self.notifications = Notifications(self, table) if table else None
         os.set_blocking(fd, self.notifications is None)
         self._watchers = {
