@@ -74,6 +74,7 @@ BUILTIN_MODULES = {
     "configfs_sample": "harness.drivers.configfs_sample",
     "null_blk": "harness.drivers.null_blk",
     "nvmet": "harness.drivers.nvmet",
+    "iommufd": "harness.drivers.iommufd",
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
@@ -422,7 +423,11 @@ def _find_module(name: str) -> Module:
 
 def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
     """Show the module in /sys/module, hold what it depends on, and let it start (load_module)."""
-    parameters = {parameter.name: parameter for parameter in module.parameters()}
+    parameters = {
+        parameter.name: parameter
+        for parameter in module.parameters()
+        if module.has_parameter(kernel.profile, parameter.name)
+    }
     loaded = LoadedModule(
         kernel,
         module.name,
@@ -436,7 +441,8 @@ def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
     directory = mod_sysfs_setup(loaded)
     kernel.modules[module.name] = loaded
     for needed in module.depends:
-        add_usage(directory, kernel.modules[needed])
+        if needed in kernel.modules:  # else this kernel does not have it
+            add_usage(directory, kernel.modules[needed])
     module.init(kernel)
 
 

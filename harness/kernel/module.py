@@ -42,6 +42,7 @@ class Module:
     suites: tuple[str, ...] = ()
     parameters: Callable[[], tuple[Parameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
+    has_parameter: Callable[[Profile, str], bool] = lambda profile, name: True
 
 
 class Parameter(Protocol):
