@@ -19,22 +19,33 @@ from harness.kernel.errors import Errno
 from harness.kernel.eventfd import Eventfd
 from harness.kernel.system import Kernel
 from harness.kernel.task import Credentials, HostFile, LocalCaller
-from harness.kernel.vfs import Changes, Node, OpenFile, PollTable, Stat, is_directory
+from harness.kernel.vfs import Changes, Node, OpenFile, Pages, PollTable, Stat, is_directory
 from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import (
     CAP_SETUID,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
     O_ACCMODE,
     O_CREAT,
     O_EXCL,
     O_NOFOLLOW,
     O_PATH,
+    O_RDONLY,
     O_RDWR,
     O_TRUNC,
     O_WRONLY,
+    PAGE_SIZE,
     POLLERR,
     POLLHUP,
     POLLNVAL,
+    PROT_WRITE,
 )
+
+#: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
+_LEGACY_MAP_FLAGS = 0x7FFF0
+_SIZE_MAX = (1 << 64) - 1
 
 #: Of chown(2): leave this one alone.
 UNCHANGED = -1
@@ -117,6 +128,29 @@ class _Queues:
 
 def _parent(node: Node) -> Node:
     return node.parent if node.parent is not None else node
+
+
+def may_map(opened: int, length: int, prot: int, flags: int, offset: int) -> None:
+    """What is looked at before a file's own mmap method: ``opened`` are the file's flags.
+
+    Source: arch/x86/kernel/sys_x86_64.c, do_mmap in mm/mmap.c, 6.1.
+    """
+    if offset % PAGE_SIZE or not length:
+        raise Errno(errno.EINVAL)
+    if length > _SIZE_MAX - PAGE_SIZE + 1:
+        raise Errno(errno.ENOMEM)
+    if offset + length > _SIZE_MAX:
+        raise Errno(errno.EOVERFLOW)
+    kind = flags & MAP_TYPE
+    if kind not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+        raise Errno(errno.EINVAL)
+    if kind == MAP_SHARED_VALIDATE and flags & ~MAP_TYPE & ~_LEGACY_MAP_FLAGS:
+        raise Errno(errno.EOPNOTSUPP)
+    access = opened & O_ACCMODE
+    if kind != MAP_PRIVATE and prot & PROT_WRITE and access not in (O_WRONLY, O_RDWR):
+        raise Errno(errno.EACCES)
+    if access not in (O_RDONLY, O_RDWR):
+        raise Errno(errno.EACCES)
 
 
 class SystemCalls:
@@ -239,6 +273,13 @@ class SystemCalls:
         """vfs_ioctl."""
         open_file = self.caller.description(fd).open_file
         return int(self._call("ioctl", open_file, command, argument))
+
+    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Pages:
+        """ksys_mmap_pgoff of a file: its pages, which the caller has to put somewhere."""
+        description = self.caller.description(fd)
+        may_map(description.flags, length, prot, flags, offset)
+        pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
+        return pages
 
     def fsync(self, fd: int) -> None:
         """kernfs has noop_fsync, devices have none (vfs_fsync_range)."""

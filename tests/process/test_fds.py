@@ -1,49 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What drivers do with fds of programs, and programs with fds of drivers."""
 
-import subprocess
-import sys
-import textwrap
-
-import pytest
-
-from tests.process.toy import Driver
-
-HEAD = """
-import array, errno, fcntl, os, select, signal, socket, sys
-HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN = range(0x3B00, 0x3B08)
-
-def call(*arguments):
-    try:
-        return fcntl.ioctl(*arguments)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-
-toy = os.open("/dev/toy", os.O_RDWR)
-"""
-
-
-@pytest.fixture
-def driver(machine):
-    return Driver(machine.kernel)
-
-
-@pytest.fixture
-def run(driver, mounted, machine):
-    """Run Python code; what it prints, a word each. Nothing is left behind by it."""
-    mount = mounted()
-
-    def run(code):
-        command = [sys.executable, "-I", "-S", "-c", HEAD + textwrap.dedent(code)]
-        child = mount.popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = child.communicate(60)
-        assert child.wait() == 0, output.decode()
-        machine.wait_for(lambda: not driver.open)
-        assert machine.leaks() == []
-        return output.decode().split()
-
-    return run
-
 
 def test_signals_arrive(run):
     assert run("""

@@ -8,6 +8,7 @@ vfio_iommu_type1 brings the driver that maps memory, with three parameters.
 
 from __future__ import annotations
 
+from harness.drivers.iommufd.module import has_iommufd
 from harness.drivers.vfio.container import VfioContainers
 from harness.drivers.vfio.group import VfioGroups
 from harness.drivers.vfio.profile import VfioSection
@@ -17,6 +18,7 @@ from harness.kernel.driver_core import DeviceClass
 from harness.kernel.module import BoolParameter, Module, Parameter, UintParameter
 from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.uapi import fd_commands
 
 _NOIOMMU = "enable_unsafe_noiommu_mode"
 
@@ -37,6 +39,8 @@ def vfio_init(kernel: Kernel) -> None:
     if module.data.section.device_cdev:  # vfio_cdev_init
         module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")
     module.data.containers.add_node()
+    kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
+    kernel.maps_files = True
 
 
 def vfio_iommu_type1_init(kernel: Kernel) -> None:
@@ -69,7 +73,7 @@ MODULES = (
     Module(
         "vfio",
         vfio_init,
-        depends=("iommufd",),
+        depends=lambda profile: ("iommufd",) if has_iommufd(profile) else (),
         parameters=vfio_parameters,
         has_parameter=_has_parameter,
     ),
