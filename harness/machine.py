@@ -74,6 +74,7 @@ BUILTIN_MODULES = {
     "configfs_sample": "harness.drivers.configfs_sample",
     "null_blk": "harness.drivers.null_blk",
     "nvmet": "harness.drivers.nvmet",
+    "iommufd": "harness.drivers.iommufd",
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
