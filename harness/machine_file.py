@@ -19,7 +19,7 @@ from cattrs.errors import (
 )
 
 from harness import data
-from harness.hardware.pci_config import Bar, FunctionEntry, Rom
+from harness.hardware.pci_config import Bar, ConfigError, FunctionEntry, Rom
 from harness.kernel.iommu import DOMAIN_TYPES
 
 SCHEMA = 1
@@ -58,10 +58,15 @@ class BarEntry:
 
 @frozen
 class RomEntry:
-    """The expansion ROM; size and address in bytes."""
+    """The expansion ROM; size and address in bytes.
+
+    Its images take ``image_size`` bytes and begin with ``image``, in hexadecimal digits.
+    """
 
     size: int
     address: int = 0
+    image_size: int = 0
+    image: str = ""
 
 
 @frozen
@@ -289,6 +294,16 @@ def _check_bar(index: int, bar: BarEntry) -> None:
         raise Problem(f"{bar.bits} is no width; allowed: 32, 64", "bars", index, "bits")
 
 
+def _rom(entry: RomEntry) -> Rom:
+    """What is not known of the images is zeros."""
+    try:
+        image = bytes.fromhex(entry.image)
+    except ValueError:
+        message = "not an even number of hexadecimal digits in quotes"
+        raise ConfigError(message, "rom", "image") from None
+    return Rom(entry.size, entry.address, image.ljust(entry.image_size, b"\0"))
+
+
 def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
     """What the hardware needs to know of a function, in a machine with ``profile``."""
     vendor, device = _numbers(entry.id)
@@ -309,7 +324,7 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         capabilities=entry.capabilities,
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
-        rom=Rom(entry.rom.size, entry.rom.address) if entry.rom is not None else None,
+        rom=_rom(entry.rom) if entry.rom is not None else None,
     )
 
 

@@ -16,6 +16,7 @@ from harness.drivers.vfio.vfio_main import Vfio, vfio
 from harness.kernel.driver_core import DeviceClass
 from harness.kernel.module import BoolParameter, Module, Parameter, UintParameter
 from harness.kernel.system import Kernel
+from harness.uapi import fd_commands
 
 
 def vfio_init(kernel: Kernel) -> None:
@@ -32,6 +33,8 @@ def vfio_init(kernel: Kernel) -> None:
         device_class=DeviceClass(kernel, "vfio-dev"),
     )
     module.data.containers.add_node()
+    kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
+    kernel.maps_files = True
 
 
 def vfio_iommu_type1_init(kernel: Kernel) -> None:

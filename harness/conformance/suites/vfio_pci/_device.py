@@ -12,7 +12,7 @@ from attrs import frozen
 from harness.conformance import Call, Fd, expect
 from harness.conformance.results import Result
 from harness.uapi import vfio as u
-from harness.uapi.fs import O_NONBLOCK, O_RDWR
+from harness.uapi.fs import O_NONBLOCK, O_RDONLY, O_RDWR
 
 MACHINE = "qemu-q35"
 EDU, E1000E, NVME = "0000:00:05.0", "0000:00:06.0", "0000:00:07.0"
@@ -143,6 +143,11 @@ def wire(call: Call, fd: Fd, index: int, start: int, *eventfds: Fd | int) -> Res
 def eventfd(call: Call, initial: int = 0) -> Fd:
     """One that never blocks."""
     return expect(call.eventfd(initial, O_NONBLOCK))
+
+
+def not_an_eventfd(call: Call) -> Fd:
+    """Another file that is open."""
+    return expect(call.open(f"{PCI}/devices/{EDU}/vendor", O_RDONLY))
 
 
 def count(call: Call, fd: Fd) -> int:

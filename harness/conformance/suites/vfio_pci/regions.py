@@ -166,9 +166,9 @@ def device_control(call: Call) -> None:
     fd = open_device(call, NVME).fd
     place = CONFIG + 0x80 + 8
     expect(call.pread(fd, 1, CONFIG + 0x80), b"\x10")
-    expect(call.pwrite(fd, _word(0x5CFF), place), 2)
-    expect(call.pread(fd, 2, place), _word(0x5CFF))
-    expect(call.pwrite(fd, _word(0xD2E0), place), 2)
+    expect(call.pwrite(fd, _word(0x52E0), place), 2)
+    expect(call.pread(fd, 2, place), _word(0x50E0))
+    expect(call.pwrite(fd, _word(0xD0E0), place), 2)
     expect(call.pread(fd, 2, place), _word(0x50E0))
 
 
