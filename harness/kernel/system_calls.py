@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import define, field
 
+from harness.kernel.anon_inode import AnonInode
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import Eventfd
 from harness.kernel.mapped import MappedPages
@@ -41,6 +42,7 @@ from harness.uapi.fs import (
     POLLERR,
     POLLHUP,
     POLLNVAL,
+    PROT_EXEC,
     PROT_WRITE,
 )
 
@@ -284,6 +286,8 @@ class SystemCalls:
         """ksys_mmap_pgoff of a file: the address. The mapping keeps the file open."""
         description = self.caller.description(fd)
         may_map(description.flags, length, prot, flags, offset)
+        if prot & PROT_EXEC and self._is_noexec(description.open_file.node):
+            raise Errno(errno.EPERM)
         pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
         if not flags & MAP_SHARED:
             raise UnableError("the model maps no file privately")
@@ -293,6 +297,10 @@ class SystemCalls:
         description.references += 1
         self.caller.mapped[address] = description
         return address
+
+    def _is_noexec(self, node: Node) -> bool:
+        """path_noexec."""
+        return isinstance(node, AnonInode) and self.kernel.section.anon_inode_noexec
 
     def munmap(self, address: int) -> None:
         """vm_munmap of the area that begins there; EINVAL if none does."""
