@@ -227,6 +227,25 @@ def no_such_region(call: Call, index: int) -> None:
     expect(call.pwrite(fd, b"", region(index)), 0)
 
 
+@case(source=f"do_io_rw; {_BAR}", machine=MACHINE)
+@param(
+    "address count offset content",
+    [
+        (NVME, 4, 0, "ff07010f"),
+        (NVME, 4, 2, "010f2018"),
+        (NVME, 12, 0, "ff07010f2018400000040100"),
+        (E1000E, 4, 0, "41021400"),
+        (E1000E, 2, 2, "4102"),
+        (E1000E, 12, 0, "410214000000000083020800"),
+    ],
+    id="{address}-{offset}-{count}",
+)
+def registers(call: Call, address: str, count: int, offset: int, content: str) -> None:
+    """A transfer is made of aligned accesses, which e1000e takes for such to whole registers."""
+    fd = open_device(call, address).fd
+    expect(call.pread(fd, count, region(0) + offset), bytes.fromhex(content))
+
+
 @case(source=_BAR, machine=MACHINE)
 def end_of_a_bar(call: Call) -> None:
     """A transfer ends there."""
