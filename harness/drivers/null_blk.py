@@ -68,8 +68,8 @@ class NullBlkSection:
     """The profile's section ``null_blk``.
 
     ``attributes`` in the order of their declaration, ``features`` as the attribute of that name
-    lists them. With ``queue_limits`` a device with values that no queue can have is refused; a
-    kernel without puts others in their place.
+    lists them. With ``queue_limits`` the limits of the device's queue are checked, and bio-based
+    devices are no more.
     """
 
     attributes: tuple[str, ...]
@@ -107,7 +107,7 @@ def _parse(name: str, data: bytes) -> int:
     """nullb_device_{bool,uint,ulong}_attr_store."""
     default = _DEFAULTS[name]
     if isinstance(default, bool):
-        return kstrtobool(data)
+        return int(kstrtobool(data))
     return kstrtoull(data, 0, default[0])
 
 
@@ -178,8 +178,7 @@ def null_validate_conf(device: NullbDevice) -> None:
             values["queue_mode"] = _NULL_Q_MQ
     else:
         values["queue_mode"] = min(values["queue_mode"], _NULL_Q_MQ)
-        size = values["blocksize"] // _SECTOR * _SECTOR
-        values["blocksize"] = min(max(size, _SECTOR), PAGE_SIZE)
+        _check_block_size(values["blocksize"])
     if values["use_per_node_hctx"] and values["queue_mode"] != _NULL_Q_BIO:
         values["submit_queues"] = 1  # nr_online_nodes
     values["submit_queues"] = min(max(values["submit_queues"], 1), module.kernel.cpu.count)
@@ -196,12 +195,18 @@ def null_validate_conf(device: NullbDevice) -> None:
         raise Errno(errno.EINVAL)
 
 
+def _check_block_size(size: int) -> None:
+    """blk_validate_block_size."""
+    if not (_is_power_of_2(size) and _SECTOR <= size <= PAGE_SIZE):
+        raise Errno(errno.EINVAL)
+
+
 def null_config_limits(device: NullbDevice) -> None:
     """EINVAL for a block size or a number of sectors that no queue can have; 0 is the default
     (blk_validate_limits: block/blk-settings.c, 6.12)."""
     size, sectors = device.values["blocksize"], device.values["max_sectors"]
-    if size and not (_is_power_of_2(size) and _SECTOR <= size <= PAGE_SIZE):
-        raise Errno(errno.EINVAL)
+    if size:
+        _check_block_size(size)
     if sectors and sectors < _SECTORS_OF_PAGE:
         raise Errno(errno.EINVAL)
 
@@ -233,7 +238,8 @@ def null_del_dev(device: NullbDevice) -> None:
 
 
 def nullb_device_badblocks_show(device: NullbDevice, caller: Caller) -> str:
-    """An entry covers at most 512 sectors (badblocks_show)."""
+    """An entry covers at most 512 sectors (badblocks_show; 6.1 has those of one long range in
+    reverse, which is not modelled)."""
     return "".join(f"{start} {length}\n" for start, length in _entries(device.badblocks))
 
 

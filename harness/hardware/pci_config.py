@@ -40,6 +40,9 @@ PCIE_FLAGS, PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x02, 0x04, 0x0C, 0x12
 PCIE_DEVICE_FLR = 1 << 28
 EXT_CAP_AER, EXT_CAP_DSN = 0x01, 0x03
 EXT_CAP_ATS, EXT_CAP_PRI, EXT_CAP_PASID = 0x0F, 0x13, 0x1B
+EXT_CAP_DVSEC = 0x23
+#: Whose a vendor-specific capability is, and Intel's number for scalable I/O virtualisation.
+VENDOR_INTEL, DVSEC_SIOV = 0x8086, 5
 
 
 class ConfigError(ValueError):
@@ -168,7 +171,7 @@ CAPABILITIES = {
         EXT_CAP_PASID, {"capabilities": _Value(4, 2), "control": _Value(6, 2)}, version=1
     ),
     "dvsec": _Layout(
-        0x23,
+        EXT_CAP_DVSEC,
         {
             "vendor": _Value(4, 2),
             "length": _Value(6, 2, 0, lambda length: length << 4),

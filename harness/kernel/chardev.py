@@ -52,11 +52,15 @@ class Devices:
     majors: dict[str, int] = field(factory=dict)
 
     def alloc_chrdev_region(self, name: str) -> int:
-        """A dynamic major for ``name``, from the top down (find_dynamic_major)."""
-        major = self.next_major
-        self.next_major -= 1
+        """A dynamic major for ``name``: the highest that is free (find_dynamic_major)."""
+        taken = self.majors.values()
+        major = next(major for major in range(self.next_major, 0, -1) if major not in taken)
         self.majors[name] = major
         return major
+
+    def unregister_chrdev_region(self, name: str) -> None:
+        """The major of ``name`` is free."""
+        del self.majors[name]
 
     def create_node(
         self, name: str, rdev: int, open_method: OpenMethod, mode: int = 0o600

@@ -6,6 +6,7 @@ Every call of a program comes in through :meth:`Kernel.call`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -25,7 +26,7 @@ from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
-    from harness.kernel.module import LoadedModule
+    from harness.kernel.module import LoadedModule, Module, ModuleInfo
 
 #: Node operations by name: the virtual file system's checks and then the node's own.
 NODE_OPERATIONS = {
@@ -87,10 +88,14 @@ class Kernel:
         self.buses: dict[str, Bus] = {}
         self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
+        #: What can be loaded, by name, and what is known of it.
+        self.module_files: Mapping[str, Module] = {}
+        self.module_info: Mapping[str, ModuleInfo] = {}
         #: Names of block devices that drivers have; there is no block layer that shows them.
         self.disks: set[str] = set()
-        #: Numbers of wakeup sources.
+        #: Numbers of wakeup sources, and of devices of the class misc.
         self.wakeup_ida = Ida()
+        self.misc_minors = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
         self.fd_commands: set[int] = set()
         #: Whether there can be files that programs map.

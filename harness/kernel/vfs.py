@@ -529,7 +529,15 @@ def kern_path(caller: Caller, start: Node, path: str) -> Node | None:
     *_, root = ancestors(start)
     if not path.startswith("/"):
         path = f"{caller.cwd}/{path}"
-    if not _is_below(caller, root, path):
+    names: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del names[-1:]
+        elif part not in ("", "."):
+            names.append(part)
+    if not names:
+        return None
+    if names[0] not in [tree.name for tree in root.readdir(caller)]:
         within = caller.on_host(path)
         if within is None:
             return None
@@ -537,15 +545,4 @@ def kern_path(caller: Caller, start: Node, path: str) -> Node | None:
     node = path_walk(_Below(root), caller, path, follow=True)
     if not is_directory(node):
         raise Errno(errno.ENOTDIR)
-    return None if node is root else node
-
-
-def _is_below(caller: Caller, root: Node, path: str) -> bool:
-    """Whether the path's first name is one of the machine's trees."""
-    names: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del names[-1:]
-        elif part not in ("", "."):
-            names.append(part)
-    return bool(names) and any(node.name == names[0] for node in root.readdir(caller))
+    return node

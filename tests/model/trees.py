@@ -11,6 +11,7 @@ SCOPES = {
     "q35": (
         "/sys/bus/pci",
         "/sys/bus/pci/drivers",
+        "/sys/bus/pci/drivers/vfio-pci/*",
         "/sys/bus/pci/slots",
         "/sys/class/iommu/*",
         "/sys/devices/pci0000:00/0000:*",

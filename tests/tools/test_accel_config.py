@@ -9,7 +9,10 @@ import json
 from pathlib import Path
 
 import pytest
+from newer import words
 from ruamel.yaml import YAML
+
+from harness.packages import PackagesError
 
 CONFIGS = Path("/etc/accel-config/contrib/configs")
 PROFILES = [CONFIGS / f"{name}_profile.conf" for name in ("app", "net", "os", "storage")]
@@ -24,6 +27,24 @@ def parsed(path):
 @pytest.fixture(autouse=True)
 def _installed(need):
     need("accel-config")
+
+
+@pytest.fixture(params=["installed", "trixie"])
+def inside(request, inside):
+    """Each scenario with the installed accel-config, and with the one of Debian 13 (4.1.8)."""
+    if request.param == "installed":
+        return inside
+    try:
+        newer = words("trixie", "accel-config", "accel-config")
+    except PackagesError as error:
+        pytest.skip(str(error))
+
+    def with_newer(name, **options):
+        machine = inside(name, **options)
+        machine.programs["accel-config"] = newer
+        return machine
+
+    return with_newer
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from harness.drivers.pci.cpumask import Numa
 from harness.drivers.pci.device import PciDevice, Site
@@ -81,7 +82,9 @@ class PciSection:
     appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it);
     ``serial_number``, functions with that capability show it (a run of 7.2).
 
-    ``builtin_drivers`` are those that are no modules, and none of which takes a function here.
+    ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
+    would be; none takes a function here. ``builtin_modules``: they are linked with those all the
+    same (lookup_or_create_module_kobject; a run of 6.12).
     """
 
     aer_correctable: tuple[str, ...]
@@ -91,7 +94,8 @@ class PciSection:
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
     serial_number: bool = False
-    builtin_drivers: tuple[str, ...] = ()
+    builtin_drivers: Mapping[str, str] = Factory(dict)
+    builtin_modules: bool = False
 
 
 @frozen

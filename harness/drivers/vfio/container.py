@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.kernel.driver_core import Device, DeviceClass, device_add
 from harness.kernel.errors import Errno
+from harness.kernel.misc import MISC_MAJOR
 from harness.kernel.task import Caller
 from harness.kernel.vfs import Node, NoSeekFile
 from harness.uapi import vfio as u
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from harness.kernel.module import BoolParameter
     from harness.kernel.system import Kernel
 
-MISC_MAJOR = 10
 VFIO_MINOR = 196
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.pci import PciBus, PciDevice, PciDriver, pci_register_driver
+from harness.drivers.pci import (
+    PciBus,
+    PciDevice,
+    PciDriver,
+    PciId,
+    pci_register_driver,
+    pci_unregister_driver,
+)
 from harness.drivers.vfio.vfio_main import (
     vfio_assign_device_set,
     vfio_put_device,
@@ -39,6 +46,7 @@ class VfioPciDriver(PciDriver):
     """struct pci_driver vfio_pci_driver."""
 
     name = "vfio-pci"
+    id_table = (PciId(override_only=True),)
     driver_managed_dma = True
 
     def __init__(self, kernel: Kernel, bus: PciBus) -> None:
@@ -106,15 +114,27 @@ def vfio_pci_init(kernel: Kernel) -> None:
     pci_register_driver(VfioPciDriver(kernel, bus))
 
 
+def vfio_pci_cleanup(kernel: Kernel) -> None:
+    """Let all functions go; there is none that a program has open, for that is a reference."""
+    driver = kernel.buses["pci"].drivers[VfioPciDriver.name]
+    assert isinstance(driver, VfioPciDriver)
+    pci_unregister_driver(driver)
+
+
 def vfio_pci_core_init(kernel: Kernel) -> None:
     """It brings nothing by itself."""
 
 
+def vfio_pci_core_cleanup(kernel: Kernel) -> None:
+    """There is nothing to undo."""
+
+
 MODULES = (
-    Module("vfio_pci_core", vfio_pci_core_init, depends=("vfio",)),
+    Module("vfio_pci_core", vfio_pci_core_init, exit=vfio_pci_core_cleanup, depends=("vfio",)),
     Module(
         "vfio_pci",
         vfio_pci_init,
+        exit=vfio_pci_cleanup,
         depends=("vfio_pci_core", "vfio"),
         suites=("vfio_pci",),
         parameters=parameters,

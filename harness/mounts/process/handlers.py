@@ -9,6 +9,7 @@ from harness.kernel.system import Kernel
 from harness.kernel.system_calls import may_map
 from harness.kernel.vfs import Pages
 from harness.mounts.process.notifications import NotifiedCall, Table
+from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
 from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR
 
@@ -20,8 +21,8 @@ _FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
 
 
-def add_rules(table: Table, kernel: Kernel) -> None:
-    """Fill ``table`` with what the drivers of ``kernel`` make use of."""
+def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
+    """Fill ``table`` with what the drivers of ``kernel`` make use of, and what is asked for."""
     for command in sorted(kernel.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
     if kernel.maps_files:
@@ -32,6 +33,13 @@ def add_rules(table: Table, kernel: Kernel) -> None:
         kind = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
         far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
         table.add(Rule(_MMAP, (kind, far)), mmap)
+    if options.network or options.devices or options.system:
+        from harness.mounts.process import file_status
+
+        if options.network or options.system:  # libudev takes only what is on sysfs for a device
+            file_status.add_file_system_rules(table)
+        if options.devices:
+            file_status.add_device_rules(table)
 
 
 def ioctl(call: NotifiedCall) -> int | None:

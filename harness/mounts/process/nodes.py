@@ -36,6 +36,11 @@ def node_id(tree: Tree, node: Node) -> int:
     return tree << 32 | node.ino
 
 
+def inode_number(tree: Tree, node: Node) -> int:
+    """What stat(2) shows of ``node``."""
+    return (tree - 1) << 30 | node.ino
+
+
 #: An entry of a directory: its packed record, the node, the tree of it, and its id.
 Listed = tuple[bytes, Node, Tree, int]
 
@@ -84,7 +89,7 @@ class Entry:
 
     def inode_number(self) -> int:
         """What stat(2) shows; sysfs has the numbers of its own tree."""
-        return (self.tree - 1) << 30 | self.node.ino
+        return inode_number(self.tree, self.node)
 
 
 class NodeTable:

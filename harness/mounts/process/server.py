@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from harness import module_file
 from harness.address_space import AddressSpaces
 from harness.host_files import Holder, device_of
 from harness.kernel.errors import Errno, errno_name
@@ -41,7 +42,15 @@ from harness.mounts.process.caller import ProcessCaller, UserNamespace
 from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
-from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
+from harness.mounts.process.nodes import (
+    NEGATIVES_LIMIT,
+    Entry,
+    Listed,
+    NodeTable,
+    Tree,
+    inode_number,
+    node_id,
+)
 from harness.mounts.process.notifications import Notifications, NotifiedCall, Table
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.shared_pages import SharedPages
@@ -106,7 +115,9 @@ class _OpenDirectory:
 class Server:
     """Serves the FUSE connection ``fd`` from a machine's trees.
 
-    ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
+    ``netlink`` is a socket in the programs' network, if uevents are to be sent there. ``devices``
+    says whether stat(2) of a device is answered, so that it is no file. ``ended`` is
+    set once the connection is gone. ``begin_traced`` is called when programs may come.
     """
 
     def __init__(
@@ -117,6 +128,9 @@ class Server:
         namespace: UserNamespace,
         table: Table,
         opener: Callable[[str], int],
+        netlink: int | None = None,
+        *,
+        devices: bool = False,
     ) -> None:
         self.kernel = kernel
         self.fd = fd
@@ -141,13 +155,14 @@ class Server:
         #: Where an O_APPEND writer is: the host's kernel would give the file's size instead.
         self._positions: dict[int, int] = {}
         self._handles = itertools.count(1)
-        self._time = int(time.time())
+        #: What all files have for times, in seconds.
+        self.time = int(time.time())
         self._complained: set[int] = set()
         self._anonymous = AnonymousFiles(self._table)
         self._opener = opener
         self._handlers = self._all_handlers()
         self._crew = Crew(self)
-        self._sender = Sender(fd, self._crew.identities)
+        self._sender = Sender(fd, self._crew.identities, netlink)
         #: Requests that were read while another one was not done yet.
         self._deferred: deque[memoryview] = deque()
         self._questions = Questions()
@@ -156,6 +171,8 @@ class Server:
         self._maps_files = kernel.maps_files
         #: Of files that a program has open, if they can be mapped.
         self._nodeids: dict[OpenFile, int] = {}
+        self._devices = devices
+        self._netlink = netlink
         self.notifications = Notifications(self, table) if table else None
         os.set_blocking(fd, self.notifications is None)
         self._watchers = {
@@ -170,6 +187,8 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.append(self._sender.uevent)
         self._sender.start()
         self._crew.start()
 
@@ -197,6 +216,9 @@ class Server:
                 old.watchers.remove(watcher)
                 new.continue_after(old)
                 new.watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
+                kernel.uevents.subscribers.append(self._sender.uevent)
             self.kernel = kernel
             self._lock = kernel.lock
             self._observers = kernel.trace.observers
@@ -215,6 +237,8 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.remove(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
         if not self._crew.join(timeout):
             _log.warning("the mount is still in use; it ends with this process")
             return
@@ -224,6 +248,8 @@ class Server:
             self.notifications.close()
         self._sender.stop()
         self._connection.close()
+        if self._netlink is not None:
+            os.close(self._netlink)
 
     def _end(self) -> None:
         """The connection is gone: nobody waits for replies, and no RELEASE will come."""
@@ -279,8 +305,12 @@ class Server:
                 number = 0
             except Errno as error:
                 body, number = b"", self._wire_error(error.errno)
-            except Exception:
-                _log.exception("request %d of the process mount", opcode)
+            except Exception as error:
+                text = module_file.describe(error)
+                if text is None:
+                    _log.exception("request %d of the process mount", opcode)
+                else:
+                    _log.error("%s", text)
                 body, number = b"", errno.EIO
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
@@ -439,7 +469,7 @@ class Server:
         name = _name(view, BODY)
         parent = self._entry(nodeid)
         if nodeid == fuse.ROOT_ID:
-            anonymous = self._anonymous.looked_up(name, self._time)
+            anonymous = self._anonymous.looked_up(name, self.time)
             if anonymous is not None:
                 return anonymous
             return self._reply_entry(caller, *self._top(caller, parent.node, name))
@@ -474,7 +504,7 @@ class Server:
         if tree != Tree.HOST and node.parent is None:
             raise Errno(errno.ENOENT)
         entry = self._table.looked_up(tree, node)
-        return _entry_head(entry) + entry.attributes(found, self._time)
+        return _entry_head(entry) + entry.attributes(found, self.time)
 
     def _forget(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
         (lookups,) = fuse.FORGET_IN.unpack_from(view, BODY)
@@ -562,7 +592,7 @@ class Server:
 
     def _attributes(self, entry: Entry, found: Stat) -> bytes:
         head = _ATTRIBUTES_HEAD if entry.node.settled else _UNSETTLED_HEAD
-        return head + entry.attributes(found, self._time)
+        return head + entry.attributes(found, self.time)
 
     def _setattr(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         fields = fuse.SETATTR_IN.unpack_from(view, BODY)
@@ -828,9 +858,15 @@ class Server:
             ),
         ]
         return [
-            (_dirent(name, node, tree, offset), node, tree, nodeid)
+            (_dirent(name, node, tree, offset, self._type_of(node)), node, tree, nodeid)
             for offset, (name, node, tree, nodeid) in enumerate(named, 1)
         ]
+
+    def _type_of(self, node: Node) -> int:
+        """A directory entry's type, which agrees with what stat(2) says of a device."""
+        if self._devices or not (stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode)):
+            return node.mode >> 12
+        return stat.S_IFREG >> 12
 
     # --- the connection
 
@@ -898,11 +934,8 @@ def _bytes(name: str) -> bytes:
     return name.encode(errors="surrogateescape")
 
 
-def _dirent(name: bytes, node: Node, tree: Tree, next_offset: int) -> bytes:
-    ino = (tree - 1) << 30 | node.ino
-    file_type = node.mode >> 12
-    if file_type in (2, 6):  # character and block devices show as files
-        file_type = 8
+def _dirent(name: bytes, node: Node, tree: Tree, next_offset: int, file_type: int) -> bytes:
+    ino = inode_number(tree, node)
     record = fuse.DIRENT.pack(ino, next_offset, len(name), file_type) + name
     return record + bytes(-len(record) % 8)
 

@@ -26,6 +26,7 @@ from harness.conformance.suites.vfio_pci._device import (
     region,
 )
 from harness.uapi import vfio as u
+from harness.uapi.fs import POLLIN
 
 _FEATURE = "vfio_ioctl_device_feature: drivers/vfio/vfio_main.c, 6.1"
 _PCI = "vfio_pci_core_ioctl_feature: drivers/vfio/pci/vfio_pci_core.c, 6.1"
