@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+from attrs import evolve
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -461,6 +462,17 @@ def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) 
         except Problem as problem:
             raise MachineError(f"module {name}: {problem}") from None
     return list(ordered.values())
+
+
+def for_kernel(file: MachineFile, profile: str) -> MachineFile:
+    """The machine without the modules that the kernel of this profile lacks.
+
+    As it is if there is no such profile.
+    """
+    if profile not in data.profile_names():
+        return file
+    there = ModuleFiles(_profile(file, profile))
+    return evolve(file, modules=tuple(name for name in file.modules if name in there))
 
 
 def _find_module(name: str) -> Module:

@@ -84,7 +84,8 @@ class PciSection:
 
     ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
     would be; none takes a function here. ``builtin_modules``: they are linked with those all the
-    same (lookup_or_create_module_kobject; a run of 6.12).
+    same (lookup_or_create_module_kobject; a run of 6.12). ``lacks``: modules of drivers that this
+    kernel was built without.
     """
 
     aer_correctable: tuple[str, ...]
@@ -96,6 +97,7 @@ class PciSection:
     serial_number: bool = False
     builtin_drivers: Mapping[str, str] = Factory(dict)
     builtin_modules: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 @frozen
