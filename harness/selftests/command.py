@@ -14,7 +14,7 @@ from harness.machine import load_machine
 from harness.mounts.process import ProcessMount
 from harness.packages import Progress
 from harness.selftests.build import build, programs
-from harness.selftests.run import Program, ktap, parse, script
+from harness.selftests.run import Program, ktap, outcomes, parse, script
 from harness.vm import kernels
 from harness.vm.command import progress
 from harness.vm.guest import machine_for
