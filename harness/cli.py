@@ -31,6 +31,8 @@ examples:
   uapi-harness conform --target process --suite idxd
   uapi-harness start lab; uapi-harness run --in lab -- lspci; uapi-harness stop lab
   uapi-harness record idxd -o my-machine.yaml
+  uapi-harness snapshot /usr/include -o mine.yaml
+  uapi-harness gate old.yaml new.yaml
   uapi-harness machines
   uapi-harness doctor"""
 
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print each call with its result and the kernel function that decided it, "
         "to stderr or FILE (write --trace=FILE)",
     )
+    _mount_options(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
     run.set_defaults(function=_run, parser=run)
 
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="of a node")
     explain.set_defaults(function=_explain, parser=explain)
 
+    _gate_parsers(commands)
     _record_parser(commands)
     machines = commands.add_parser("machines", help="the machines that come along, or one of them")
     machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
@@ -110,6 +114,81 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
     doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
+
+
+SOURCES = """\
+SOURCE is a directory of kernel headers (/usr/include, an unpacked linux-libc-dev, a kernel tree
+after `make headers_install`), one header, git:DIR:REVISION of a kernel tree, package:SUITE for the
+linux-libc-dev of a suite of Debian's, a directory of the kernel's Documentation/ABI, profile:NAME,
+a report of `conform --format json`, or a machine file of `uapi-harness record`. A snapshot that is
+there already will do, too.
+"""
+SNAPSHOT_EPILOG = f"""{SOURCES}
+examples:
+  uapi-harness snapshot /usr/include -o mine.yaml --header 'linux/vfio*.h'
+  uapi-harness snapshot package:bookworm -o 6.1.yaml --header linux/vfio.h
+  uapi-harness snapshot profile:6.12 -o 6.12.yaml"""
+GATE_EPILOG = f"""{SOURCES}
+The rules are in docs/gate-rules.md. Exit codes: 0 nothing at or above --fail-on, 1 there is, 2 bad
+input.
+
+examples:
+  uapi-harness gate old.yaml new.yaml
+  uapi-harness gate old.yaml usr/include --policy policy.yaml --format github
+  uapi-harness gate profile:6.1 profile:7.2 --fail-on risky"""
+
+
+def _gate_parsers(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    snapshot = commands.add_parser(
+        "snapshot", help="write down a uAPI", epilog=SNAPSHOT_EPILOG, formatter_class=raw
+    )
+    snapshot.add_argument("source", metavar="SOURCE")
+    snapshot.add_argument("-o", dest="output", required=True, metavar="FILE", help="where to")
+    snapshot.set_defaults(function=_snapshot, parser=snapshot)
+    gate = commands.add_parser(
+        "gate",
+        help="say whether a change of a uAPI breaks programs",
+        epilog=GATE_EPILOG,
+        formatter_class=raw,
+    )
+    gate.add_argument("old", metavar="OLD", help="a SOURCE")
+    gate.add_argument("new", metavar="NEW", help="a SOURCE")
+    gate.add_argument("--policy", metavar="FILE", help="changes that may pass, with reasons")
+    gate.add_argument(
+        "--format",
+        default="text",
+        choices=("text", "json", "sarif", "github", "markdown", "junit"),
+    )
+    gate.add_argument(
+        "--fail-on",
+        default="breaking",
+        choices=("breaking", "risky", "unknown", "compatible"),
+        help="the least verdict that is a finding (default: %(default)s)",
+    )
+    gate.set_defaults(function=_gate, parser=gate)
+    coverage = commands.add_parser("coverage", help="which program uses which uAPI")
+    coverage.add_argument(
+        "--record",
+        nargs="*",
+        metavar="TOOL",
+        help="run the scenarios of these tools (default: all that are installed) and write down "
+        "what they use",
+    )
+    coverage.add_argument(
+        "-o", dest="folder", metavar="DIR", help="where recordings go (default: fixtures/coverage)"
+    )
+    coverage.set_defaults(function=_coverage, parser=coverage)
+    for parser in (snapshot, gate):
+        parser.add_argument(
+            "--header",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only this header, or all that match a pattern such as linux/vfio*.h; may be "
+            "repeated",
+        )
+        parser.add_argument("--cc", metavar="PROGRAM", help="the C compiler (default: $CC or gcc)")
 
 
 RECORD_EPILOG = """\
@@ -170,6 +249,7 @@ def _lasting_parsers(commands: Any) -> None:
     start = commands.add_parser("start", help="make a machine that lasts until it is stopped")
     start.add_argument("name", metavar="NAME", help="what to call it")
     _machine_options(start)
+    _mount_options(start)
     start.set_defaults(function=_start, parser=start)
     ctl = commands.add_parser(
         "ctl",
@@ -272,6 +352,48 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="P", help="the kernel to be, instead of the machine's own"
     )
+    _module_option(parser)
+
+
+def _module_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--module",
+        action="append",
+        metavar="FILE",
+        help="load a module of your own, too (docs/writing-modules.md); may be repeated",
+    )
+
+
+def _with_modules(files: list[str] | None) -> None:
+    """Let the processes that will make machines know of a user's modules."""
+    from harness.module_file import VARIABLE, files_of_environment
+
+    if files is not None:
+        every = [*files_of_environment(), *map(os.path.abspath, files)]
+        os.environ[VARIABLE] = os.pathsep.join(every)
+
+
+#: What a mount can do besides, by the names of MountOptions.
+_MOUNT_OPTIONS = {
+    "uevents": "pass uevents on to listeners such as `udevadm monitor --kernel`; programs are then "
+    "cut off from the host's network",
+    "udevd": "run the host's systemd-udevd in the machine, for `udevadm monitor --udev` and the "
+    "like; programs see no devices of the host (implies --uevents)",
+    "char_devices": "let the machine's devices pass for character devices to programs that look; "
+    "costs each stat of a program",
+    "system": "let uname, modprobe, rmmod, modinfo, and files of /proc, be about the machine's "
+    "kernel",
+}
+
+
+def _mount_options(parser: argparse.ArgumentParser) -> None:
+    for name, text in _MOUNT_OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def _mount_words(options: argparse.Namespace) -> list[str]:
+    """The names of the mount's options that were given."""
+    return [name for name in _MOUNT_OPTIONS if getattr(options, name)]
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
@@ -300,6 +422,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
+    _module_option(parser)
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
     parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
@@ -332,13 +455,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.lasting is not None:
         return _run_in(options, command)
     from harness.machine import MachineError, load_machine
-    from harness.mounts.process import MountError, run
+    from harness.mounts.process import MountError, MountOptions, run
     from harness.trace_output import TraceOutput
 
     try:
-        machine = load_machine(options.machine, profile=options.profile)
+        machine = load_machine(options.machine, profile=options.profile, modules=options.module)
         with TraceOutput.to(options.trace, machine.kernel.trace):
-            return run(machine, command, uid=options.uid)
+            mount_options = MountOptions.of(_mount_words(options))
+            return run(machine, command, uid=options.uid, options=mount_options)
     except (MachineError, MountError, OSError) as error:
         return _fail("run", str(error), RUN_ERROR)
 
@@ -346,8 +470,13 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    if options.trace is not None or options.profile is not None:
-        message = "--trace and --profile are for new machines; see uapi-harness ctl --help"
+    words = _mount_words(options)
+    if not (options.trace is options.profile is options.module is None) or words:
+        others = " and ".join(
+            f"--{word.replace('_', '-')}"
+            for word in ("trace", "profile", "module", *_MOUNT_OPTIONS)
+        )
+        message = f"{others} are for new machines; see uapi-harness ctl --help"
         return _fail("run", message, RUN_ERROR)
     try:
         return run_in(options.lasting, command, options.uid or 0)
@@ -358,7 +487,9 @@ def _run_in(options: argparse.Namespace, command: list[str]) -> int:
 def _start(options: argparse.Namespace) -> int:
     from harness.lasting import start
 
-    return _lasting("start", lambda: start(options.name, options.machine, options.profile))
+    _with_modules(options.module)
+    words = _mount_words(options)
+    return _lasting("start", lambda: start(options.name, options.machine, options.profile, words))
 
 
 def _ctl(options: argparse.Namespace) -> int:
@@ -413,6 +544,7 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
     from harness.report import ConformError, conform, write_missing
 
+    _with_modules(options.module)
     try:
         if options.missing:
             return write_missing(_several(options.profile, "6.1")[0], sys.stdout)
@@ -520,6 +652,55 @@ def _explain(options: argparse.Namespace) -> int:
     except (ConformError, MachineError) as error:
         return _fail("explain", str(error), BAD_INPUT)
     return GOOD
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    from harness.gate.command import write_snapshot
+
+    words = (options.source, options.output, options.header, options.cc)
+    return _gated("snapshot", lambda: write_snapshot(*words, sys.stdout))
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from harness.gate.command import gate
+
+    return _gated(
+        "gate",
+        lambda: gate(
+            options.old,
+            options.new,
+            headers=options.header,
+            compiler=options.cc,
+            policy=options.policy,
+            format=options.format,
+            fail_on=options.fail_on,
+            output=sys.stdout,
+        ),
+    )
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from harness.gate import coverage
+
+    if options.record is None:
+        return _gated("coverage", lambda: coverage.table(sys.stdout.write))
+    from harness.gate.recording import record
+
+    folder = coverage.folder() if options.folder is None else Path(options.folder)
+    return _gated("coverage", lambda: record(options.record, folder, sys.stdout.write))
+
+
+def _gated(command: str, action: Callable[[], int]) -> int:
+    from harness.gate.errors import GateError, NotHere
+
+    try:
+        return action()
+    except NotHere as error:
+        return _fail(command, str(error), NOTHING_RAN)
+    except GateError as error:
+        return _fail(command, str(error), BAD_INPUT)
 
 
 def _record(options: argparse.Namespace) -> int:

@@ -293,6 +293,15 @@ def bus_register(bus: Bus) -> None:
     kernel.uevents.send("add", f"/bus/{bus.name}", {"SUBSYSTEM": "bus"})
 
 
+def bus_unregister(bus: Bus) -> None:
+    """Undo bus_register; the bus must have neither devices nor drivers."""
+    kernel = bus.kernel
+    del kernel.buses[bus.name]
+    kernel.uevents.send("remove", f"/bus/{bus.name}", {"SUBSYSTEM": "bus"})
+    kernel.sysfs.directory("bus").remove(bus.name)
+    bus.directory = None
+
+
 # --- driver attributes: drivers/base/bus.c
 
 
@@ -348,6 +357,20 @@ def driver_register(driver: DeviceDriver) -> None:
     driver.kernel.uevents.send("add", path, {"SUBSYSTEM": "drivers"})
 
 
+def driver_unregister(driver: DeviceDriver) -> None:
+    """Take the driver from its devices, the last one first, and remove it (bus_remove_driver)."""
+    bus = driver.bus
+    del bus.drivers[driver.name]
+    for device in reversed(driver.devices):  # driver_detach
+        device_release_driver(device)
+    if driver.module is not None:
+        _module_remove_driver(driver, driver.module)
+    path = f"/bus/{bus.name}/drivers/{driver.name}"
+    driver.kernel.uevents.send("remove", path, {"SUBSYSTEM": "drivers"})
+    bus.sysfs.directory("drivers").remove(driver.name)
+    driver.directory = None
+
+
 def _module_add_driver(driver: DeviceDriver, module: str) -> None:
     """The links between a driver and its module (drivers/base/module.c)."""
     directory = driver.kernel.sysfs.directory("module").directory(module)
@@ -355,6 +378,13 @@ def _module_add_driver(driver: DeviceDriver, module: str) -> None:
     sysfs_create_link(
         directory.directory("drivers"), driver.sysfs, f"{driver.bus.name}:{driver.name}"
     )
+
+
+def _module_remove_driver(driver: DeviceDriver, module: str) -> None:
+    """The links go; their directory stays with the module (drivers/base/module.c)."""
+    sysfs_remove_link(driver.sysfs, "module")
+    directory = driver.kernel.sysfs.directory("module").directory(module).directory("drivers")
+    sysfs_remove_link(directory, f"{driver.bus.name}:{driver.name}")
 
 
 def driver_attach(driver: DeviceDriver) -> None:

@@ -27,8 +27,13 @@ from harness.drivers.idxd.probe import IdxdPciDriver
 from harness.drivers.idxd.profile import ALIGN, IdxdSection
 from harness.drivers.idxd.state import CdevContext, IdxdModule
 from harness.drivers.mdev import mdev_register_driver
-from harness.drivers.pci import pci_register_driver
-from harness.kernel.driver_core import bus_register, driver_register
+from harness.drivers.pci import PciDriver, pci_register_driver, pci_unregister_driver
+from harness.kernel.driver_core import (
+    bus_register,
+    bus_unregister,
+    driver_register,
+    driver_unregister,
+)
 from harness.kernel.errors import Errno
 from harness.kernel.module import BoolParameter, Module
 from harness.kernel.profile import Profile
@@ -38,6 +43,11 @@ from harness.kernel.system import Kernel
 def dsa_bus_init(kernel: Kernel) -> None:
     """Module init of idxd_bus."""
     bus_register(DsaBus(kernel, "dsa", kernel.profile.section("idxd", IdxdSection)))
+
+
+def dsa_bus_exit(kernel: Kernel) -> None:
+    """Module exit of idxd_bus."""
+    bus_unregister(kernel.buses["dsa"])
 
 
 def idxd_init_module(kernel: Kernel) -> None:
@@ -52,7 +62,21 @@ def idxd_init_module(kernel: Kernel) -> None:
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register
         module.cdevs[kind] = CdevContext(kernel.devices.alloc_chrdev_region(kind))
+    kernel.maps_files = True
     pci_register_driver(IdxdPciDriver(module, kernel.buses["pci"]))
+
+
+def idxd_exit_module(kernel: Kernel) -> None:
+    """Module exit of idxd: all is undone in the order in which it was done but for the bus's
+    drivers, of which the last goes first."""
+    bus = kernel.buses["dsa"]
+    for name in (IdxdUserDrv.name, IdxdDmaengineDrv.name, IdxdDrv.name):
+        driver_unregister(bus.drivers[name])
+    driver = kernel.buses["pci"].drivers[IdxdPciDriver.name]
+    assert isinstance(driver, PciDriver)
+    pci_unregister_driver(driver)
+    for kind in ALIGN:  # idxd_cdev_remove
+        kernel.devices.unregister_chrdev_region(kind)
 
 
 def iaa_crypto_init_module(kernel: Kernel) -> None:
@@ -60,6 +84,11 @@ def iaa_crypto_init_module(kernel: Kernel) -> None:
     bus = kernel.buses["dsa"]
     assert isinstance(bus, DsaBus)
     driver_register(IaaCryptoDrv(bus.module))
+
+
+def iaa_crypto_cleanup_module(kernel: Kernel) -> None:
+    """Module exit of iaa_crypto."""
+    driver_unregister(kernel.buses["dsa"].drivers[IaaCryptoDrv.name])
 
 
 def idxd_mdev_init(kernel: Kernel) -> None:
@@ -87,15 +116,36 @@ def _has_iaa_crypto(profile: Profile) -> bool:
     return profile.section("idxd", IdxdSection).iaa_crypto
 
 
+def _idxd_aliases(profile: Profile) -> tuple[str, ...]:
+    """Of idxd_pci_tbl."""
+    ids = (device.id.split(":") for device in profile.section("idxd", IdxdSection).devices)
+    return tuple(
+        f"pci:v0000{vendor.upper()}d0000{device.upper()}sv*sd*bc*sc*i*" for vendor, device in ids
+    )
+
+
 def idxd_parameters() -> tuple[BoolParameter, ...]:
     """The parameters of a newly loaded idxd."""
     return (BoolParameter("sva", True), BoolParameter("tc_override", False))
 
 
 MODULES = (
-    Module("idxd_bus", dsa_bus_init),
-    Module("idxd", idxd_init_module, depends=_idxd_depends, parameters=idxd_parameters),
-    Module(CRYPTO, iaa_crypto_init_module, depends=("idxd", "idxd_bus"), in_kernel=_has_iaa_crypto),
+    Module("idxd_bus", dsa_bus_init, exit=dsa_bus_exit),
+    Module(
+        "idxd",
+        idxd_init_module,
+        exit=idxd_exit_module,
+        depends=_idxd_depends,
+        parameters=idxd_parameters,
+        aliases=_idxd_aliases,
+    ),
+    Module(
+        CRYPTO,
+        iaa_crypto_init_module,
+        exit=iaa_crypto_cleanup_module,
+        depends=("idxd", "idxd_bus"),
+        in_kernel=_has_iaa_crypto,
+    ),
     Module(
         MDEV, idxd_mdev_init, depends=("idxd", "idxd_bus", "mdev", "vfio"), in_kernel=_has_idxd_mdev
     ),

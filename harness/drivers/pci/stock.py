@@ -20,6 +20,7 @@ from harness.drivers.pci.driver import (
     pci_id_from_device,
     pci_match_one_id,
     pci_register_driver,
+    pci_unregister_driver,
 )
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
@@ -112,12 +113,21 @@ def _init(entry: StockEntry, kernel: Kernel) -> None:
     pci_register_driver(StockDriver(entry, bus))
 
 
+def _exit(entry: StockEntry, kernel: Kernel) -> None:
+    driver = kernel.buses["pci"].drivers[entry.name]
+    assert isinstance(driver, PciDriver)
+    pci_unregister_driver(driver)
+
+
 MODULES = tuple(
-    Module(entry.module, partial(_init, entry)) for entry in STOCK if entry.module is not None
+    Module(entry.module, partial(_init, entry), exit=partial(_exit, entry))
+    for entry in STOCK
+    if entry.module is not None
 )
 
 
 def register_builtin_drivers(bus: PciBus) -> None:
     """The drivers that are part of the kernel itself."""
-    for name in bus.section.builtin_drivers:
-        pci_register_driver(StockDriver(StockEntry(name, None), bus))
+    for name, module in bus.section.builtin_drivers.items():
+        shown = module if bus.section.builtin_modules else None
+        pci_register_driver(StockDriver(StockEntry(name, shown), bus))
