@@ -253,6 +253,8 @@ class PciSegment(Device):
         self.self_device = self_device
         self.numa_node = numa_node
         self.devices: list[PciDevice] = []
+        #: Names of its hot-plug slots.
+        self.slots: list[str] = []
 
     def pci_rescan_bus(self) -> None:
         """Find functions that came; then let drivers have them."""
