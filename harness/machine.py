@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+from attrs import evolve
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -74,6 +75,7 @@ BUILTIN_MODULES = {
     "configfs_sample": "harness.drivers.configfs_sample",
     "null_blk": "harness.drivers.null_blk",
     "nvmet": "harness.drivers.nvmet",
+    "iommufd": "harness.drivers.iommufd",
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
@@ -415,7 +417,15 @@ def _add_function(
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
-    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node, entry.irq, entry.slots)
+    site = Site(
+        entry.slot,
+        function,
+        entry.numa_node,
+        entry.firmware_node,
+        entry.irq,
+        entry.slots,
+        machine_file.virtual_function_entry(entry),
+    )
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site
@@ -452,6 +462,17 @@ def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) 
         except Problem as problem:
             raise MachineError(f"module {name}: {problem}") from None
     return list(ordered.values())
+
+
+def for_kernel(file: MachineFile, profile: str) -> MachineFile:
+    """The machine without the modules that the kernel of this profile lacks.
+
+    As it is if there is no such profile.
+    """
+    if profile not in data.profile_names():
+        return file
+    there = ModuleFiles(_profile(file, profile))
+    return evolve(file, modules=tuple(name for name in file.modules if name in there))
 
 
 def _find_module(name: str) -> Module:

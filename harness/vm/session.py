@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
+from harness.machine import for_kernel
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
 from harness.vm.guest import TRANSPORT, prepared, qemu_of
@@ -80,7 +81,7 @@ class Session:
 
     def __init__(self, image: KernelImage, machine: MachineFile) -> None:
         self._image = image
-        self._machine = machine
+        self._machine = for_kernel(machine, image.name)
         #: The accelerators' addresses; those of all functions that may be taken away.
         self._slots = self._all_slots = ""
         self._stack = ExitStack()

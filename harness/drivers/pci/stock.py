@@ -12,7 +12,7 @@ from functools import partial
 
 from attrs import frozen
 
-from harness.drivers.pci.bus import PciBus
+from harness.drivers.pci.bus import PciBus, PciSection
 from harness.drivers.pci.device import PciDevice
 from harness.drivers.pci.driver import (
     PciDriver,
@@ -25,6 +25,7 @@ from harness.drivers.pci.driver import (
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.module import Module
+from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
 
 
@@ -119,8 +120,17 @@ def _exit(entry: StockEntry, kernel: Kernel) -> None:
     pci_unregister_driver(driver)
 
 
+def _is_in_kernel(module: str, profile: Profile) -> bool:
+    return module not in profile.section("pci", PciSection).lacks
+
+
 MODULES = tuple(
-    Module(entry.module, partial(_init, entry), exit=partial(_exit, entry))
+    Module(
+        entry.module,
+        partial(_init, entry),
+        exit=partial(_exit, entry),
+        in_kernel=partial(_is_in_kernel, entry.module),
+    )
     for entry in STOCK
     if entry.module is not None
 )
