@@ -54,7 +54,16 @@ class Module:
     suites: tuple[str, ...] = ()
     parameters: Callable[[], tuple[Parameter, ...]] = tuple
     in_kernel: Callable[[Profile], bool] = lambda profile: True
+    has_parameter: Callable[[Profile, str], bool] = lambda profile, name: True
     aliases: Callable[[Profile], tuple[str, ...]] = lambda profile: ()
+
+    def parameters_in(self, profile: Profile) -> tuple[Parameter, ...]:
+        """New parameters, those that this kernel has."""
+        return tuple(
+            parameter
+            for parameter in self.parameters()
+            if self.has_parameter(profile, parameter.name)
+        )
 
     def needs(self, profile: Profile) -> tuple[str, ...]:
         """The modules that it depends on in this kernel."""
@@ -79,6 +88,10 @@ class Parameter(Protocol):
     mode: int
     value: Any
 
+    @property
+    def kind(self) -> str:
+        """What modinfo calls its type."""
+
     def show(self) -> str:
         """What the file reads as, without the newline."""
 
@@ -93,6 +106,7 @@ class BoolParameter:
     name: str
     value: bool
     mode: int = 0o644
+    kind = "bool"
 
     def show(self) -> str:
         """param_get_bool."""
@@ -110,6 +124,7 @@ class UintParameter:
     name: str
     value: int
     mode: int = 0o644
+    kind = "uint"
 
     def show(self) -> str:
         """param_get_uint."""
@@ -243,7 +258,7 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
     if any(needed not in kernel.modules for needed in needs):  # simplify_symbols
         raise Errno(errno.ENOENT)
     info = kernel.module_info.get(module.name, ModuleInfo())
-    parameters = {parameter.name: parameter for parameter in module.parameters()}
+    parameters = {parameter.name: parameter for parameter in module.parameters_in(kernel.profile)}
     _parse_args(parameters, arguments)
     shown = asdict(info)
     loaded = LoadedModule(kernel, module, module.name, parameters=parameters, **shown)

@@ -84,7 +84,8 @@ def _stub(kernel: Kernel, module: Module) -> bytes:
     fields += [("depends", ",".join(sorted(needs, reverse=True)))]
     fields += [("intree", "Y"), ("name", module.name)]
     fields += [("vermagic", f"{kernel.section.release} SMP preempt mod_unload modversions ")]
-    fields += [("parmtype", f"{parameter.name}:bool") for parameter in module.parameters()]
+    parameters = module.parameters_in(kernel.profile)
+    fields += [("parmtype", f"{parameter.name}:{parameter.kind}") for parameter in parameters]
     modinfo = b"".join(f"{key}={text}".encode() + b"\0" for key, text in fields if text is not None)
     exported = [f"__crc_{_symbol(module.name)}"]
     return _elf(b"\0" + modinfo, exported, [_symbol(name) for name in needs])
