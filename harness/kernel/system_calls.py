@@ -217,9 +217,10 @@ class SystemCalls:
         """The last close of a description releases the file (fput)."""
         description = self.caller.description(fd)
         del self.caller.descriptions[fd]
-        self._put(description)
+        self.put(description)
 
-    def _put(self, description: Description) -> None:
+    def put(self, description: Description) -> None:
+        """One reference less (fput)."""
         description.references -= 1
         if not description.references:
             self.kernel.release(description.open_file)
@@ -282,8 +283,8 @@ class SystemCalls:
         open_file = self.caller.description(fd).open_file
         return int(self._call("ioctl", open_file, command, argument))
 
-    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        """ksys_mmap_pgoff of a file: the address. The mapping keeps the file open."""
+    def map_file(self, length: int, prot: int, flags: int, fd: int, offset: int) -> MappedPages:
+        """ksys_mmap_pgoff of a file, but for finding a place: what is to be there."""
         description = self.caller.description(fd)
         may_map(description.flags, length, prot, flags, offset)
         if prot & PROT_EXEC and self._is_noexec(description.open_file.node):
@@ -292,9 +293,14 @@ class SystemCalls:
         if not flags & MAP_SHARED:
             raise UnableError("the model maps no file privately")
         size = length + -length % PAGE_SIZE
-        area = MappedPages(pages, size, writable=bool(prot & PROT_WRITE))
-        address = self.caller.address_space.map(area)
+        return MappedPages(pages, size, writable=bool(prot & PROT_WRITE))
+
+    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """The same, at an address of its own. The mapping keeps the file open."""
+        area = self.map_file(length, prot, flags, fd, offset)
+        description = self.caller.description(fd)
         description.references += 1
+        address = self.caller.address_space.map(area)
         self.caller.mapped[address] = description
         return address
 
@@ -307,7 +313,7 @@ class SystemCalls:
         self.caller.address_space.unmap(address)
         description = self.caller.mapped.pop(address, None)
         if description is not None:
-            self._put(description)
+            self.put(description)
 
     def exit(self) -> None:
         """The end of the process: exit_mm, then exit_files (do_exit)."""

@@ -11,11 +11,11 @@ from harness.kernel.vfs import Pages
 from harness.mounts.process.notifications import NotifiedCall, Table
 from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
-from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR
+from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR, PROT_WRITE
 
 _MMAP, _IOCTL = 9, 16  # x86-64
 #: Arguments of mmap.
-_FLAGS, _OFFSET = 3, 5
+_PROT, _FLAGS, _OFFSET = 2, 3, 5
 #: Where the second region of a VFIO device begins.
 _FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
@@ -26,13 +26,7 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
     for command in sorted(kernel.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
     if kernel.maps_files:
-        kind = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
-        table.add(Rule(_MMAP, (kind,)), mmap)
-        # Private mappings of parts where no file of the host has anything: libraries are mapped
-        # privately all the time.
-        kind = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
-        far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
-        table.add(Rule(_MMAP, (kind, far)), mmap)
+        _add_mmap_rules(table)
     if options.network or options.devices or options.system:
         from harness.mounts.process import file_status
 
@@ -40,6 +34,18 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
             file_status.add_file_system_rules(table)
         if options.devices:
             file_status.add_device_rules(table)
+
+
+def _add_mmap_rules(table: Table) -> None:
+    """All shared mappings of files, and of the private ones, which libraries are mapped with all
+    the time, those that no library has: to write to a file's first page, or far behind its end."""
+    shared = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
+    private = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
+    writable = Argument(_PROT, PROT_WRITE, mask=PROT_WRITE)
+    first = (Argument(_OFFSET, 0), Argument(_OFFSET, 0, high=True))
+    far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
+    for conditions in ((shared,), (private, writable, *first), (private, far)):
+        table.add(Rule(_MMAP, conditions), mmap)
 
 
 def ioctl(call: NotifiedCall) -> int | None:
