@@ -14,8 +14,8 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from harness.kernel.errors import Errno
 
@@ -39,6 +39,24 @@ _transfer_arguments: list[type[Any]] = [
 for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
     _function.argtypes = _transfer_arguments
     _function.restype = ctypes.c_ssize_t
+
+
+T = TypeVar("T")
+
+
+class Detour(Protocol):
+    """How a function is called that waits for a program's memory.
+
+    Memory may be what this very process has to provide, and programs hold the lock of their memory
+    while they wait for us.
+    """
+
+    def __call__(self, function: Callable[[], T], /) -> T:
+        """What ``function`` returns."""
+
+
+def _directly(function: Callable[[], T], /) -> T:
+    return function()
 
 
 class Mappings:
@@ -79,9 +97,10 @@ class ProcessMemory:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, spaces: AddressSpaces | None = None) -> None:
         """``pid`` is a thread group's id on the host; OSError if its memory cannot be had."""
         self.pid = pid
+        self._spaces = spaces
         self.locked_pages = 0
         self._number = next(self._numbers)
         self._mm = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
@@ -93,12 +112,19 @@ class ProcessMemory:
             os.close(self._mm)
 
     @property
+    def _call(self) -> Detour:
+        return _directly if self._spaces is None else self._spaces.detour
+
+    @property
     def identity(self) -> Hashable:
         """A number that no other mm of this run has."""
         return self._number
 
     def alive(self) -> bool:
         """Whether the program still runs in this memory."""
+        return self._call(self._is_alive)
+
+    def _is_alive(self) -> bool:
         try:
             return bool(os.pread(self._mm, 1, 0))
         except OSError:
@@ -121,22 +147,28 @@ class ProcessMemory:
 
     def pin(self, address: int, count: int, *, write: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
+        if not self._call(lambda: self._permit(address, count, write)):
+            raise Errno(errno.EFAULT)
+
+    def _permit(self, address: int, count: int, write: bool) -> bool:
         try:
             if self._maps is None:
                 self._maps = Mappings(self.pid)
-            permitted = self._maps.permit(address, count, write=write)
+            return self._maps.permit(address, count, write=write) and self._is_alive()
         except OSError:
-            permitted = False
-        if not permitted or not self.alive():
-            raise Errno(errno.EFAULT)
+            return False
 
     def _transfer(
         self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int
     ) -> None:
-        if not self.alive():
-            raise Errno(errno.EFAULT)
         here, there = _Iovec(local, count), _Iovec(remote, count)
-        if function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) != count:
+
+        def transfer() -> int:
+            if not self._is_alive():
+                return -1
+            return int(function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0))
+
+        if self._call(transfer) != count:
             raise Errno(errno.EFAULT)
 
 
@@ -144,6 +176,7 @@ class AddressSpaces:
     """The memories of all programs in a mount: one object for each mm."""
 
     def __init__(self) -> None:
+        self.detour: Detour = _directly
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
 
@@ -158,7 +191,7 @@ class AddressSpaces:
                 if space.shared_with(pid):
                     return space
             try:
-                self._by_pid[pid] = ProcessMemory(pid)
+                self._by_pid[pid] = ProcessMemory(pid, self)
             except OSError:
                 raise Errno(errno.EFAULT) from None
             return self._by_pid[pid]

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print each call with its result and the kernel function that decided it, "
         "to stderr or FILE (write --trace=FILE)",
     )
+    _mount_options(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
     run.set_defaults(function=_run, parser=run)
 
@@ -248,6 +249,7 @@ def _lasting_parsers(commands: Any) -> None:
     start = commands.add_parser("start", help="make a machine that lasts until it is stopped")
     start.add_argument("name", metavar="NAME", help="what to call it")
     _machine_options(start)
+    _mount_options(start)
     start.set_defaults(function=_start, parser=start)
     ctl = commands.add_parser(
         "ctl",
@@ -350,6 +352,48 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="P", help="the kernel to be, instead of the machine's own"
     )
+    _module_option(parser)
+
+
+def _module_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--module",
+        action="append",
+        metavar="FILE",
+        help="load a module of your own, too (docs/writing-modules.md); may be repeated",
+    )
+
+
+def _with_modules(files: list[str] | None) -> None:
+    """Let the processes that will make machines know of a user's modules."""
+    from harness.module_file import VARIABLE, files_of_environment
+
+    if files is not None:
+        every = [*files_of_environment(), *map(os.path.abspath, files)]
+        os.environ[VARIABLE] = os.pathsep.join(every)
+
+
+#: What a mount can do besides, by the names of MountOptions.
+_MOUNT_OPTIONS = {
+    "uevents": "pass uevents on to listeners such as `udevadm monitor --kernel`; programs are then "
+    "cut off from the host's network",
+    "udevd": "run the host's systemd-udevd in the machine, for `udevadm monitor --udev` and the "
+    "like; programs see no devices of the host (implies --uevents)",
+    "char_devices": "let the machine's devices pass for character devices to programs that look; "
+    "costs each stat of a program",
+    "system": "let uname, modprobe, rmmod, modinfo, and files of /proc, be about the machine's "
+    "kernel",
+}
+
+
+def _mount_options(parser: argparse.ArgumentParser) -> None:
+    for name, text in _MOUNT_OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def _mount_words(options: argparse.Namespace) -> list[str]:
+    """The names of the mount's options that were given."""
+    return [name for name in _MOUNT_OPTIONS if getattr(options, name)]
 
 
 def _conform_options(parser: argparse.ArgumentParser) -> None:
@@ -378,6 +422,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a suite, or your own file of cases; may be repeated (default: all suites)",
     )
+    _module_option(parser)
     parser.add_argument("-k", dest="pattern", metavar="TEXT", help="only cases whose id has TEXT")
     parser.add_argument("--format", default="text", choices=("text", "json", "junit", "markdown"))
     parser.add_argument("--jobs", type=int, metavar="N", help="cases at once (default: one a core)")
@@ -410,13 +455,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.lasting is not None:
         return _run_in(options, command)
     from harness.machine import MachineError, load_machine
-    from harness.mounts.process import MountError, run
+    from harness.mounts.process import MountError, MountOptions, run
     from harness.trace_output import TraceOutput
 
     try:
-        machine = load_machine(options.machine, profile=options.profile)
+        machine = load_machine(options.machine, profile=options.profile, modules=options.module)
         with TraceOutput.to(options.trace, machine.kernel.trace):
-            return run(machine, command, uid=options.uid)
+            mount_options = MountOptions.of(_mount_words(options))
+            return run(machine, command, uid=options.uid, options=mount_options)
     except (MachineError, MountError, OSError) as error:
         return _fail("run", str(error), RUN_ERROR)
 
@@ -424,8 +470,13 @@ def _run(options: argparse.Namespace) -> int:
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:
     from harness.lasting import LastingError, run_in
 
-    if options.trace is not None or options.profile is not None:
-        message = "--trace and --profile are for new machines; see uapi-harness ctl --help"
+    words = _mount_words(options)
+    if not (options.trace is options.profile is options.module is None) or words:
+        others = " and ".join(
+            f"--{word.replace('_', '-')}"
+            for word in ("trace", "profile", "module", *_MOUNT_OPTIONS)
+        )
+        message = f"{others} are for new machines; see uapi-harness ctl --help"
         return _fail("run", message, RUN_ERROR)
     try:
         return run_in(options.lasting, command, options.uid or 0)
@@ -436,7 +487,9 @@ def _run_in(options: argparse.Namespace, command: list[str]) -> int:
 def _start(options: argparse.Namespace) -> int:
     from harness.lasting import start
 
-    return _lasting("start", lambda: start(options.name, options.machine, options.profile))
+    _with_modules(options.module)
+    words = _mount_words(options)
+    return _lasting("start", lambda: start(options.name, options.machine, options.profile, words))
 
 
 def _ctl(options: argparse.Namespace) -> int:
@@ -491,6 +544,7 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
     from harness.report import ConformError, conform, write_missing
 
+    _with_modules(options.module)
     try:
         if options.missing:
             return write_missing(_several(options.profile, "6.1")[0], sys.stdout)

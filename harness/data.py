@@ -83,11 +83,17 @@ def _profile_document(name: str) -> dict[str, Any]:
 
 @cache
 def lineage(name: str) -> tuple[str, ...]:
-    """A profile and all that it extends, itself first. DataError if there is no such profile."""
+    """A profile and all that it extends, itself first. DataError if there is no such profile.
+
+    ``X+FEATURE`` is followed by ``+FEATURE``, which all kernels of that configuration have.
+    """
     found: list[str] = []
     base: str | None = name
     while base is not None:
         found.append(base)
+        _, plus, feature = base.partition("+")
+        if plus:
+            found.append(plus + feature)
         base = _profile_document(base).get("extends")
     return tuple(found)
 

@@ -76,9 +76,17 @@ def _pidfd_getfd(pid: int, fd: int) -> int:
     return copy
 
 
-def _information(fd: int) -> dict[str, str]:
-    """What /proc/self/fdinfo says of our ``fd``, without asking the file's driver."""
-    with open(f"/proc/self/fdinfo/{fd}") as file:
+def open_flags(pid: int, fd: int) -> int:
+    """With what flags ``fd`` of process ``pid`` was opened; EBADF if it is not."""
+    try:
+        return int(_information(fd, str(pid))["flags"], 8)
+    except FileNotFoundError:
+        raise Errno(errno.EBADF) from None
+
+
+def _information(fd: int, pid: str = "self") -> dict[str, str]:
+    """What /proc says of a process' ``fd``, without asking the file's driver."""
+    with open(f"/proc/{pid}/fdinfo/{fd}") as file:
         lines = [line.partition(":") for line in file]
     return {name: text.strip() for name, _, text in lines}
 

@@ -13,12 +13,12 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -40,7 +40,7 @@ from harness.kernel.clock import Clock
 from harness.kernel.errors import Errno
 from harness.kernel.iommu import IommuCapabilities
 from harness.kernel.kernfs import TextFile
-from harness.kernel.module import LoadedModule, Module, add_usage, mod_sysfs_setup
+from harness.kernel.module import Module, ModuleInfo, load_module
 from harness.kernel.profile import Profile
 from harness.kernel.sysfs import sysfs_create_link
 from harness.kernel.system import Cpu, Kernel
@@ -56,6 +56,7 @@ from harness.machine_file import (
     PciEntry,
     Problem,
 )
+from harness.module_file import ModuleFileError, describe, files_of_environment, read
 from harness.uapi.fs import O_RDONLY, O_WRONLY, PAGE_SIZE
 
 __all__ = ["Machine", "MachineError", "load_machine"]
@@ -64,30 +65,45 @@ __all__ = ["Machine", "MachineError", "load_machine"]
 ENTRY_POINTS = "uapi_harness.modules"
 #: Our own modules, by the package whose MODULES has them; a package is loaded when it is named.
 BUILTIN_MODULES = {
-    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto"), "harness.drivers.idxd"),
+    **dict.fromkeys(("idxd_bus", "idxd", "iaa_crypto", "idxd_mdev"), "harness.drivers.idxd"),
+    **dict.fromkeys(("mdev", "vfio_mdev"), "harness.drivers.mdev"),
     **dict.fromkeys(
         ("virtio_pci", "shpchp", "pci_stub", "uio_pci_generic"), "harness.drivers.pci.stock"
     ),
-    "mdev": "harness.drivers.mdev",
     **dict.fromkeys(("mtty", "mdpy", "mbochs"), "harness.drivers.samples"),
     "configfs": "harness.kernel.configfs",
     "configfs_sample": "harness.drivers.configfs_sample",
     "null_blk": "harness.drivers.null_blk",
     "nvmet": "harness.drivers.nvmet",
+    "iommufd": "harness.drivers.iommufd",
     **dict.fromkeys(("vfio", "vfio_iommu_type1"), "harness.drivers.vfio"),
     **dict.fromkeys(("vfio_pci_core", "vfio_pci"), "harness.drivers.vfio_pci"),
 }
 
 
-@frozen
-class ModuleInfo:
-    """What /sys/module shows of a module of this kernel (profile section ``modules``)."""
+class ModuleFiles(Mapping[str, Module]):
+    """All modules of one kernel that there are here; each is imported when it is asked for."""
 
-    coresize: int = 0
-    version: str | None = None
-    srcversion: str | None = None
-    import_ns: str | None = None
-    taint: str = ""
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def __getitem__(self, name: str) -> Module:
+        try:
+            module = _find_module(name)
+        except Problem:
+            raise KeyError(name) from None
+        if not module.in_kernel(self._profile):
+            raise KeyError(name)
+        return module
+
+    def __iter__(self) -> Iterator[str]:
+        from importlib.metadata import entry_points  # slow, and seldom needed
+
+        names = {*BUILTIN_MODULES, *entry_points(group=ENTRY_POINTS).names}
+        return iter(sorted(name for name in names if self.get(name) is not None))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Waker:
@@ -293,18 +309,28 @@ def _content(content: bytes) -> dict[str, str]:
 
 
 def load_machine(
-    name_or_path: str | os.PathLike[str], *, profile: str | None = None, clock: Clock | None = None
+    name_or_path: str | os.PathLike[str],
+    *,
+    profile: str | None = None,
+    clock: Clock | None = None,
+    modules: Sequence[Module | str | os.PathLike[str]] | None = None,
 ) -> Machine:
     """The machine of a name that comes along, or of a file.
 
     ``profile`` is the kernel to be instead of the file's own; ``clock`` its time, virtual by
-    default. Raises MachineError: ``FILE:LINE: KEY: what is wrong; what is allowed``.
+    default. ``modules`` are loaded behind the machine's own: a Module or the file of one; those
+    of the variable UAPI_MODULES unless given. Raises MachineError: ``FILE:LINE: KEY: what is
+    wrong; what is allowed``.
     """
     path = machine_file.find(name_or_path)
+    more = files_of_environment() if modules is None else modules
     with _nothing_is_garbage():
         file = machine_file.read(path, [*KINDS])
         try:
-            return _build(path, file, profile, clock)
+            users = [one if isinstance(one, Module) else read(one) for one in more]
+            return _build(path, file, profile, clock, users)
+        except ModuleFileError as error:
+            raise MachineError(str(error)) from None
         except Problem as problem:
             raise machine_file.error_at(path, problem) from None
 
@@ -321,9 +347,16 @@ def _nothing_is_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | None) -> Machine:
-    modules = _modules(file.modules)
-    kernel = Kernel(_profile(file, profile), clock, file.seed)
+def _build(
+    path: str,
+    file: MachineFile,
+    profile: str | None,
+    clock: Clock | None,
+    users: Sequence[Module],
+) -> Machine:
+    running = _profile(file, profile)
+    modules = _modules(file.modules, running, users)
+    kernel = Kernel(running, clock, file.seed)
     numa = Numa({node: parse_cpulist(cpus) for node, cpus in file.cpu.nodes.items()})
     kernel.cpu = Cpu(movdir64b=file.cpu.movdir64b, enqcmd=file.cpu.enqcmd, count=numa.cpu_count)
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
@@ -334,9 +367,17 @@ def _build(path: str, file: MachineFile, profile: str | None, clock: Clock | Non
     for name in sorted({entry.slot[:7] for entry in file.pci}):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
-    infos = kernel.profile.section("modules", dict[str, ModuleInfo])
-    for module in filter(lambda module: module.in_kernel(kernel.profile), modules):
-        _load_module(kernel, module, infos.get(module.name, ModuleInfo()))
+    kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
+    kernel.module_files = ModuleFiles(kernel.profile)
+    for module in modules:
+        try:
+            load_module(kernel, module)
+        except Exception as error:
+            # Ours have no errors but those of the machine file.
+            text = describe(error)
+            if text is None:
+                raise
+            raise MachineError(text) from None
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)
     name = file.name if file.name is not None else os.path.basename(path).partition(".")[0]
@@ -376,7 +417,15 @@ def _add_function(
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
-    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node, entry.irq, entry.slots)
+    site = Site(
+        entry.slot,
+        function,
+        entry.numa_node,
+        entry.firmware_node,
+        entry.irq,
+        entry.slots,
+        machine_file.virtual_function_entry(entry),
+    )
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site
@@ -384,14 +433,21 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
-def _modules(names: tuple[str, ...]) -> list[Module]:
-    """The modules in the order in which they are loaded, what they depend on first."""
+def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) -> list[Module]:
+    """The modules in the order in which they are loaded, what they depend on first, and a user's
+    own last. One of a user's may depend on another.
+
+    Those that this kernel lacks are left off, with what only they depend on.
+    """
     ordered: dict[str, Module] = {}
+    own = {module.name: module for module in users}
 
     def add(name: str) -> None:
         if name not in ordered:
-            module = _find_module(name)
-            for needed in module.depends:
+            module = own[name] if name in own else _find_module(name)
+            if not module.in_kernel(profile):
+                return
+            for needed in module.needs(profile):
                 add(needed)
             ordered[name] = module
 
@@ -400,7 +456,23 @@ def _modules(names: tuple[str, ...]) -> list[Module]:
             add(name)
         except Problem as problem:
             raise problem.below("modules", index) from None
+    for name in own:
+        try:
+            add(name)
+        except Problem as problem:
+            raise MachineError(f"module {name}: {problem}") from None
     return list(ordered.values())
+
+
+def for_kernel(file: MachineFile, profile: str) -> MachineFile:
+    """The machine without the modules that the kernel of this profile lacks.
+
+    As it is if there is no such profile.
+    """
+    if profile not in data.profile_names():
+        return file
+    there = ModuleFiles(_profile(file, profile))
+    return evolve(file, modules=tuple(name for name in file.modules if name in there))
 
 
 def _find_module(name: str) -> Module:
@@ -418,26 +490,6 @@ def _find_module(name: str) -> Module:
         raise Problem(f"the entry point {name} of {ENTRY_POINTS} is no Module")
     known = ", ".join(sorted({*BUILTIN_MODULES, *points.names}))
     raise Problem(f'there is no module "{name}"; known: {known}')
-
-
-def _load_module(kernel: Kernel, module: Module, info: ModuleInfo) -> None:
-    """Show the module in /sys/module, hold what it depends on, and let it start (load_module)."""
-    parameters = {parameter.name: parameter for parameter in module.parameters()}
-    loaded = LoadedModule(
-        kernel,
-        module.name,
-        info.coresize,
-        info.version,
-        info.srcversion,
-        parameters,
-        import_ns=info.import_ns,
-        taint=info.taint,
-    )
-    directory = mod_sysfs_setup(loaded)
-    kernel.modules[module.name] = loaded
-    for needed in module.depends:
-        add_usage(directory, kernel.modules[needed])
-    module.init(kernel)
 
 
 def _add_extra(kernel: Kernel, position: str, extra: ExtraEntry) -> None:

@@ -19,7 +19,7 @@ from cattrs.errors import (
 )
 
 from harness import data
-from harness.hardware.pci_config import Bar, FunctionEntry, Rom
+from harness.hardware.pci_config import Bar, ConfigError, FunctionEntry, Rom
 from harness.kernel.iommu import DOMAIN_TYPES
 
 SCHEMA = 1
@@ -58,10 +58,26 @@ class BarEntry:
 
 @frozen
 class RomEntry:
-    """The expansion ROM; size and address in bytes."""
+    """The expansion ROM; size and address in bytes.
+
+    Its images take ``image_size`` bytes and begin with ``image``, in hexadecimal digits.
+    """
 
     size: int
     address: int = 0
+    image_size: int = 0
+    image: str = ""
+
+
+@frozen
+class VirtualFunctionEntry:
+    """What a function makes of itself by SR-IOV: recorded configuration space, and BARs.
+
+    Their addresses, and how many there can be, are in the function's own configuration space.
+    """
+
+    config: str
+    bars: Mapping[int, BarEntry] = Factory(dict)
 
 
 @frozen
@@ -90,6 +106,7 @@ class PciEntry:
     config: str = ""
     bars: Mapping[int, BarEntry] = Factory(dict)
     rom: RomEntry | None = None
+    virtual_function: VirtualFunctionEntry | None = None
     capabilities: tuple[Mapping[str, Any], ...] = ()
     registers: Mapping[str, Any] = Factory(dict)
     registers_by_profile: Mapping[str, Mapping[str, Any]] = Factory(dict)
@@ -267,16 +284,32 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
         raise Problem("not an even number of hexadecimal digits", "config")
     for index, bar in entry.bars.items():
         _check_bar(index, bar)
-    for name in entry.registers_by_profile:
-        if name not in data.profile_names():
-            known = ", ".join(data.profile_names())
-            message = f'there is no profile "{name}"; known: {known}'
-            raise Problem(message, "registers_by_profile", name)
+    if entry.virtual_function is not None:
+        _check_virtual_function(entry.virtual_function)
+    _check_profiles(entry.registers_by_profile)
     for index, child in enumerate(entry.children):
         try:
             _check_function(child, kinds, addresses)
         except Problem as problem:
             raise problem.below("children", index) from None
+
+
+def _check_profiles(names: Collection[str]) -> None:
+    for name in names:
+        if name not in data.profile_names():
+            known = ", ".join(data.profile_names())
+            message = f'there is no profile "{name}"; known: {known}'
+            raise Problem(message, "registers_by_profile", name)
+
+
+def _check_virtual_function(made: VirtualFunctionEntry) -> None:
+    if not _HEX.fullmatch(made.config):
+        raise Problem("not an even number of hexadecimal digits", "virtual_function", "config")
+    for index, bar in made.bars.items():
+        try:
+            _check_bar(index, bar)
+        except Problem as problem:
+            raise problem.below("virtual_function") from None
 
 
 def _check_bar(index: int, bar: BarEntry) -> None:
@@ -287,6 +320,16 @@ def _check_bar(index: int, bar: BarEntry) -> None:
         raise Problem(f'"{bar.kind}" is not a kind; allowed: memory, io', "bars", index, "kind")
     if bar.bits not in (32, 64):
         raise Problem(f"{bar.bits} is no width; allowed: 32, 64", "bars", index, "bits")
+
+
+def _rom(entry: RomEntry) -> Rom:
+    """What is not known of the images is zeros."""
+    try:
+        image = bytes.fromhex(entry.image)
+    except ValueError:
+        message = "not an even number of hexadecimal digits in quotes"
+        raise ConfigError(message, "rom", "image") from None
+    return Rom(entry.size, entry.address, image.ljust(entry.image_size, b"\0"))
 
 
 def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
@@ -302,15 +345,27 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         class_code=entry.class_,
         revision=entry.revision,
         command=entry.command,
-        bars={
-            index: Bar(index, bar.size, bar.address, bar.kind, bar.prefetchable, bar.bits)
-            for index, bar in entry.bars.items()
-        },
+        bars=_bars(entry.bars),
         capabilities=entry.capabilities,
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
-        rom=Rom(entry.rom.size, entry.rom.address) if entry.rom is not None else None,
+        rom=_rom(entry.rom) if entry.rom is not None else None,
     )
+
+
+def _bars(entries: Mapping[int, BarEntry]) -> dict[int, Bar]:
+    return {
+        index: Bar(index, bar.size, bar.address, bar.kind, bar.prefetchable, bar.bits)
+        for index, bar in entries.items()
+    }
+
+
+def virtual_function_entry(entry: PciEntry) -> FunctionEntry | None:
+    """What the hardware needs to know of the functions that a function makes of itself."""
+    made = entry.virtual_function
+    if made is None:
+        return None
+    return FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars))
 
 
 def _registers(entry: PciEntry, profile: str) -> dict[str, Any]:

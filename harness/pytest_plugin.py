@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.mounts.process import Child, ProcessMount
 
 _MARKER = "uapi_machine(name, profile=None): the machine of the fixture uapi_machine"
+_MOUNT_MARKER = "uapi_mount(uevents=False): what programs of the fixture uapi_run have besides"
 DEFAULT_MACHINE = "spr-2s"
 #: How long a program may take, in seconds, unless a test says otherwise.
 _TIMEOUT = 60.0
@@ -54,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and what case files are to be run on."""
     config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _MOUNT_MARKER)
     targets = _setting(config, "uapi_target")
     if targets:
         from harness.pytest_cases import Plan
@@ -193,7 +195,7 @@ def uapi_run(request: pytest.FixtureRequest, uapi_machine: Machine) -> Iterator[
     A file that is still open in the machine when all programs have ended fails the test.
     """
     from harness.doctor import missing_for_process_mount
-    from harness.mounts.process import ProcessMount
+    from harness.mounts.process import MountOptions, ProcessMount
 
     reason = missing_for_process_mount()
     if reason is not None:
@@ -201,8 +203,13 @@ def uapi_run(request: pytest.FixtureRequest, uapi_machine: Machine) -> Iterator[
     with ExitStack() as stack:
         # An ordinary user has but one id in the mount, so the machine must tell users apart.
         by_machine = True if os.geteuid() else None
-        mount = stack.enter_context(ProcessMount(uapi_machine, server_permissions=by_machine))
-        yield UapiRun(uapi_machine, mount)
+        marker = request.node.get_closest_marker("uapi_mount")
+        try:
+            options = MountOptions(**(marker.kwargs if marker else {}))
+        except TypeError:
+            pytest.fail(f"@pytest.mark.{_MOUNT_MARKER}", pytrace=False)
+        mount = ProcessMount(uapi_machine, server_permissions=by_machine, options=options)
+        yield UapiRun(uapi_machine, stack.enter_context(mount))
     leaks = uapi_machine.leaks()
     if leaks:
         pytest.fail(f"still open after all programs ended: {', '.join(leaks)}", pytrace=False)

@@ -57,12 +57,11 @@ class PciFunction:
     hardware executes.
     """
 
-    #: What is in the expansion ROM up to the end of its last image; empty if there is none.
-    rom_image = b""
-
     def __init__(self, entry: FunctionEntry) -> None:
         self.entry = entry
         self.bars = dict(entry.bars)
+        #: What is in the expansion ROM up to the end of its last image; empty if there is none.
+        self.rom_image = entry.rom.image if entry.rom is not None else b""
         self.config = build_config(entry)
         self.interrupt: Callable[[int], None] | None = None
         self.line: Callable[[], None] | None = None
@@ -240,13 +239,19 @@ class PciFunction:
             return
         if control & cfg.MSIX_MASK_ALL or self._vector_masked(vector):
             self._set_pending(vector, pending=True)
-        elif self.interrupt is not None:
-            self.interrupt(vector)
+        else:
+            self._send(vector)
 
     def _raise_msi(self, vector: int) -> None:
         message = self._msi.message(vector)
-        if message is not None and self.interrupt is not None:
-            self.interrupt(message)
+        if message is not None:
+            self._send(message)
+
+    def _send(self, vector: int) -> None:
+        """A message is a write to memory, which a bus master alone can do."""
+        master = load(self.config, cfg.COMMAND, 2) & cfg.COMMAND_MASTER
+        if master and self.interrupt is not None:
+            self.interrupt(vector)
 
     def _structure(self, offset: int) -> tuple[bytearray, int]:
         """The memory and the place in it that a dword of the capability names."""

@@ -39,7 +39,13 @@ PM_CONTROL, PM_STATE, PM_NO_SOFT_RESET = 4, 0x3, 0x8
 PCIE_FLAGS, PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x02, 0x04, 0x0C, 0x12
 PCIE_DEVICE_FLR = 1 << 28
 EXT_CAP_AER, EXT_CAP_DSN = 0x01, 0x03
-EXT_CAP_ATS, EXT_CAP_PRI, EXT_CAP_PASID = 0x0F, 0x13, 0x1B
+EXT_CAP_ATS, EXT_CAP_SRIOV, EXT_CAP_PRI, EXT_CAP_PASID = 0x0F, 0x10, 0x13, 0x1B
+SRIOV_CONTROL, SRIOV_INITIAL_VFS, SRIOV_TOTAL_VFS, SRIOV_NUM_VFS = 0x08, 0x0C, 0x0E, 0x10
+SRIOV_OFFSET, SRIOV_STRIDE, SRIOV_VF_DEVICE, SRIOV_BAR_0 = 0x14, 0x16, 0x1A, 0x24
+SRIOV_VF_ENABLE, SRIOV_VF_MEMORY = 0x01, 0x08
+EXT_CAP_DVSEC = 0x23
+#: Whose a vendor-specific capability is, and Intel's number for scalable I/O virtualisation.
+VENDOR_INTEL, DVSEC_SIOV = 0x8086, 5
 
 
 class ConfigError(ValueError):
@@ -70,10 +76,14 @@ class Bar:
 
 @frozen
 class Rom:
-    """The expansion ROM: ``size`` in bytes, ``address`` as firmware assigned it."""
+    """The expansion ROM: ``size`` in bytes, ``address`` as firmware assigned it.
+
+    ``image`` is what it holds up to the end of its last image; empty if that is not known.
+    """
 
     size: int
     address: int = 0
+    image: bytes = b""
 
 
 @frozen
@@ -82,7 +92,7 @@ class FunctionEntry:
 
     ``config`` holds recorded bytes under all that the other fields add. ``capabilities`` are
     mappings as in :data:`CAPABILITIES`; ``registers`` are for the kind of device. ``rom`` is the
-    expansion ROM, whose content is not known.
+    expansion ROM.
     """
 
     kind: str = "function"
@@ -164,7 +174,7 @@ CAPABILITIES = {
         EXT_CAP_PASID, {"capabilities": _Value(4, 2), "control": _Value(6, 2)}, version=1
     ),
     "dvsec": _Layout(
-        0x23,
+        EXT_CAP_DVSEC,
         {
             "vendor": _Value(4, 2),
             "length": _Value(6, 2, 0, lambda length: length << 4),
@@ -187,6 +197,8 @@ def build_config(entry: FunctionEntry) -> bytearray:
         _base_address(config, index, bar)
     if entry.rom is not None:
         _check_place(entry.rom, "rom")
+        if len(entry.rom.image) > entry.rom.size:
+            raise ConfigError("the images are larger than the ROM", "rom")
         _store(config, ROM_ADDRESS, 4, entry.rom.address)
     previous = {False: 0, True: 0}
     for position, description in enumerate(entry.capabilities):

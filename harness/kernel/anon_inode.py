@@ -15,6 +15,7 @@ class AnonInode(Node):
     """What a file of class ``name``, such as ``[eventfd]``, shows (anon_inode_getfile)."""
 
     __slots__ = ()
+    mappable = True
 
     def __init__(self, name: str) -> None:
         # No file type: alloc_anon_inode.

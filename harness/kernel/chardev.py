@@ -23,7 +23,7 @@ def makedev(major: int, minor: int) -> int:
 class CharDevice(KernfsNode):
     """A character device node. ``open_method`` is its driver's open."""
 
-    __slots__ = ("_rdev", "open_method")
+    __slots__ = ("_rdev", "mappable", "open_method")
 
     def __init__(
         self, root: KernfsRoot, name: str, mode: int, rdev: int, open_method: OpenMethod
@@ -31,6 +31,7 @@ class CharDevice(KernfsNode):
         super().__init__(root, name, stat.S_IFCHR | mode)
         self._rdev = rdev
         self.open_method = open_method
+        self.mappable = False
 
     @property
     def rdev(self) -> int:
@@ -51,11 +52,15 @@ class Devices:
     majors: dict[str, int] = field(factory=dict)
 
     def alloc_chrdev_region(self, name: str) -> int:
-        """A dynamic major for ``name``, from the top down (find_dynamic_major)."""
-        major = self.next_major
-        self.next_major -= 1
+        """A dynamic major for ``name``: the highest that is free (find_dynamic_major)."""
+        taken = self.majors.values()
+        major = next(major for major in range(self.next_major, 0, -1) if major not in taken)
         self.majors[name] = major
         return major
+
+    def unregister_chrdev_region(self, name: str) -> None:
+        """The major of ``name`` is free."""
+        del self.majors[name]
 
     def create_node(
         self, name: str, rdev: int, open_method: OpenMethod, mode: int = 0o600
@@ -75,7 +80,8 @@ class Devices:
         chain: list[KernfsDirectory] = [self.root.directory]
         for part in directories:
             chain.append(chain[-1].directory(part))
-        chain[-1].remove(base)
+        if base in chain[-1].children:  # else a program has removed it
+            chain[-1].remove(base)
         for parent, child in zip(reversed(chain[:-1]), reversed(chain), strict=False):
             if child.children:
                 break

@@ -293,15 +293,29 @@ def bus_register(bus: Bus) -> None:
     kernel.uevents.send("add", f"/bus/{bus.name}", {"SUBSYSTEM": "bus"})
 
 
+def bus_unregister(bus: Bus) -> None:
+    """Undo bus_register; the bus must have neither devices nor drivers."""
+    kernel = bus.kernel
+    del kernel.buses[bus.name]
+    kernel.uevents.send("remove", f"/bus/{bus.name}", {"SUBSYSTEM": "bus"})
+    kernel.sysfs.directory("bus").remove(bus.name)
+    bus.directory = None
+
+
 # --- driver attributes: drivers/base/bus.c
 
 
 def bind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
-    """ENODEV unknown or no match, then device_driver_attach."""
+    """ENODEV unknown or no match, then device_driver_attach; before 5.14 that is ENODEV too."""
     device = driver.bus.find(data)
     if not driver.bus.match(device, driver):
         raise Errno(errno.ENODEV)
-    device_driver_attach(driver, device)
+    try:
+        device_driver_attach(driver, device)
+    except Errno:
+        if driver.kernel.section.bind_errno:
+            raise
+        raise Errno(errno.ENODEV) from None
 
 
 def unbind_store(driver: DeviceDriver, caller: Caller, data: bytes) -> None:
@@ -343,6 +357,20 @@ def driver_register(driver: DeviceDriver) -> None:
     driver.kernel.uevents.send("add", path, {"SUBSYSTEM": "drivers"})
 
 
+def driver_unregister(driver: DeviceDriver) -> None:
+    """Take the driver from its devices, the last one first, and remove it (bus_remove_driver)."""
+    bus = driver.bus
+    del bus.drivers[driver.name]
+    for device in reversed(driver.devices):  # driver_detach
+        device_release_driver(device)
+    if driver.module is not None:
+        _module_remove_driver(driver, driver.module)
+    path = f"/bus/{bus.name}/drivers/{driver.name}"
+    driver.kernel.uevents.send("remove", path, {"SUBSYSTEM": "drivers"})
+    bus.sysfs.directory("drivers").remove(driver.name)
+    driver.directory = None
+
+
 def _module_add_driver(driver: DeviceDriver, module: str) -> None:
     """The links between a driver and its module (drivers/base/module.c)."""
     directory = driver.kernel.sysfs.directory("module").directory(module)
@@ -350,6 +378,13 @@ def _module_add_driver(driver: DeviceDriver, module: str) -> None:
     sysfs_create_link(
         directory.directory("drivers"), driver.sysfs, f"{driver.bus.name}:{driver.name}"
     )
+
+
+def _module_remove_driver(driver: DeviceDriver, module: str) -> None:
+    """The links go; their directory stays with the module (drivers/base/module.c)."""
+    sysfs_remove_link(driver.sysfs, "module")
+    directory = driver.kernel.sysfs.directory("module").directory(module).directory("drivers")
+    sysfs_remove_link(directory, f"{driver.bus.name}:{driver.name}")
 
 
 def driver_attach(driver: DeviceDriver) -> None:
@@ -528,6 +563,7 @@ def device_del(device: Device) -> None:
     node = device.sysfs
     if device.device_class is not None:
         sysfs_remove_link(device.device_class.sysfs, device.name)
+    _remove_files(device, node)
     bus = device.bus
     if bus is not None:  # bus_remove_device
         sysfs_remove_link(node, "subsystem")
@@ -538,6 +574,20 @@ def device_del(device: Device) -> None:
     if node.parent is not None:  # else its directory went with its parent's
         _remove_directory(node, glue=device.device_class is not None)
     device.directory = device._devpath = None
+
+
+def _remove_files(device: Device, node: KernfsDirectory) -> None:
+    """The files go before the driver, which may take its time (dpm_sysfs_remove,
+    device_remove_attrs)."""
+    if node.parent is None:
+        return
+    groups = device.groups if device.bus is None else (*device.groups, *device.bus.dev_groups)
+    for group in groups:
+        if group.name is None or group.name in node.children:
+            sysfs_remove_group(node, group)
+    for name in ("power", dev_attr_uevent.name):
+        if name in node.children:
+            node.remove(name)
 
 
 def _remove_directory(node: KernfsDirectory, *, glue: bool) -> None:

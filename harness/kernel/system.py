@@ -6,6 +6,7 @@ Every call of a program comes in through :meth:`Kernel.call`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -13,6 +14,7 @@ from attrs import frozen
 from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
+from harness.kernel.devtmpfs import DevRoot
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
@@ -21,11 +23,10 @@ from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import Scheduler
-from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
-    from harness.kernel.module import LoadedModule
+    from harness.kernel.module import LoadedModule, Module, ModuleInfo
 
 #: Node operations by name: the virtual file system's checks and then the node's own.
 NODE_OPERATIONS = {
@@ -78,7 +79,7 @@ class Kernel:
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
         )
         self._sys = KernfsRoot("sys")
-        self._dev = KernfsRoot("dev", NAME_MAX)
+        self._dev = DevRoot()
         self.roots = {"sys": self._sys, "dev": self._dev}
         self._top = KernfsRoot("").directory
         for root in self.roots.values():
@@ -87,12 +88,18 @@ class Kernel:
         self.buses: dict[str, Bus] = {}
         self.iommu_groups = IommuGroups(self)
         self.modules: dict[str, LoadedModule] = {}
+        #: What can be loaded, by name, and what is known of it.
+        self.module_files: Mapping[str, Module] = {}
+        self.module_info: Mapping[str, ModuleInfo] = {}
         #: Names of block devices that drivers have; there is no block layer that shows them.
         self.disks: set[str] = set()
-        #: Numbers of wakeup sources.
+        #: Numbers of wakeup sources, and of devices of the class misc.
         self.wakeup_ida = Ida()
+        self.misc_minors = Ida()
         #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
         self.fd_commands: set[int] = set()
+        #: Whether there can be files that programs map.
+        self.maps_files = False
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

@@ -15,26 +15,40 @@ from typing import Any
 
 from attrs import define, field
 
+from harness.kernel.anon_inode import AnonInode
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import Eventfd
+from harness.kernel.mapped import MappedPages
 from harness.kernel.system import Kernel
 from harness.kernel.task import Credentials, HostFile, LocalCaller
-from harness.kernel.vfs import Changes, Node, OpenFile, PollTable, Stat, is_directory
+from harness.kernel.vfs import Changes, Node, OpenFile, Pages, PollTable, Stat, is_directory
 from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import (
     CAP_SETUID,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
     O_ACCMODE,
     O_CREAT,
     O_EXCL,
     O_NOFOLLOW,
     O_PATH,
+    O_RDONLY,
     O_RDWR,
     O_TRUNC,
     O_WRONLY,
+    PAGE_SIZE,
     POLLERR,
     POLLHUP,
     POLLNVAL,
+    PROT_EXEC,
+    PROT_WRITE,
 )
+
+#: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
+_LEGACY_MAP_FLAGS = 0x7FFF0
+_SIZE_MAX = (1 << 64) - 1
 
 #: Of chown(2): leave this one alone.
 UNCHANGED = -1
@@ -76,6 +90,8 @@ class DescriptorCaller(LocalCaller):
     """A task within this process whose fds are open file descriptions."""
 
     descriptions: dict[int, Description] = field(factory=dict)
+    #: Files that are mapped, by the address of the mapping.
+    mapped: dict[int, Description] = field(factory=dict)
 
     def description(self, fd: int) -> Description:
         """EBADF if ``fd`` is not open (fdget)."""
@@ -117,6 +133,29 @@ class _Queues:
 
 def _parent(node: Node) -> Node:
     return node.parent if node.parent is not None else node
+
+
+def may_map(opened: int, length: int, prot: int, flags: int, offset: int) -> None:
+    """What is looked at before a file's own mmap method: ``opened`` are the file's flags.
+
+    Source: arch/x86/kernel/sys_x86_64.c, do_mmap in mm/mmap.c, 6.1.
+    """
+    if offset % PAGE_SIZE or not length:
+        raise Errno(errno.EINVAL)
+    if length > _SIZE_MAX - PAGE_SIZE + 1:
+        raise Errno(errno.ENOMEM)
+    if offset + length > _SIZE_MAX:
+        raise Errno(errno.EOVERFLOW)
+    kind = flags & MAP_TYPE
+    if kind not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+        raise Errno(errno.EINVAL)
+    if kind == MAP_SHARED_VALIDATE and flags & ~MAP_TYPE & ~_LEGACY_MAP_FLAGS:
+        raise Errno(errno.EOPNOTSUPP)
+    access = opened & O_ACCMODE
+    if kind != MAP_PRIVATE and prot & PROT_WRITE and access not in (O_WRONLY, O_RDWR):
+        raise Errno(errno.EACCES)
+    if access not in (O_RDONLY, O_RDWR):
+        raise Errno(errno.EACCES)
 
 
 class SystemCalls:
@@ -178,6 +217,9 @@ class SystemCalls:
         """The last close of a description releases the file (fput)."""
         description = self.caller.description(fd)
         del self.caller.descriptions[fd]
+        self._put(description)
+
+    def _put(self, description: Description) -> None:
         description.references -= 1
         if not description.references:
             self.kernel.release(description.open_file)
@@ -239,6 +281,40 @@ class SystemCalls:
         """vfs_ioctl."""
         open_file = self.caller.description(fd).open_file
         return int(self._call("ioctl", open_file, command, argument))
+
+    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """ksys_mmap_pgoff of a file: the address. The mapping keeps the file open."""
+        description = self.caller.description(fd)
+        may_map(description.flags, length, prot, flags, offset)
+        if prot & PROT_EXEC and self._is_noexec(description.open_file.node):
+            raise Errno(errno.EPERM)
+        pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
+        if not flags & MAP_SHARED:
+            raise UnableError("the model maps no file privately")
+        size = length + -length % PAGE_SIZE
+        area = MappedPages(pages, size, writable=bool(prot & PROT_WRITE))
+        address = self.caller.address_space.map(area)
+        description.references += 1
+        self.caller.mapped[address] = description
+        return address
+
+    def _is_noexec(self, node: Node) -> bool:
+        """path_noexec."""
+        return isinstance(node, AnonInode) and self.kernel.section.anon_inode_noexec
+
+    def munmap(self, address: int) -> None:
+        """vm_munmap of the area that begins there; EINVAL if none does."""
+        self.caller.address_space.unmap(address)
+        description = self.caller.mapped.pop(address, None)
+        if description is not None:
+            self._put(description)
+
+    def exit(self) -> None:
+        """The end of the process: exit_mm, then exit_files (do_exit)."""
+        for address in list(self.caller.mapped):
+            self.munmap(address)
+        for fd in list(self.caller.descriptions):
+            self.close(fd)
 
     def fsync(self, fd: int) -> None:
         """kernfs has noop_fsync, devices have none (vfs_fsync_range)."""

@@ -68,12 +68,17 @@ class PollTable(Protocol):
 
 @frozen
 class Pages:
-    """What an mmap method returns: ``length`` bytes backed by memory, or trapped load by load."""
+    """What an mmap method returns: ``length`` bytes backed by memory, or trapped load by load.
+
+    ``doorbell`` says that each store counts, also one of what is there already: a mount that cannot
+    trap it must not let it happen.
+    """
 
     length: int
     memory: memoryview | None = None
     load: Callable[[int, int], bytes] | None = None
     store: Callable[[int, bytes], None] | None = None
+    doorbell: bool = False
 
 
 class OpenFile:
@@ -150,6 +155,9 @@ class Node:
     """A file, directory or link (struct inode). ``parent`` is None once it was removed."""
 
     __slots__ = ("gid", "ino", "mode", "name", "parent", "size", "transient", "uid")
+
+    #: Whether programs may map pages of it that lie behind its size.
+    mappable = False
 
     def __init__(self, name: str, mode: int, ino: int, size: int = 0) -> None:
         self.name = name
@@ -521,7 +529,15 @@ def kern_path(caller: Caller, start: Node, path: str) -> Node | None:
     *_, root = ancestors(start)
     if not path.startswith("/"):
         path = f"{caller.cwd}/{path}"
-    if not _is_below(caller, root, path):
+    names: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del names[-1:]
+        elif part not in ("", "."):
+            names.append(part)
+    if not names:
+        return None
+    if names[0] not in [tree.name for tree in root.readdir(caller)]:
         within = caller.on_host(path)
         if within is None:
             return None
@@ -529,15 +545,4 @@ def kern_path(caller: Caller, start: Node, path: str) -> Node | None:
     node = path_walk(_Below(root), caller, path, follow=True)
     if not is_directory(node):
         raise Errno(errno.ENOTDIR)
-    return None if node is root else node
-
-
-def _is_below(caller: Caller, root: Node, path: str) -> bool:
-    """Whether the path's first name is one of the machine's trees."""
-    names: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del names[-1:]
-        elif part not in ("", "."):
-            names.append(part)
-    return bool(names) and any(node.name == names[0] for node in root.readdir(caller))
+    return node

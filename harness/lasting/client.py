@@ -19,8 +19,11 @@ from harness.mounts.process.launcher import receive, send
 from harness.mounts.process.signals import PASSED_ON
 
 
-def start(name: str, machine: str, profile: str | None) -> None:
-    """Start a keeper for a new machine ``name``. LastingError if it cannot be, or is there."""
+def start(name: str, machine: str, profile: str | None, options: Sequence[str] = ()) -> None:
+    """Start a keeper for a new machine ``name``; ``options`` are the names of its mount's.
+
+    LastingError if it cannot be, or is there.
+    """
     import subprocess  # slow, and needed only here
 
     path = socket_path(name)
@@ -28,8 +31,8 @@ def start(name: str, machine: str, profile: str | None) -> None:
         raise LastingError(f"{name} is running; uapi-harness stop {name} ends it")
     if os.sep in machine or machine.endswith((".yaml", ".yml")):
         machine = os.path.abspath(machine)
-    command = [sys.executable, "-m", "harness.lasting.keeper", path, machine]
-    command += [profile] if profile is not None else []
+    command = [sys.executable, "-m", "harness.lasting.keeper", path, machine, profile or ""]
+    command += options
     keeper = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that keeps a machine: answers clients until it is told to stop.
 
-``python -m harness.lasting.keeper SOCKET MACHINE [PROFILE]`` makes the machine and its mount and
-says on stdout ``ready``, or in one line what went wrong. ``start`` runs it.
+``python -m harness.lasting.keeper SOCKET MACHINE PROFILE OPTION...`` makes the machine and its
+mount and says on stdout ``ready``, or in one line what went wrong. The profile may be empty, the
+options are names of MountOptions. ``start`` runs it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from harness.kernel.uevents import Uevent
 from harness.machine import Machine, MachineError, load_machine
-from harness.mounts.process import Child, CommandError, MountError, ProcessMount
+from harness.mounts.process import Child, CommandError, MountError, MountOptions, ProcessMount
 from harness.mounts.process.launcher import receive, send
 from harness.trace_output import TraceOutput
 
@@ -175,14 +176,16 @@ def _line(event: Uevent) -> str:
 
 def main() -> int:
     """Make the machine and keep it."""
-    path, name, *profile = sys.argv[1:]
+    path, name, profile, *words = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     listener = socket.socket(socket.AF_UNIX)
     try:
-        machine = load_machine(name, profile=profile[0] if profile else None)
+        machine = load_machine(name, profile=profile or None)
         # An ordinary user has but one id in the mount, so the machine must tell users apart.
         by_machine = True if os.geteuid() else None
-        with ProcessMount(machine, server_permissions=by_machine) as mount, listener:
+        options = MountOptions.of(words)
+        mount = ProcessMount(machine, server_permissions=by_machine, options=options)
+        with mount, listener:
             listener.bind(path)
             try:
                 listener.listen()

@@ -44,7 +44,16 @@ _MERGED = re.compile(
 )
 
 
+#: Where the host's devices are not to be found by anybody who looks for devices, yet what is in
+#: their directories stays.
+_MERGED_WITHOUT_DEVICES = re.compile(
+    r"/sys|/sys/(devices|kernel|module)|/sys/devices/(platform|system|virtual)|/dev"
+)
 _MACHINES_OWN = re.compile(r"/(sys|dev)(/|$)")
+
+
+#: Directories of /dev with udevd's links to devices.
+_DEVICE_LINKS = {"block", "char", "disk"}
 
 
 class HostNode(Node):
@@ -96,10 +105,12 @@ class Overlay:
     """The host's part of all merged directories of one mount.
 
     ``covered`` are the host's directories that subtrees of the mount are to be put over; ``binds``
-    are the host's entries to be bound over their stand-ins, by the path they share.
+    are the host's entries to be bound over their stand-ins, by the path they share. Without
+    ``devices``, no bus and no class shows devices of the host.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, *, devices: bool = True) -> None:
+        self._merged = _MERGED if devices else _MERGED_WITHOUT_DEVICES
         self._entries: dict[Node, dict[str, HostNode]] = {}
         self._ino = 0
         self.binds: list[str] = []
@@ -137,7 +148,7 @@ class Overlay:
         return True
 
     def _merge(self, directory: Node, path: str) -> None:
-        if not isinstance(directory, KernfsDirectory) or _MERGED.fullmatch(path) is None:
+        if not isinstance(directory, KernfsDirectory) or self._merged.fullmatch(path) is None:
             return
         found = self._entries[directory] = {}
         try:
@@ -145,6 +156,8 @@ class Overlay:
         except OSError:  # the host has none, or it is not ours to read
             return
         for entry in entries:
+            if path == "/dev" and entry.name in _DEVICE_LINKS and self._merged is not _MERGED:
+                continue
             mine = directory.children.get(entry.name)
             if mine is None:
                 found[entry.name] = self._stand_in(entry)

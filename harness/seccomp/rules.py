@@ -23,17 +23,18 @@ _ALL_BITS = 0xFFFFFFFF
 class Argument:
     """A condition on the low half of an argument: all the kernel takes of an fd or a command.
 
-    The bits in ``mask`` are ``value``, or with ``at_least`` no less.
+    The bits in ``mask`` are ``value``, or with ``at_least`` no less. ``high``: of the other half.
     """
 
     index: int
     value: int
     mask: int = _ALL_BITS
     at_least: bool = False
+    high: bool = False
 
     def holds(self, arguments: Sequence[int]) -> bool:
         """Whether a call with these has met the condition."""
-        value = arguments[self.index] & self.mask
+        value = arguments[self.index] >> 32 * self.high & self.mask
         return value >= self.value if self.at_least else value == self.value
 
 
@@ -65,7 +66,7 @@ def _compiled(rule: Rule) -> list[tuple[int, int, int, int]]:
     """Code, jumps if true and if not, operand. What does not hold leads behind the end."""
     steps = [(_LOAD, _NUMBER), (_EQUAL, rule.number)]
     for argument in rule.arguments:
-        steps.append((_LOAD, _ARGUMENTS + 8 * argument.index))
+        steps.append((_LOAD, _ARGUMENTS + 8 * argument.index + 4 * argument.high))
         if argument.mask != _ALL_BITS:
             steps.append((_AND, argument.mask))
         steps.append((_AT_LEAST if argument.at_least else _EQUAL, argument.value))

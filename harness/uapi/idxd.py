@@ -27,6 +27,8 @@ IDXD_WQ_BAR = 2
 IDXD_PORTAL_SIZE = 0x1000
 #: A work queue has four portals; these are the first two.
 IDXD_PORTALS_PER_WQ = 4
+#: Interrupts of parts of a device, for each unit of GENCAP's max_ims_mult.
+IDXD_IMS_MULT = 256
 IDXD_PORTAL_UNLIMITED = 0
 IDXD_PORTAL_LIMITED = 1
 
@@ -149,7 +151,8 @@ IDXD_SWERR_VALID = 0x1
 IDXD_SWERR_OVERFLOW = 0x2
 IDXD_SWERR_ACK = IDXD_SWERR_VALID | IDXD_SWERR_OVERFLOW
 
-# What the driver puts into cmd_status itself
+# What the driver puts into cmd_status itself; the first is set in all of it.
+IDXD_SCMD_SOFTWARE = 0x80000000
 IDXD_SCMD_DEV_ENABLED = 0x80000010
 IDXD_SCMD_DEV_NOT_ENABLED = 0x80000020
 IDXD_SCMD_WQ_ENABLED = 0x80000021

@@ -23,7 +23,7 @@ from harness.vm.qemu import MEMORY, Guest, VmError, start
 from harness.vm.vfio_server import VfioServer
 
 #: What the agent's channel needs, and what a machine with 9p devices does.
-_TRANSPORT = ("virtio_pci", "virtio_console")
+TRANSPORT = ("virtio_pci", "virtio_console")
 _9P = ("9pnet_virtio", "9p", "overlay")
 #: Kinds of a machine file that QEMU does not have: our own hardware is put into its slots.
 _ACCELERATORS = ("dsa", "iaa")
@@ -67,7 +67,7 @@ def make_initramfs(
         agent=_agent() if start is None else None,
         modules=image.modules,
         release=image.release,
-        load=[*_TRANSPORT, *nine_p, *machine.modules, *qemu.modules],
+        load=[*TRANSPORT, *nine_p, *machine.modules, *qemu.modules],
         extra_modules=image.extra,
         files={} if start is None else {"/etc/start": start},
     )

@@ -32,7 +32,7 @@ CPU = "max,+movdir64b,x-force-features=on"
 MEMORY = 512 << 20
 #: Where the port of the agent is: the one function that the machine file does not have.
 TRANSPORT_SLOT = "1e"
-COMMAND_LINE = "console=ttyS0 quiet oops=panic panic=-1 edd=off"
+COMMAND_LINE = "console=ttyS0 quiet oops=panic panic=-1 edd=off no_timer_check"
 _BOOT_SECONDS = 60.0
 _END_SECONDS = 5.0
 #: How much of the console is kept, and how much of it an error shows.

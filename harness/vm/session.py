@@ -11,20 +11,21 @@ from contextlib import ExitStack
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
+from harness.machine import for_kernel
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
-from harness.vm.guest import prepared, qemu_of
+from harness.vm.guest import TRANSPORT, prepared, qemu_of
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import VirtualMachine, VmError
 from harness.vm.vfio_server import VfioServer
 
 _SECONDS = 30.0
 _OUTPUT = "/tmp/output"
-#: Run by /bin/sh between two cases. $slots are the accelerators', $modules those of the machine's
-#: modules that are to be loaded anew, the one that comes first in front. Enabled work queues go
-#: first: to take the function away from under an enabled kernel queue corrupts memory of 6.1. Next
-#: are mediated devices, without which their parents can go.
-#: Default groups of configfs go with what they are in, and refuse to go by themselves.
+#: Run by /bin/sh between two cases. $slots are the accelerators', or all that may be taken away,
+#: $modules those of the machine's modules that are to be loaded anew, the first in front. Enabled
+#: work queues go first: to take the function away from under an enabled kernel queue corrupts
+#: memory of 6.1. Next are mediated devices, without which their parents can go, and what vfio-pci
+#: was given. Default groups of configfs go with what they are in, and refuse to go by themselves.
 _RESET = """
 cd /sys/bus/dsa/devices 2>/dev/null && for device in wq* dsa* iax*; do
     read -r state 2>/dev/null <"$device/state" || continue
@@ -36,6 +37,13 @@ cd /sys/kernel/config 2>/dev/null && {
 }
 cd /
 for device in /sys/bus/mdev/devices/*; do echo 1 >"$device/remove"; done
+for device in /sys/bus/pci/drivers/vfio-pci/*:*; do
+    echo "${device##*/}" >/sys/bus/pci/drivers/vfio-pci/unbind
+done
+for file in /sys/bus/pci/devices/*/driver_override; do
+    read -r text <"$file"
+    [ "$text" = "(null)" ] || echo >"$file"
+done
 backwards=
 for module in $modules; do backwards="$module $backwards"; done
 [ -z "$modules" ] || rmmod $backwards
@@ -47,14 +55,23 @@ echo 1 >/sys/bus/pci/rescan
 #: What is the same after boot and after a reset that did its work.
 _STATE = """
 echo /sys/bus/*/devices/* /sys/bus/*/drivers/* /sys/bus/pci/drivers/*/* /dev/* /dev/dsa/*
-echo /sys/kernel/config/*/*
-for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override; do
+echo /sys/kernel/config/*/* /dev/vfio/*
+for file in /sys/bus/*/drivers_autoprobe /sys/bus/pci/devices/*/driver_override \
+    /sys/kernel/iommu_groups/*/type; do
     read -r text <"$file"
     echo "$file: $text"
 done
 """
-
-
+#: The functions that nothing else needs: not what carries us, the host bridge, nor the chipset.
+_SLOTS = """
+for device in /sys/bus/pci/devices/*; do
+    case "$(readlink "$device/driver")" in */virtio-pci) continue ;; esac
+    case "${device##*/}" in *:00.0 | *:1f.?) continue ;; esac
+    echo "${device##*/}"
+done
+"""
+#: What belongs to PCI functions and their drivers.
+_OF_PCI = re.compile(r"^/sys/(bus/pci|devices/pci|kernel/iommu_groups)")
 #: Such as new_id, and what a subsystem of configfs keeps.
 _OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/|^/sys/kernel/config/")
 
@@ -64,8 +81,9 @@ class Session:
 
     def __init__(self, image: KernelImage, machine: MachineFile) -> None:
         self._image = image
-        self._machine = machine
-        self._slots = ""
+        self._machine = for_kernel(machine, image.name)
+        #: The accelerators' addresses; those of all functions that may be taken away.
+        self._slots = self._all_slots = ""
         self._stack = ExitStack()
         self._state = ""
         #: Serves the machine's accelerators, if it has any; hold its lock to touch them.
@@ -79,6 +97,7 @@ class Session:
             self._slots = " ".join(made.server.functions) if made.server is not None else ""
             self.vm = stack.enter_context(VirtualMachine(made.guest))
             self._check_modules()
+            self._all_slots = " ".join(self.run(_SLOTS).split())
             self._state = self.run(_STATE)
             self._stack = stack.pop_all()
         return self
@@ -137,6 +156,13 @@ class Session:
         which devices they have.
         """
         anew = any(_OF_A_DRIVER.search(path) for path in written)
-        modules = " ".join(self._machine.modules) if anew else ""
+        modules = " ".join(self._own_modules) if anew else ""
+        pci = any(_OF_PCI.search(path) for path in written)
         script = f"{{\n{_RESET}\n}} >/dev/null 2>&1\n{_STATE}"
-        return self.run(script, slots=self._slots, modules=modules) == self._state
+        slots = self._all_slots if pci else self._slots
+        return self.run(script, slots=slots, modules=modules) == self._state
+
+    @property
+    def _own_modules(self) -> list[str]:
+        """The machine's modules without those that carry us."""
+        return [name for name in self._machine.modules if name not in TRANSPORT]

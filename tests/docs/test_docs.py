@@ -105,6 +105,7 @@ def works(words, tmp_path, no_mount):
     shutil.copy(ROOT / "sysfs_models" / "spr-2s.yaml", tmp_path / "my-machine.yaml")
     guide = (ROOT / "docs" / "writing-cases.md").read_text()
     (tmp_path / "cases_my_device.py").write_text(_PYTHON.search(guide)[1])
+    shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples", dirs_exist_ok=True)
     answer = harness(words, tmp_path)
     said = answer.stdout + answer.stderr
     if runs:

@@ -59,6 +59,22 @@ def test_the_machine_is_open_between_programs(outcome):
     outcome(code, passed=2)
 
 
+def test_the_mounts_options(outcome):
+    code = """
+        import pytest
+
+        @pytest.mark.uapi_mount(uevents=True)
+        def test_network(uapi_run):
+            assert "lo:" in uapi_run(["cat", "/proc/net/dev"]).stdout
+
+        @pytest.mark.uapi_mount(telepathy=True)
+        def test_unknown(uapi_run):
+            pass
+    """
+    result = outcome(code, passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*uapi_mount(uevents=False)*"])
+
+
 def test_what_a_program_is_given_and_gives(outcome):
     code = """
         import subprocess

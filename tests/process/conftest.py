@@ -4,6 +4,7 @@
 import shutil
 import subprocess
 import sys
+import textwrap
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.doctor import missing_for_process_mount
 from harness.kernel.wait import RealClock
 from harness.machine import load_machine
 from harness.mounts.process import ProcessMount
+from tests.process.toy import Driver
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,3 +76,42 @@ def command_line():
 def as_plain_user():
     """Words before a command that make it another user's, who can reach this interpreter."""
     return [sys.executable, str(Path(__file__).with_name("plain_user.py"))]
+
+
+@pytest.fixture
+def driver(machine):
+    """A driver that is nobody's, with /dev/toy."""
+    return Driver(machine.kernel)
+
+
+HEAD = """
+import array, ctypes, errno, fcntl, mmap, os, select, signal, socket, sys, threading
+HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN = range(0x3B00, 0x3B08)
+LOOK, ADD, COPY, OPENERS = range(0x3B08, 0x3B0C)
+MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
+
+def call(*arguments):
+    try:
+        return fcntl.ioctl(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+toy = os.open("/dev/toy", os.O_RDWR)
+"""
+
+
+@pytest.fixture
+def run(driver, mounted, machine):
+    """Run Python code; what it prints, by words. Nothing is left behind by it."""
+    mount = mounted()
+
+    def run(code, status=0):
+        command = [sys.executable, "-I", "-S", "-c", HEAD + textwrap.dedent(code)]
+        child = mount.popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = child.communicate(60)
+        assert child.wait() == status, output.decode()
+        machine.wait_for(lambda: not driver.open)
+        assert machine.leaks() == []
+        return output.decode().split()
+
+    return run

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_the_program_has_our_streams_directory_and_environment(lab, tmp_path):
     lab.env["WORD"] = "word"
     done = lab("run", "--in", "lab", "--", "sh", "-c", script, input="in\n", cwd=tmp_path)
     assert (done.stdout, done.stderr) == (f"in\n{tmp_path}\nword\n", "problem\n")
+
+
+def test_uevents_reach_its_programs(harness):
+    assert harness("start", "loud", "--machine", "spr-1s", "--uevents").returncode == 0
+    listener = str(Path(__file__).with_name("uevent_listener.py"))
+    words = [sys.executable, listener, "1", f"echo add > {DSA0}/uevent"]
+    assert '"add@/devices/' in harness("run", "--in", "loud", "--", *words).stdout
+    late = harness("run", "--in", "loud", "--uevents", "--", "true")
+    assert late.returncode == 125
+    assert "--uevents" in late.stderr
+    assert "are for new machines" in late.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,24 +7,34 @@ from harness.kernel.anon_inode import AnonInode
 from harness.kernel.chardev import makedev
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import eventfd_ctx_fdget
-from harness.kernel.vfs import OpenFile
+from harness.kernel.vfs import OpenFile, Pages
+from harness.uapi.fs import MAP_SHARED, PAGE_SIZE
 
 #: Commands: hold an eventfd; signal all that are held; let go of them; the number of the toy that
 #: is this fd; another toy; another toy, whose fd goes to a place in memory; call me when this
-#: eventfd is written to; how often that was.
-HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN = range(0x3B00, 0x3B08)
+#: eventfd is written to; how often that was; a word of the device's memory, and one more of it;
+#: copy a word from an address of the program's to the device's first; the byte at an address of
+#: the program that opened the file.
+HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY, OPENERS = range(
+    0x3B00, 0x3B0C
+)
+
+#: Where in a file its memory is, its registers, and its doorbell. A register reads as one more than
+#: what was stored.
+MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
 
 
 class Toy(OpenFile):
     """An open file with a number of its own. Content: the number."""
 
-    __slots__ = ("driver", "held", "number", "woken")
+    __slots__ = ("driver", "held", "memory", "number", "woken")
 
     def __init__(self, node, opener, driver):
         super().__init__(node, opener)
         self.driver = driver
         self.held = []
         self.woken = []
+        self.memory = opener.address_space
         self.number = driver.number()
         driver.open.append(self.number)
 
@@ -39,7 +49,7 @@ class Toy(OpenFile):
 
     def ioctl(self, caller, command, argument):
         number = command - HOLD
-        if not 0 <= number <= WOKEN - HOLD:
+        if not 0 <= number < len(self.METHODS):
             raise Errno(errno.ENOTTY)
         return self.METHODS[number](self, caller, argument)
 
@@ -73,7 +83,33 @@ class Toy(OpenFile):
         return 0
 
     def _another(self, caller):
-        return Toy(AnonInode("[toy]"), caller, self.driver)
+        return Toy(self.driver.anonymous, caller, self.driver)
+
+    def look(self, caller, place):
+        return int.from_bytes(self.driver.memory[place : place + 4], "little")
+
+    def add(self, caller, place):
+        word = self.look(caller, place) + 1
+        self.driver.memory[place : place + 4] = word.to_bytes(4, "little")
+        return word
+
+    def copy(self, caller, address):
+        self.driver.memory[:4] = caller.address_space.read(address, 4)
+        return 0
+
+    def openers(self, caller, address):
+        return self.memory.read(address, 1)[0]
+
+    def mmap(self, caller, offset, length, prot, flags):
+        if not flags & MAP_SHARED:
+            raise Errno(errno.EINVAL)
+        if offset == MEMORY and length <= len(self.driver.memory):
+            return Pages(length, memory=memoryview(self.driver.memory))
+        if offset == REGISTERS:
+            return Pages(length, load=self.driver.load, store=self.driver.store)
+        if offset == DOORBELL:
+            return Pages(length, load=self.driver.load, store=self.driver.store, doorbell=True)
+        raise Errno(errno.ENXIO)
 
     def watch(self, caller, fd):
         context = eventfd_ctx_fdget(caller, fd)
@@ -83,19 +119,43 @@ class Toy(OpenFile):
     def how_often(self, caller, events):
         return self.woken.count(events)
 
-    METHODS = (hold, signal, let_go, which, new, new_at, watch, how_often)
+    METHODS = (
+        hold,
+        signal,
+        let_go,
+        which,
+        new,
+        new_at,
+        watch,
+        how_often,
+        look,
+        add,
+        copy,
+        openers,
+    )
 
 
 class Driver:
     """The toys of one kernel: numbers of those open, and of those released, in order."""
 
     def __init__(self, kernel):
+        self.memory = bytearray(2 * PAGE_SIZE)
+        self.registers = {}
+        self.anonymous = AnonInode("[toy]")
         self.open = []
         self.released = []
         self._last = 0
         major = kernel.devices.alloc_chrdev_region("toy")
-        kernel.devices.create_node("toy", makedev(major, 0), self._open_method, 0o666)
+        node = kernel.devices.create_node("toy", makedev(major, 0), self._open_method, 0o666)
+        node.mappable = True
         kernel.fd_commands |= {NEW, NEW_AT}
+        kernel.maps_files = True
+
+    def load(self, position, size):
+        return (self.registers.get(position, 0) + 1).to_bytes(size, "little")
+
+    def store(self, position, data):
+        self.registers[position] = int.from_bytes(data, "little")
 
     def number(self):
         self._last += 1

@@ -44,14 +44,22 @@ class Inside:
     def __init__(self, machine, mount):
         self.machine = machine
         self._mount = mount
+        #: Words that stand for a program, by its name.
+        self.programs = {}
 
-    def __call__(self, *command, status=0):
-        child = self._mount.popen(
-            list(command),
+    def start(self, *command, **options):
+        """A program that goes on while others run; kill it, or it is killed at the end."""
+        program, *arguments = command
+        return self._mount.popen(
+            [*self.programs.get(program, [program]), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            **options,
         )
+
+    def __call__(self, *command, status=0):
+        child = self.start(*command)
         out, err = (data.decode() for data in child.communicate(timeout=60))
         result = Completed(child.wait(), out, err)
         assert status is None or result.status == status, f"{command}: {result.out}{result.err}"
@@ -60,16 +68,20 @@ class Inside:
 
 @pytest.fixture
 def inside(request):
-    """``inside(name)`` is a fresh machine with a process mount for this test."""
+    """``inside(name)`` is a fresh machine with a process mount for this test.
+
+    ``mount`` names what the mount does besides.
+    """
     from contextlib import ExitStack
 
-    from harness.mounts.process import ProcessMount
+    from harness.mounts.process import MountOptions, ProcessMount
 
     with ExitStack() as stack:
 
-        def mount(name, **options):
+        def mount(name, *, mount=(), **options):
             machine = load_machine(name, **options)
-            return Inside(machine, stack.enter_context(ProcessMount(machine)))
+            made = ProcessMount(machine, options=MountOptions.of(mount))
+            return Inside(machine, stack.enter_context(made))
 
         yield mount
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+from newer import EACH_ACCEL_CONFIG, inside_with
 from ruamel.yaml import YAML
 
 CONFIGS = Path("/etc/accel-config/contrib/configs")
@@ -24,6 +25,11 @@ def parsed(path):
 @pytest.fixture(autouse=True)
 def _installed(need):
     need("accel-config")
+
+
+@pytest.fixture(params=EACH_ACCEL_CONFIG)
+def inside(request, inside):
+    return inside_with(request.param, inside)
 
 
 @pytest.fixture

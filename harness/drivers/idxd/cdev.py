@@ -193,7 +193,7 @@ class IdxdUserContext(OpenFile):
             value = int.from_bytes(data, "little")
             function.store(u.IDXD_WQ_BAR, portal + position, len(data), value)
 
-        return Pages(PAGE_SIZE, load=load, store=store)
+        return Pages(PAGE_SIZE, load=load, store=store, doorbell=True)
 
     def release(self) -> None:
         """idxd_cdev_release: the queue may have been taken out of service meanwhile."""

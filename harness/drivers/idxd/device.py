@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.drivers.dmaengine import DmaDevice
     from harness.drivers.idxd.flr import IdxdSavedStates
     from harness.drivers.idxd.state import IdxdModule
+    from harness.drivers.mdev import MdevParent
     from harness.drivers.pci import PciDevice
 
 
@@ -103,6 +104,8 @@ class IdxdDevice(Device):
         #: What a reset of the function must not lose (7.2).
         self.idxd_saved: IdxdSavedStates | None = None
         self.idxd_dma: DmaDevice | None = None
+        #: While it is a parent of mediated devices.
+        self.mdev_parent: MdevParent | None = None
         self.reg_base = Mmio(pdev.function, u.IDXD_MMIO_BAR)
         version = self.reg_base.ioread32(u.IDXD_VER_OFFSET)
         self.hw = idxd_read_caps(version, self.reg_base, is_iax=data.is_iax)

@@ -11,6 +11,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.drivers.idxd.mdev import idxd_ims_size
 from harness.drivers.idxd.parse import bitmap_text, hexadecimal, unsigned_or_einval
 from harness.drivers.idxd.wq_sysfs import op_cap_show_common
 from harness.kernel.errors import Errno
@@ -115,7 +116,9 @@ def cdev_major_show(idxd: IdxdDevice, caller: Caller) -> str:
 
 
 def cmd_status_show(idxd: IdxdDevice, caller: Caller) -> str:
-    return f"{hexadecimal(idxd.cmd_status)}\n"
+    own = idxd.cmd_status & u.IDXD_SCMD_SOFTWARE
+    shown = 0 if own and not idxd.module.section.software_status else idxd.cmd_status
+    return f"{hexadecimal(shown)}\n"
 
 
 def cmd_status_store(idxd: IdxdDevice, caller: Caller, data: bytes) -> None:
@@ -158,6 +161,11 @@ def _read_only(name: str, show: Callable[[IdxdDevice, Caller], str]) -> Attribut
     return Attribute(name, 0o444, show)
 
 
+def ims_size_show(idxd: IdxdDevice, caller: Caller) -> str:
+    """The mdev series."""
+    return f"{idxd_ims_size(idxd)}\n"
+
+
 _MAX_BATCH_SIZE = _read_only("max_batch_size", max_batch_size_show)
 _READ_BUFFERS = (
     _read_only("max_tokens", max_read_buffers_show),
@@ -168,11 +176,14 @@ _READ_BUFFERS = (
 _IAA_CAP = _read_only("iaa_cap", iaa_cap_show)
 _EVENT_LOG_SIZE = Attribute("event_log_size", 0o644, event_log_size_show, event_log_size_store)
 _DSACAPS = _read_only("dsacaps", dsacaps_show)
+_IMS_SIZE = _read_only("ims_size", ims_size_show)
 
 
 def idxd_device_attr_visible(idxd: IdxdDevice, attribute: Attribute | BinaryAttribute) -> int:
     """The mode, or 0 for what this device, or this driver, does not have."""
     section, version = idxd.module.section, idxd.hw.version
+    if attribute.name in section.absent or (attribute is _IMS_SIZE and section.mdev is None):
+        return 0
     if attribute is _IAA_CAP and not (
         section.iaa_cap and idxd.data.is_iax and version >= u.DEVICE_VERSION_2
     ):
@@ -212,6 +223,7 @@ IDXD_DEVICE_GROUPS = (
             _IAA_CAP,
             _EVENT_LOG_SIZE,
             _DSACAPS,
+            _IMS_SIZE,
         ),
         is_visible=idxd_device_attr_visible,
     ),

@@ -168,6 +168,45 @@ def _write_evlcfg(idxd: IdxdDevice, evlcfg: u.EvlCfg) -> None:
     idxd.reg_base.iowrite64(value >> 64, u.IDXD_EVLCFG_OFFSET + 8)
 
 
+def idxd_drv_probe(device: IdxdDevice) -> None:
+    """Enable a whole device: every failure is ENXIO (idxd_device_drv_probe)."""
+    if device.state != "disabled":
+        device.cmd_status = u.IDXD_SCMD_DEV_ENABLED
+        raise Errno(errno.ENXIO)
+    if device.configurable:
+        try:
+            idxd_device_config(device)
+        except Errno:
+            raise Errno(errno.ENXIO) from None
+    section = device.module.section
+    if section.kernel_wq_pasid and device.pasid_enabled:
+        # A reset of the device has turned it off.
+        idxd_set_user_intr(device, True)
+    idxd_device_evl_setup(device)
+    try:
+        idxd_device_enable(device)
+    except Errno:
+        idxd_device_evl_free(device)
+        raise
+    device.idxd_dma = device.module.dmaengine.dma_async_device_register(device.pdev)
+    device.cmd_status = 0
+
+
+def idxd_drv_remove(device: IdxdDevice) -> None:
+    """First the queues, then the device (idxd_device_drv_remove)."""
+    for wq in device.wqs:
+        if wq.state != "disabled":
+            device_release_driver(wq)
+    if device.idxd_dma is not None:
+        device.module.dmaengine.dma_async_device_unregister(device.idxd_dma)
+        device.idxd_dma = None
+    with suppress(Errno):
+        idxd_device_disable(device)
+    idxd_device_evl_free(device)
+    if device.configurable:
+        idxd_device_reset(device)
+
+
 class IdxdDrv(IdxdDeviceDriver):
     """The driver of whole devices."""
 
@@ -175,40 +214,11 @@ class IdxdDrv(IdxdDeviceDriver):
     types = ("dsa", "iax")
 
     def probe(self, device: Device) -> None:
-        """idxd_device_drv_probe: every failure is ENXIO."""
+        """See :func:`idxd_drv_probe`."""
         assert isinstance(device, IdxdDevice)
-        if device.state != "disabled":
-            device.cmd_status = u.IDXD_SCMD_DEV_ENABLED
-            raise Errno(errno.ENXIO)
-        if device.configurable:
-            try:
-                idxd_device_config(device)
-            except Errno:
-                raise Errno(errno.ENXIO) from None
-        section = device.module.section
-        if section.kernel_wq_pasid and device.pasid_enabled:
-            # A reset of the device has turned it off.
-            idxd_set_user_intr(device, True)
-        idxd_device_evl_setup(device)
-        try:
-            idxd_device_enable(device)
-        except Errno:
-            idxd_device_evl_free(device)
-            raise
-        device.idxd_dma = device.module.dmaengine.dma_async_device_register(device.pdev)
-        device.cmd_status = 0
+        idxd_drv_probe(device)
 
     def remove(self, device: Device) -> None:
-        """idxd_device_drv_remove: first the queues, then the device."""
+        """See :func:`idxd_drv_remove`."""
         assert isinstance(device, IdxdDevice)
-        for wq in device.wqs:
-            if wq.state != "disabled":
-                device_release_driver(wq)
-        if device.idxd_dma is not None:
-            device.module.dmaengine.dma_async_device_unregister(device.idxd_dma)
-            device.idxd_dma = None
-        with suppress(Errno):
-            idxd_device_disable(device)
-        idxd_device_evl_free(device)
-        if device.configurable:
-            idxd_device_reset(device)
+        idxd_drv_remove(device)

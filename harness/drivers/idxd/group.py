@@ -206,6 +206,8 @@ _PROGRESS_LIMITS = (
 def idxd_group_attr_visible(group: IdxdGroup, attribute: Attribute | BinaryAttribute) -> int:
     """The mode, or 0 for what this device does not have."""
     idxd = group.idxd
+    if attribute.name in idxd.module.section.absent:
+        return 0
     if attribute in _PROGRESS_LIMITS and not idxd.hw.group_cap.progress_limit:
         return 0
     if attribute in _READ_BUFFERS and idxd.data.is_iax:

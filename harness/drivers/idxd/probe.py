@@ -15,6 +15,11 @@ from harness.drivers.idxd.config import idxd_device_load_config
 from harness.drivers.idxd.device import IdxdDevice
 from harness.drivers.idxd.flr import idxd_reset_done, idxd_reset_prepare
 from harness.drivers.idxd.irq import idxd_setup_interrupts
+from harness.drivers.idxd.mdev import (
+    IdxdMdevOps,
+    idxd_mdev_host_init,
+    idxd_mdev_host_release,
+)
 from harness.drivers.idxd.profile import IdxdDriverData
 from harness.drivers.idxd.state import IdxdModule
 from harness.drivers.idxd.sva import iommu_attach_device_pasid, iommu_dev_enable_feature_sva
@@ -62,10 +67,12 @@ class IdxdPciDriver(PciDriver):
         if data.is_iax and self.idxd_module.section.iaa_defaults:
             idxd_load_iaa_device_defaults(idxd)
         _idxd_register_devices(idxd)
+        _idxd_mdev_setup(idxd)
 
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """idxd_remove."""
         idxd: IdxdDevice = device.driver_data
+        idxd_mdev_host_release(idxd)
         for child in (*idxd.wqs, *idxd.engines, *idxd.idxd_groups, idxd):
             device_del(child)
         _idxd_shutdown(idxd)
@@ -137,6 +144,14 @@ def _idxd_register_devices(idxd: IdxdDevice) -> None:
     """The device first; each is tried by the drivers of the bus as it appears."""
     for device in (idxd, *idxd.wqs, *idxd.engines, *idxd.idxd_groups):
         device_add(device)
+
+
+def _idxd_mdev_setup(idxd: IdxdDevice) -> None:
+    """Up to v5 of the series, each device is a parent, or says that it cannot be one."""
+    section = idxd.module.section.mdev
+    if section is not None and not section.wq_driver:
+        with suppress(Errno):
+            idxd.mdev_parent = idxd_mdev_host_init(idxd, IdxdMdevOps())
 
 
 def _idxd_shutdown(idxd: IdxdDevice) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
+from harness.drivers.idxd.mdev_section import IdxdMdevSection
+
 #: Bytes to which a completion record's address is aligned, by kind.
 ALIGN = {"dsa": 32, "iax": 64}
 
@@ -59,6 +61,14 @@ class IdxdSection:
     * ``wq_disable_drains``: queues are disabled by draining and resetting (idxd_wq_disable, 7.2);
     * ``flr_restore``: the configuration outlives a function level reset, which a halted device is
       given (idxd_reset_prepare, idxd_reset_done, idxd_device_flr, 7.2).
+
+    And what kernels have that are older:
+
+    * ``one_driver``: the driver ``dsa`` takes devices and queues (idxd_config_bus_probe, 5.8);
+    * ``software_status``: whether cmd_status says what the driver itself found wrong (5.14);
+    * ``cdev_minor_always``: a queue without a character device has the minor -1 (5.8);
+    * ``absent``: names of attributes that came later;
+    * ``mdev``: the series that made accelerators parents of mediated devices.
     """
 
     devices: tuple[IdxdDriverData, ...]
@@ -80,3 +90,8 @@ class IdxdSection:
     batch_unsafe_v1_only: bool = False
     wq_disable_drains: bool = False
     flr_restore: bool = False
+    one_driver: bool = False
+    software_status: bool = True
+    cdev_minor_always: bool = False
+    absent: frozenset[str] = frozenset()
+    mdev: IdxdMdevSection | None = None

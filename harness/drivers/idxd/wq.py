@@ -25,7 +25,8 @@ IDXD_ENQCMDS_RETRIES = 32
 class IdxdWq(Device):
     """A work queue. ``wqcfg`` is what is written to its registers, and nothing is read from it.
 
-    ``type`` is none, kernel or user; ``state`` disabled or enabled.
+    ``type`` is none, kernel, user or mdev; ``state`` disabled or enabled, or locked while a
+    mediated device has the queue and has not enabled it.
     """
 
     devtype = "wq"
@@ -45,6 +46,8 @@ class IdxdWq(Device):
         self.int_handle: int | None = None
         #: What the driver that may have the queue is called; its beginning is enough (6.12).
         self.driver_name = b""
+        #: The mediated devices that it is for (v1 of the series).
+        self.uuids: list[str] = []
         self.disable_cleanup()
 
     @property
@@ -74,7 +77,7 @@ class IdxdWq(Device):
         """Whether this kind of queue can have a PASID (wq_pasid_enabled)."""
         if self.type == "kernel":
             return self.idxd.pasid_enabled
-        return self.type == "user" and self.idxd.user_pasid_enabled
+        return self.type in ("user", "mdev") and self.idxd.user_pasid_enabled
 
     def driver_name_match(self, driver: str) -> bool:
         """Whether ``driver`` may have the queue (idxd_wq_driver_name_match, 6.12)."""

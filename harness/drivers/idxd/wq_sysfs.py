@@ -24,6 +24,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import c_string, kstrtobool, kstrtouint, kstrtoull, sysfs_streq
 from harness.kernel.sysfs import Attribute, AttributeGroup, BinaryAttribute
 from harness.kernel.task import Caller
+from harness.kernel.uuid import NIL_UUID, stored_uuid
 from harness.uapi.idxd import (
     DSA_OPCODE_BATCH,
     IDXD_MAX_OPCAP_BITS,
@@ -169,14 +170,40 @@ def wq_type_show(wq: IdxdWq, caller: Caller) -> str:
 
 
 def wq_type_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
-    """A fixed configuration does not matter. A new type loses the name."""
+    """A fixed configuration does not matter. A new type loses the name, and the UUIDs."""
     _require_disabled(wq)
-    chosen = next((kind for kind in _WQ_TYPES if sysfs_streq(data, kind)), None)
+    types = _WQ_TYPES if wq.idxd.module.section.mdev is None else (*_WQ_TYPES, "mdev")
+    chosen = next((kind for kind in types if sysfs_streq(data, kind)), None)
     if chosen is None:
         raise Errno(errno.EINVAL)
     if chosen != wq.type:
         wq.type = chosen
         wq.wq_name = b""
+        wq.uuids.clear()
+
+
+def wq_uuid_show(wq: IdxdWq, caller: Caller) -> str:
+    """v1 of the mdev series: a line each."""
+    return "".join(f"{uuid}\n" for uuid in wq.uuids)
+
+
+def wq_uuid_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
+    """v1 of the mdev series: EPERM for another type, EINVAL for what is no UUID.
+
+    The nil UUID clears the list, one that is listed is taken off it. EPERM for a new one if the
+    queue is not enabled, or is dedicated and has one.
+    """
+    if wq.type != "mdev":
+        raise Errno(errno.EPERM)
+    uuid = stored_uuid(data)
+    if uuid == NIL_UUID:
+        wq.uuids.clear()
+    elif uuid in wq.uuids:
+        wq.uuids.remove(uuid)
+    elif wq.state != "enabled" or (wq.dedicated and wq.uuids):
+        raise Errno(errno.EPERM)
+    else:
+        wq.uuids.append(uuid)
 
 
 def _name(wq: IdxdWq, data: bytes, limit: int) -> bytes:
@@ -212,6 +239,8 @@ def wq_driver_name_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
 
 def wq_cdev_minor_show(wq: IdxdWq, caller: Caller) -> str:
     if wq.idxd_cdev is None:
+        if wq.idxd.module.section.cdev_minor_always:
+            return "-1\n"
         raise Errno(errno.ENXIO)
     return f"{wq.idxd_cdev.minor}\n"
 
@@ -331,11 +360,16 @@ _OP_CONFIG = Attribute("op_config", 0o644, wq_op_config_show, wq_op_config_store
 _ATS_DISABLE = Attribute("ats_disable", 0o644, wq_ats_disable_show, wq_ats_disable_store)
 _PRS_DISABLE = Attribute("prs_disable", 0o644, wq_prs_disable_show, wq_prs_disable_store)
 _DRIVER_NAME = Attribute("driver_name", 0o644, wq_driver_name_show, wq_driver_name_store)
+_UUID = Attribute("uuid", 0o644, wq_uuid_show, wq_uuid_store)
 
 
 def idxd_wq_attr_visible(wq: IdxdWq, attribute: Attribute | BinaryAttribute) -> int:
     """The mode, or 0 for what this device, or this driver, does not have."""
     section, capabilities = wq.idxd.module.section, wq.idxd.hw.wq_cap
+    if attribute.name in section.absent:
+        return 0
+    if attribute is _UUID and not (section.mdev and section.mdev.queue_uuids):
+        return 0
     if attribute is _DRIVER_NAME and not section.wq_driver_name:
         return 0
     if attribute is _PRS_DISABLE and not (section.wq_prs_disable and capabilities.wq_prs_support):
@@ -373,6 +407,7 @@ IDXD_WQ_GROUPS = (
             Attribute("enqcmds_retries", 0o644, wq_enqcmds_retries_show, wq_enqcmds_retries_store),
             _OP_CONFIG,
             _DRIVER_NAME,
+            _UUID,
         ),
         is_visible=idxd_wq_attr_visible,
     ),

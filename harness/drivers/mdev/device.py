@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.mdev.driver import MdevBus, mdev_bus
+from harness.drivers.mdev.driver import MdevBus, MdevDriver, MdevVendorOps, mdev_bus
 from harness.drivers.mdev.objects import MdevDevice, MdevParent, MdevType
 from harness.kernel.driver_core import device_add, device_del, device_driver_attach
 from harness.kernel.errors import Errno
@@ -33,22 +33,30 @@ def mdev_device_create(type: MdevType, uuid: str) -> None:
     mdev.groups = MDEV_DEVICE_GROUPS
     bus.mdev_list[uuid] = mdev
     try:
-        _add(parent, mdev)
+        with parent.read_lock():
+            _add(parent, mdev)
+            mdev.active = True
     except Errno:
         _mdev_device_release(bus, mdev)
         raise
-    mdev.active = True
 
 
 def _add(parent: MdevParent, mdev: MdevDevice) -> None:
-    if parent.unregistering:
-        raise Errno(errno.ENODEV)
-    device_add(mdev)
-    try:
-        device_driver_attach(parent.mdev_driver, mdev)
-    except Errno:
-        device_del(mdev)
-        raise
+    if isinstance(parent.ops, MdevVendorOps):
+        parent.ops.create(mdev)
+        try:
+            device_add(mdev)
+        except Errno:
+            parent.ops.remove(mdev)
+            raise
+    else:
+        assert isinstance(parent.ops, MdevDriver)
+        device_add(mdev)
+        try:
+            device_driver_attach(parent.ops, mdev)
+        except Errno:
+            device_del(mdev)
+            raise
     mdev_create_sysfs_files(mdev)
 
 
@@ -60,15 +68,17 @@ def mdev_device_remove(mdev: MdevDevice) -> None:
     if not mdev.active:
         raise Errno(errno.EAGAIN)
     mdev.active = False
-    if mdev.type.parent.unregistering:
-        raise Errno(errno.ENODEV)
-    mdev_device_remove_common(mdev)
+    with mdev.type.parent.read_lock():
+        mdev_device_remove_common(mdev)
 
 
 def mdev_device_remove_common(mdev: MdevDevice) -> None:
     """The links go, then the driver lets go, then the device's directory goes."""
     mdev_remove_sysfs_files(mdev)
     device_del(mdev)
+    ops = mdev.type.parent.ops
+    if isinstance(ops, MdevVendorOps):
+        ops.remove(mdev)
     _mdev_device_release(mdev_bus(mdev.kernel), mdev)
 
 

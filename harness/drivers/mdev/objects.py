@@ -8,15 +8,20 @@ takes it at once. Writing 1 to the device's file ``remove`` ends it.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from harness.kernel.driver_core import Device
+from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.wait import WaitQueue
 
 if TYPE_CHECKING:
-    from harness.drivers.mdev.driver import MdevBus, MdevDriver
+    from harness.drivers.mdev.driver import MdevBus, MdevParentOps
 
 
 @define(eq=False)
@@ -43,17 +48,31 @@ class MdevParent:
     """A device that mediated devices are made of (struct mdev_parent)."""
 
     device: Device
-    mdev_driver: MdevDriver
+    ops: MdevParentOps
     types: tuple[MdevType, ...]
     #: What the core counts, for drivers that do not count for themselves.
     available_instances: int
-    #: Whether it is about to go (unreg_sem has a writer).
+    #: Whether it is about to go, and how many creates and removes have yet to end (unreg_sem).
     unregistering: bool = False
+    readers: int = 0
+    idle: WaitQueue = field(factory=WaitQueue)
+
+    @contextmanager
+    def read_lock(self) -> Iterator[None]:
+        """While a device comes or goes; ENODEV if the parent is about to go."""
+        if self.unregistering:
+            raise Errno(errno.ENODEV)
+        self.readers += 1
+        try:
+            yield
+        finally:
+            self.readers -= 1
+            self.idle.wake()
 
     @property
     def counted(self) -> bool:
         """Whether the core counts, because the driver does not."""
-        return not self.mdev_driver.counts
+        return not self.ops.counts
 
 
 class MdevDevice(Device):

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import errno
-import re
-
 from harness.drivers.mdev.device import mdev_device_create, mdev_device_remove_common
-from harness.drivers.mdev.driver import MdevDriver, mdev_bus
+from harness.drivers.mdev.driver import MdevParentOps, mdev_bus
 from harness.drivers.mdev.objects import MdevDevice, MdevParent, MdevType
 from harness.kernel.driver_core import Device, dev_driver_string
-from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.sysfs import (
     Attribute,
@@ -21,10 +17,11 @@ from harness.kernel.sysfs import (
 )
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
+from harness.kernel.uuid import stored_uuid
 
-_UUID_STRING_LEN = 36
-_UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TYPES = "mdev_supported_types"
+#: In seconds; then the wait begins anew (down_write has no limit).
+_PATIENCE = 10.0
 
 
 def mdev_bus_class(kernel: Kernel) -> KernfsDirectory:
@@ -33,10 +30,14 @@ def mdev_bus_class(kernel: Kernel) -> KernfsDirectory:
 
 
 def mdev_register_parent(
-    device: Device, mdev_driver: MdevDriver, types: tuple[MdevType, ...]
+    device: Device, ops: MdevParentOps, types: tuple[MdevType, ...]
 ) -> MdevParent:
-    """From now on, devices of these types can be made below ``device``."""
-    parent = MdevParent(device, mdev_driver, types, mdev_driver.max_instances)
+    """From now on, devices of these types can be made below ``device``.
+
+    ``ops`` is the driver of the devices, or the parent's own operations where it makes its devices
+    itself (mdev_register_device, 5.8).
+    """
+    parent = MdevParent(device, ops, types, ops.max_instances)
     parent_create_sysfs_files(parent)
     sysfs_create_link(mdev_bus_class(device.kernel), device.sysfs, device.name)
     device.uevent("change", MDEV_STATE="registered")
@@ -44,9 +45,16 @@ def mdev_register_parent(
 
 
 def mdev_unregister_parent(parent: MdevParent) -> None:
-    """No device can be made any more, and those that were made go."""
+    """No device can be made any more, and those that were made go.
+
+    It waits for removes that have begun, and until nobody has a device open.
+    """
     device = parent.device
     parent.unregistering = True
+    while parent.readers:
+        device.kernel.scheduler.wait_for_current(
+            parent.idle, lambda: not parent.readers, _PATIENCE, interruptible=False
+        )
     sysfs_remove_link(mdev_bus_class(device.kernel), device.name)
     for mdev in list(mdev_bus(device.kernel).devices.values()):
         if isinstance(mdev, MdevDevice) and mdev.type.parent is parent:
@@ -70,20 +78,12 @@ def parent_create_sysfs_files(parent: MdevParent) -> None:
 
 
 def create_store(type: MdevType, caller: Caller, data: bytes) -> None:
-    """EINVAL for anything but a UUID and perhaps one more byte, whichever; then as the device says.
-
-    (guid_parse does not look at the 37th byte.)
-    """
-    if len(data) not in (_UUID_STRING_LEN, _UUID_STRING_LEN + 1):
-        raise Errno(errno.EINVAL)
-    uuid = _UUID.match(data)
-    if uuid is None:
-        raise Errno(errno.EINVAL)
-    mdev_device_create(type, uuid.group().decode().lower())
+    """EINVAL for anything but a UUID and perhaps one more byte; then mdev_device_create's."""
+    mdev_device_create(type, stored_uuid(data))
 
 
 def device_api_show(type: MdevType, caller: Caller) -> str:
-    return f"{type.parent.mdev_driver.device_api}\n"
+    return f"{type.parent.ops.device_api}\n"
 
 
 def name_show(type: MdevType, caller: Caller) -> str:
@@ -91,11 +91,11 @@ def name_show(type: MdevType, caller: Caller) -> str:
 
 
 def available_instances_show(type: MdevType, caller: Caller) -> str:
-    return f"{type.parent.mdev_driver.get_available(type)}\n"
+    return f"{type.parent.ops.get_available(type)}\n"
 
 
 def description_show(type: MdevType, caller: Caller) -> str:
-    return f"{type.parent.mdev_driver.show_description(type)}\n"
+    return f"{type.parent.ops.show_description(type)}\n"
 
 
 _DESCRIPTION = Attribute("description", 0o444, description_show)
@@ -104,7 +104,7 @@ _DESCRIPTION = Attribute("description", 0o444, description_show)
 def mdev_types_core_is_visible(type: MdevType, attribute: object) -> int:
     """There is no ``description`` where the driver has none."""
     assert isinstance(attribute, Attribute)
-    if attribute is _DESCRIPTION and type.parent.mdev_driver.show_description(type) is None:
+    if attribute is _DESCRIPTION and type.parent.ops.show_description(type) is None:
         return 0
     return attribute.mode
 

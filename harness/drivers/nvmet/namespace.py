@@ -155,9 +155,14 @@ def namespaces_group(module: Nvmet) -> ConfigGroup:
     ns_type = ItemType(chosen(ATTRIBUTES, module.section.namespace))
 
     def nvmet_ns_make(group: ConfigGroup, name: str) -> ConfigGroup:
-        """EINVAL, ERANGE for what is no number of 32 bits; EINVAL for 0 and all of them."""
+        """EINVAL, ERANGE for what is no number of 32 bits; EINVAL for 0 and all of them; ENOMEM
+        where a number cannot be written in two ways (nvmet_ns_alloc)."""
         nsid = kstrtoull(name.encode(errors="surrogateescape"), 0, 32)
         fail(nsid not in (0, _NVME_NSID_ALL))
+        assert group.directory is not None
+        known = (kstrtoull(text.encode(), 0, 32) for text in group.directory.children)
+        if module.section.unique_nsids and nsid in known:
+            raise Errno(errno.ENOMEM)
         return Namespace(name, ns_type, module)
 
     return ConfigGroup("namespaces", ItemType(make_group=nvmet_ns_make))

@@ -46,7 +46,7 @@ class Port(ConfigGroup):
     addr_treq = _TREQS[0]
     addr_portid = 0
     param_inline_data_size = param_max_queue_size = param_mdts = -1
-    param_pi_enable = False
+    param_pi_enable = 0
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ def _address(name: str, parse: Callable[[Port, bytes], Any], *, disabled_first: 
     """An attribute that does not change while the port is enabled, which some see first."""
 
     def show(port: Port, caller: Caller) -> str:
-        return f"{getattr(port, name):}\n"
+        return f"{getattr(port, name)}\n"
 
     def store(port: Port, caller: Caller, data: bytes) -> None:
         if disabled_first:

@@ -15,8 +15,9 @@ DISCOVERY_NQN = "nqn.2014-08.org.nvmexpress.discovery"
 @frozen
 class NvmetSection:
     """The profile's section ``nvmet``: attributes of each kind of item in the order of their
-    declaration, the version that a subsystem begins with, and whether ports know the address
-    family and the transport ``pci``. A kernel without ``passthru`` has no such group."""
+    declaration, the version that a subsystem begins with, whether ports know the address family
+    and the transport ``pci``, and whether two namespaces may have one number, written differently.
+    A kernel without ``passthru`` has no such group."""
 
     root: tuple[str, ...]
     subsystem: tuple[str, ...]
@@ -27,6 +28,7 @@ class NvmetSection:
     host: tuple[str, ...]
     version: str
     pci: bool = False
+    unique_nsids: bool = False
 
 
 @define(eq=False)

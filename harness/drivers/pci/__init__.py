@@ -4,7 +4,12 @@
 from harness.drivers.pci.bus import Interrupt, PciBus, PciSegment
 from harness.drivers.pci.cpumask import Numa, parse_cpulist
 from harness.drivers.pci.device import PciDevice, Site
-from harness.drivers.pci.driver import PciDriver, PciId, pci_register_driver
+from harness.drivers.pci.driver import (
+    PciDriver,
+    PciId,
+    pci_register_driver,
+    pci_unregister_driver,
+)
 from harness.drivers.pci.iommu import Iommu, IommuInfo
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import pci_reset_function
@@ -24,4 +29,5 @@ __all__ = [
     "pci_register_driver",
     "pci_reset_function",
     "pci_stop_and_remove_bus_device",
+    "pci_unregister_driver",
 ]

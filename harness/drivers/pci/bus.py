@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from harness.drivers.pci.cpumask import Numa
 from harness.drivers.pci.device import PciDevice, Site
@@ -81,7 +82,10 @@ class PciSection:
     appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it);
     ``serial_number``, functions with that capability show it (a run of 7.2).
 
-    ``builtin_drivers`` are those that are no modules, and none of which takes a function here.
+    ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
+    would be; none takes a function here. ``builtin_modules``: they are linked with those all the
+    same (lookup_or_create_module_kobject; a run of 6.12). ``lacks``: modules of drivers that this
+    kernel was built without.
     """
 
     aer_correctable: tuple[str, ...]
@@ -91,7 +95,9 @@ class PciSection:
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
     serial_number: bool = False
-    builtin_drivers: tuple[str, ...] = ()
+    builtin_drivers: Mapping[str, str] = Factory(dict)
+    builtin_modules: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 @frozen
@@ -251,33 +257,35 @@ class PciSegment(Device):
     def pci_rescan_bus(self) -> None:
         """Find functions that came; then let drivers have them."""
         self._pci_scan_child_bus()
-        self._pci_bus_add_devices()
+        self.pci_bus_add_devices()
 
     def _pci_scan_child_bus(self) -> None:
         known = {device.address for device in self.devices}
         sites = [site for site in self.pci_bus.sites.values() if site.bus_name == self.name]
         for site in sorted(sites, key=lambda site: site.devfn):
             if site.address not in known:
-                self._pci_device_add(PciDevice(self, site))
+                self.pci_device_add(PciDevice(self, site))
         for device in self.devices:
             if device.is_bridge:
                 if device.subordinate is None:
                     device.subordinate = self.pci_bus.add_child_bus(device)
                 device.subordinate._pci_scan_child_bus()
 
-    def _pci_device_add(self, device: PciDevice) -> None:
+    def pci_device_add(self, device: PciDevice) -> None:
+        """Put a new function into the tree, not for drivers yet."""
         device.groups = pci_device_groups(device)
         self.devices.append(device)
         self.bridge.power.active_kids += 1
         device_add(device)
 
-    def _pci_bus_add_devices(self) -> None:
+    def pci_bus_add_devices(self) -> None:
+        """Let drivers have what is new here and below."""
         for device in self.devices:
             if not device.is_added:
                 _pci_bus_add_device(device)
         for device in self.devices:
             if device.subordinate is not None:
-                device.subordinate._pci_bus_add_devices()
+                device.subordinate.pci_bus_add_devices()
 
 
 def _pci_bus_add_device(device: PciDevice) -> None:

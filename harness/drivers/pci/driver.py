@@ -7,9 +7,15 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
-from harness.kernel.driver_core import Bus, DeviceDriver, driver_attach, driver_register
+from harness.kernel.driver_core import (
+    Bus,
+    DeviceDriver,
+    driver_attach,
+    driver_register,
+    driver_unregister,
+)
 from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import c_string
 from harness.kernel.sysfs import Attribute, AttributeGroup
@@ -24,7 +30,10 @@ PCI_ANY_ID = 0xFFFFFFFF
 
 @frozen
 class PciId:
-    """What a driver takes, or what a function is (struct pci_device_id)."""
+    """What a driver takes, or what a function is (struct pci_device_id).
+
+    ``override_only``: it takes only functions whose driver_override names the driver.
+    """
 
     vendor: int = PCI_ANY_ID
     device: int = PCI_ANY_ID
@@ -33,6 +42,7 @@ class PciId:
     class_code: int = 0
     class_mask: int = 0
     driver_data: int = 0
+    override_only: bool = field(default=False, kw_only=True)
 
 
 class PciDriver(DeviceDriver):
@@ -52,6 +62,13 @@ class PciDriver(DeviceDriver):
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """Take the function out of service. Cannot fail."""
 
+    def sriov_configure(self, device: PciDevice, count: int) -> None:
+        """Let ``count`` virtual functions be there; ENOENT from drivers that cannot."""
+        raise Errno(errno.ENOENT)
+
+    def virtfn_added(self, virtfn: PciDevice) -> None:
+        """One is about to appear (the notification BUS_NOTIFY_ADD_DEVICE)."""
+
     def reset_prepare(self, device: PciDevice) -> None:
         """The function is about to be reset, its registers are as ever (err_handler)."""
 
@@ -62,6 +79,12 @@ class PciDriver(DeviceDriver):
 def pci_register_driver(driver: PciDriver) -> None:
     """Make the driver known and let it probe (__pci_register_driver)."""
     driver_register(driver)
+
+
+def pci_unregister_driver(driver: PciDriver) -> None:
+    """Take the driver from its functions, and forget its dynamic ids."""
+    driver_unregister(driver)
+    driver.dynids.clear()
 
 
 def pci_match_one_id(entry: PciId, given: PciId) -> bool:
@@ -90,15 +113,23 @@ def pci_match_device(driver: PciDriver, device: PciDevice) -> PciId | None:
     """Dynamic ids, then the static ones; driver_override excludes others and always matches."""
     if device.driver_override is not None and device.driver_override != driver.name:
         return None
-    given = pci_id_from_device(device)
+    entry = _find_id(driver, pci_id_from_device(device), device.driver_override is not None)
+    if entry is None and device.driver_override is not None:
+        return PciId()
+    return entry
+
+
+def _find_id(driver: PciDriver, given: PciId, overridden: bool) -> PciId | None:
     for entry in (*driver.dynids, *driver.id_table):
-        if pci_match_one_id(entry, given):
+        if pci_match_one_id(entry, given) and (overridden or not entry.override_only):
             return entry
-    return PciId() if device.driver_override is not None else None
+    return None
 
 
 def pci_device_probe(device: PciDevice, driver: PciDriver) -> None:
     """Find the id again and call the driver; ENODEV if it takes the function no longer."""
+    if not device.may_probe:
+        raise Errno(errno.ENODEV)
     found = pci_match_device(driver, device)
     if found is None:
         raise Errno(errno.ENODEV)
@@ -162,17 +193,11 @@ def new_id_store(driver: PciDriver, caller: Caller, data: bytes) -> None:
         raise Errno(errno.EINVAL)
     new = PciId(*numbers)
     complete = len(numbers) == 7
-    if not complete and any(pci_match_one_id(entry, new) for entry in driver.id_table):
+    if not complete and _find_id(driver, new, overridden=False) is not None:
         raise Errno(errno.EEXIST)
     if driver.id_table and new.driver_data not in {entry.driver_data for entry in driver.id_table}:
         raise Errno(errno.EINVAL)
-    _do_pci_add_dynid(driver, new, check_duplicate=not complete)
-
-
-def _do_pci_add_dynid(driver: PciDriver, new: PciId, *, check_duplicate: bool) -> None:
-    if check_duplicate and any(pci_match_one_id(entry, new) for entry in driver.dynids):
-        raise Errno(errno.EEXIST)
-    driver.dynids.append(new)
+    driver.dynids.append(new)  # pci_add_dynid
     driver_attach(driver)
 
 

@@ -68,11 +68,13 @@ def config_attribute(device: PciDevice) -> BinaryAttribute:
 
 
 def pci_read_rom(device: PciDevice, opener: Caller, offset: int, count: int) -> bytes:
-    """EINVAL until something was written; then EIO, as without a signature in the first image.
-
-    What an expansion ROM holds is in no machine file.
-    """
-    raise Errno(errno.EIO if device.rom_attr_enabled else errno.EINVAL)
+    """The images; EINVAL until something was written, EIO without a first image."""
+    if not device.rom_attr_enabled:
+        raise Errno(errno.EINVAL)
+    image = device.function.rom_image
+    if not image:
+        raise Errno(errno.EIO)
+    return image[offset : offset + count]
 
 
 def pci_write_rom(device: PciDevice, opener: Caller, offset: int, data: bytes) -> int:

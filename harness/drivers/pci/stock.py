@@ -12,7 +12,7 @@ from functools import partial
 
 from attrs import frozen
 
-from harness.drivers.pci.bus import PciBus
+from harness.drivers.pci.bus import PciBus, PciSection
 from harness.drivers.pci.device import PciDevice
 from harness.drivers.pci.driver import (
     PciDriver,
@@ -20,10 +20,12 @@ from harness.drivers.pci.driver import (
     pci_id_from_device,
     pci_match_one_id,
     pci_register_driver,
+    pci_unregister_driver,
 )
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.module import Module
+from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
 
 
@@ -112,12 +114,30 @@ def _init(entry: StockEntry, kernel: Kernel) -> None:
     pci_register_driver(StockDriver(entry, bus))
 
 
+def _exit(entry: StockEntry, kernel: Kernel) -> None:
+    driver = kernel.buses["pci"].drivers[entry.name]
+    assert isinstance(driver, PciDriver)
+    pci_unregister_driver(driver)
+
+
+def _is_in_kernel(module: str, profile: Profile) -> bool:
+    return module not in profile.section("pci", PciSection).lacks
+
+
 MODULES = tuple(
-    Module(entry.module, partial(_init, entry)) for entry in STOCK if entry.module is not None
+    Module(
+        entry.module,
+        partial(_init, entry),
+        exit=partial(_exit, entry),
+        in_kernel=partial(_is_in_kernel, entry.module),
+    )
+    for entry in STOCK
+    if entry.module is not None
 )
 
 
 def register_builtin_drivers(bus: PciBus) -> None:
     """The drivers that are part of the kernel itself."""
-    for name in bus.section.builtin_drivers:
-        pci_register_driver(StockDriver(StockEntry(name, None), bus))
+    for name, module in bus.section.builtin_drivers.items():
+        shown = module if bus.section.builtin_modules else None
+        pci_register_driver(StockDriver(StockEntry(name, shown), bus))

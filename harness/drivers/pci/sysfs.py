@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.drivers.pci.cpumask import cpulist, cpumap
 from harness.drivers.pci.device import PCI_ROM_RESOURCE
+from harness.drivers.pci.iov import VirtualFunction, sriov_groups
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import (
     pci_reset_bus,
@@ -374,6 +375,8 @@ _ALWAYS = (
     Attribute("d3cold_allowed", 0o644, d3cold_allowed_show, d3cold_allowed_store),
     Attribute("driver_override", 0o644, driver_override_show, driver_override_store),
     Attribute("ari_enabled", 0o444, ari_enabled_show),
+)
+_HOTPLUG = (
     Attribute("remove", 0o220, None, remove_store),
     Attribute("rescan", 0o200, None, dev_rescan_store),
 )
@@ -411,6 +414,7 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
     """All groups of one function. ``link`` has no file without a switchable link state."""
     attributes = (
         *_ALWAYS,
+        *(() if isinstance(device, VirtualFunction) else _HOTPLUG),
         config_attribute(device),
         *((rom_attribute(device),) if device.resources[PCI_ROM_RESOURCE].size else ()),
         *(_RESET if device.reset_methods else ()),
@@ -420,7 +424,11 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
         *(_SERIAL_NUMBER if _shows_serial_number(device) else ()),
         *(_SUPPLIER if device.firmware_node is not None else ()),
     )
-    groups = (AttributeGroup(attributes), AttributeGroup((), name="link"))
+    groups = (
+        AttributeGroup(attributes),
+        *sriov_groups(device),
+        AttributeGroup((), name="link"),
+    )
     if device.pci_bus.section.aer_ratelimit is None:
         return groups
     aer = device.pci_find_ext_capability(cfg.EXT_CAP_AER)

@@ -8,14 +8,17 @@ import errno
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
-from harness.drivers.samples.parent import SampleDriver, sample_init, vendor_group
+from harness.drivers.samples.parent import (
+    SampleDriver,
+    sample_init,
+    sample_module,
+    vendor_group,
+)
 from harness.kernel.errors import Errno
-from harness.kernel.module import Module
+from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
-
-MAX_MBYTES = 256
 
 
 @define(eq=False)
@@ -43,7 +46,7 @@ class MbochsDriver(SampleDriver):
             MbochsType(size, f"mbochs-{size}", mbytes=mbytes)
             for size, mbytes in (("small", 4), ("medium", 16), ("large", 64))
         )
-        self.avail_mbytes = MAX_MBYTES
+        self.avail_mbytes: int = kernel.modules["mbochs"].parameters["count"].value
 
     def get_available(self, type: MdevType) -> int:
         """mbochs_get_available."""
@@ -73,4 +76,9 @@ def mbochs_dev_init(kernel: Kernel) -> None:
     sample_init(MbochsDriver(kernel))
 
 
-MBOCHS = Module("mbochs", mbochs_dev_init, depends=("mdev",), suites=("mdev",))
+def mbochs_parameters() -> tuple[Parameter, ...]:
+    """How much video memory there is, in MB."""
+    return (UintParameter("count", 256, 0o444),)
+
+
+MBOCHS = sample_module("mbochs", mbochs_dev_init, mbochs_parameters)

@@ -6,8 +6,13 @@ from __future__ import annotations
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
-from harness.drivers.samples.parent import SampleDriver, sample_init, vendor_group
-from harness.kernel.module import Module
+from harness.drivers.samples.parent import (
+    SampleDriver,
+    sample_init,
+    sample_module,
+    vendor_group,
+)
+from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
@@ -35,11 +40,11 @@ class MdpyDriver(SampleDriver):
     """The core counts the devices."""
 
     name = "mdpy"
-    max_instances = 4
     dev_groups = vendor_group(Attribute("resolution", 0o444, resolution_show))
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.max_instances = kernel.modules["mdpy"].parameters["count"].value
         self.types = (
             MdpyType("vga", "mdpy-vga", width=640, height=480),
             MdpyType("xga", "mdpy-xga", width=1024, height=768),
@@ -57,4 +62,9 @@ def mdpy_dev_init(kernel: Kernel) -> None:
     sample_init(MdpyDriver(kernel))
 
 
-MDPY = Module("mdpy", mdpy_dev_init, depends=("mdev",), suites=("mdev",))
+def mdpy_parameters() -> tuple[Parameter, ...]:
+    """How many devices there may be."""
+    return (UintParameter("count", 4, 0o444),)
+
+
+MDPY = sample_module("mdpy", mdpy_dev_init, mdpy_parameters)

@@ -8,9 +8,13 @@ import errno
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
-from harness.drivers.samples.parent import SampleDriver, sample_init, vendor_group
+from harness.drivers.samples.parent import (
+    SampleDriver,
+    sample_init,
+    sample_module,
+    vendor_group,
+)
 from harness.kernel.errors import Errno
-from harness.kernel.module import Module
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
@@ -67,4 +71,4 @@ def mtty_dev_init(kernel: Kernel) -> None:
     sample_init(MttyDriver(kernel))
 
 
-MTTY = Module("mtty", mtty_dev_init, depends=("mdev",), suites=("mdev",))
+MTTY = sample_module("mtty", mtty_dev_init)

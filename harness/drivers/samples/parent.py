@@ -3,23 +3,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.drivers.mdev import (
     MdevDevice,
     MdevDriver,
     MdevType,
+    has_vendor_create,
     mdev_bus,
     mdev_register_driver,
     mdev_register_parent,
 )
+from harness.drivers.vfio.vfio_main import (
+    VfioDevice,
+    vfio_put_device,
+    vfio_register_emulated_iommu_dev,
+    vfio_unregister_group_dev,
+)
 from harness.kernel.driver_core import Device, DeviceClass, device_add
+from harness.kernel.module import Module, Parameter
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.system import Kernel
 
 
 class SampleDriver(MdevDriver):
-    """The mdev driver of a sample. What a program does with a device comes with VFIO."""
+    """The mdev driver of a sample."""
 
     device_api = "vfio-pci"
+    #: What programs are handed.
+    vfio_device: type[VfioDevice] = VfioDevice
     #: The types that its parent offers.
     types: tuple[MdevType, ...]
 
@@ -33,18 +45,17 @@ class SampleDriver(MdevDriver):
         """Give it back."""
 
     def probe(self, device: Device) -> None:
-        """The device gets an IOMMU group that no IOMMU is behind."""
+        """Hand the device to programs, in a group that no IOMMU is behind."""
         assert isinstance(device, MdevDevice)
         self.init_device(device)
-        group = self.kernel.iommu_groups.alloc()
-        group.set_name("vfio-noiommu")
-        group.add_device(device)
+        device.driver_data = self.vfio_device(device)
+        vfio_register_emulated_iommu_dev(device.driver_data)
 
     def remove(self, device: Device) -> None:
-        """The group goes with the device."""
+        """It waits until no program has the device open."""
         assert isinstance(device, MdevDevice)
-        assert device.iommu_group is not None
-        device.iommu_group.remove_device(device)
+        vfio_unregister_group_dev(device.driver_data)
+        vfio_put_device(device.driver_data)
         self.release_device(device)
 
 
@@ -62,3 +73,19 @@ def sample_init(driver: SampleDriver) -> None:
     device.device_class = DeviceClass(kernel, driver.name)
     device_add(device)
     mdev_register_parent(device, driver, driver.types)
+
+
+def sample_module(
+    name: str,
+    init: Callable[[Kernel], None],
+    parameters: Callable[[], tuple[Parameter, ...]] = tuple,
+) -> Module:
+    """The module of a sample, as samples have been since they are drivers themselves."""
+    return Module(
+        name,
+        init,
+        depends=("mdev", "vfio"),
+        parameters=parameters,
+        suites=("mdev",),
+        in_kernel=lambda profile: not has_vendor_create(profile),
+    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.kernel.driver_core import Device, DeviceClass, device_add
 from harness.kernel.errors import Errno
+from harness.kernel.misc import MISC_MAJOR
 from harness.kernel.task import Caller
 from harness.kernel.vfs import Node, NoSeekFile
 from harness.uapi import vfio as u
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from harness.drivers.vfio.group import VfioGroup
     from harness.drivers.vfio.vfio_main import VfioDevice
     from harness.kernel.iommu import IommuDomain
-    from harness.kernel.module import BoolParameter
+    from harness.kernel.module import Parameter
     from harness.kernel.system import Kernel
 
-MISC_MAJOR = 10
 VFIO_MINOR = 196
 
 
@@ -75,7 +75,7 @@ class NoiommuDriver:
 
     module = "vfio"
 
-    def __init__(self, parameter: BoolParameter) -> None:
+    def __init__(self, parameter: Parameter) -> None:
         self._parameter = parameter
 
     def check_extension(self, extension: int) -> int:
@@ -273,9 +273,11 @@ class VfioContainerDevice(Device):
 class VfioContainers:
     """What containers of one machine share: the drivers that map memory, the last first."""
 
-    def __init__(self, kernel: Kernel, noiommu: BoolParameter) -> None:
+    def __init__(self, kernel: Kernel, noiommu: Parameter | None) -> None:
         self.kernel = kernel
-        self.drivers: list[IommuDriver] = [NoiommuDriver(noiommu)]
+        self.drivers: list[IommuDriver] = []
+        if noiommu is not None:
+            self.register_iommu_driver(NoiommuDriver(noiommu))
 
     def register_iommu_driver(self, driver: IommuDriver) -> None:
         """vfio_register_iommu_driver."""

@@ -13,6 +13,11 @@ import errno
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from harness.drivers.iommufd.main import IommufdFile
+from harness.drivers.iommufd.vfio_compat import (
+    get_compat_ioas,
+    iommufd_vfio_compat_ioas_create,
+)
 from harness.drivers.vfio.container import VfioContainer, VfioContainerFile
 from harness.drivers.vfio.vfio_main import VfioDevice, VfioDeviceFile, vfio
 from harness.kernel.anon_inode import AnonInode
@@ -60,6 +65,27 @@ class VfioGroup(Device):
         #: 1, and one for each device that is open.
         self.container_users = 0
         self.opened_file: VfioGroupFile | None = None
+        #: In place of a container.
+        self.iommufd: IommufdFile | None = None
+        #: Devices that are open by nodes of their own.
+        self.cdev_device_open_count = 0
+
+    @property
+    def has_iommu(self) -> bool:
+        """Whether it is in a container, or on an iommufd (vfio_group_has_iommu)."""
+        return self.container is not None or self.iommufd is not None
+
+    @property
+    def compat_ioas_id(self) -> int:
+        """Of the iommufd that the group is on."""
+        assert self.iommufd is not None
+        return get_compat_ioas(self.iommufd.context).id
+
+    def unset_iommufd(self) -> None:
+        """Let go of it."""
+        file, self.iommufd = self.iommufd, None
+        if file is not None:
+            file.put()
 
     @property
     def devname(self) -> str:
@@ -84,12 +110,12 @@ class VfioGroup(Device):
         return self.container.data.domain
 
     def vfio_group_fops_open(self, node: CharDevice, caller: Caller, flags: int) -> VfioGroupFile:
-        """ENODEV without a device, EPERM, EBUSY while it is open."""
+        """ENODEV without a device, EPERM, EBUSY while it or one of its devices is open."""
         if not self.drivers:
             raise Errno(errno.ENODEV)
         if self.noiommu and not caller.credentials.capable(CAP_SYS_RAWIO):
             raise Errno(errno.EPERM)
-        if self.opened_file is not None:
+        if self.cdev_device_open_count or self.opened_file is not None:
             raise Errno(errno.EBUSY)
         self.opened_file = VfioGroupFile(node, caller, self)
         return self.opened_file
@@ -105,18 +131,20 @@ class VfioGroup(Device):
     def use_iommu(self, caller: Caller) -> None:
         """EINVAL unless a container with an IOMMU is there, EPERM; then the group's file stays open
         (vfio_device_group_use_iommu)."""
-        if self.container is None or self.container.data is None:
+        if self.iommufd is None and (self.container is None or self.container.data is None):
             raise Errno(errno.EINVAL)
         if self.noiommu and not caller.credentials.capable(CAP_SYS_RAWIO):
             raise Errno(errno.EPERM)
         assert self.opened_file is not None
         self.opened_file.users += 1
-        self.container_users += 1
+        if self.container is not None:
+            self.container_users += 1
 
     def unuse_iommu(self) -> None:
         """vfio_device_group_unuse_iommu."""
         assert self.opened_file is not None
-        self.container_users -= 1
+        if self.container is not None:
+            self.container_users -= 1
         self.opened_file.put()
 
     def put(self) -> None:
@@ -157,7 +185,7 @@ class VfioGroupFile(NoSeekFile):
         if group.iommu_group is None:
             raise Errno(errno.ENODEV)
         status.flags = 0
-        if group.container is not None:
+        if group.has_iommu:
             status.flags = u.VFIO_GROUP_FLAGS_CONTAINER_SET | u.VFIO_GROUP_FLAGS_VIABLE
         elif not group.iommu_group.dma_owner_claimed:
             status.flags = u.VFIO_GROUP_FLAGS_VIABLE
@@ -169,10 +197,15 @@ class VfioGroupFile(NoSeekFile):
         a file that is no container is answered, then what the container says."""
         file = caller.file(get_user_s32(caller.address_space, argument))
         group = self.group
-        if group.container is not None:
+        if group.has_iommu:
             raise Errno(errno.EINVAL)
         if group.iommu_group is None:
             raise Errno(errno.ENODEV)
+        if isinstance(file, IommufdFile):
+            iommufd_vfio_compat_ioas_create(file.context)
+            file.users += 1
+            group.iommufd = file
+            return 0
         if not isinstance(file, VfioContainerFile):
             aware = vfio(group.kernel).section.iommufd_aware
             raise Errno(errno.EBADFD if aware else errno.EINVAL)
@@ -182,11 +215,13 @@ class VfioGroupFile(NoSeekFile):
     def _unset_container(self) -> int:
         """vfio_group_ioctl_unset_container: EINVAL without one, EBUSY while a device is open."""
         group = self.group
-        if group.container is None:
+        if not group.has_iommu:
             raise Errno(errno.EINVAL)
-        if group.container_users != 1:
-            raise Errno(errno.EBUSY)
-        group.container.detach_group(group)
+        if group.container is not None:
+            if group.container_users != 1:
+                raise Errno(errno.EBUSY)
+            group.container.detach_group(group)
+        group.unset_iommufd()
         return 0
 
     def _get_device_fd(self, caller: Caller, argument: int) -> int:
@@ -226,6 +261,7 @@ class VfioGroupFile(NoSeekFile):
         group = self.group
         if group.container is not None:
             group.container.detach_group(group)
+        group.unset_iommufd()
         group.opened_file = None
         group.kernel.modules["vfio"].references -= 1
         group.put()
@@ -247,7 +283,8 @@ class VfioGroups:
         if emulated:
             return self._noiommu_group_alloc(dev, VfioGroupType.EMULATED_IOMMU)
         if dev.iommu_group is None:
-            if vfio(self.kernel).noiommu.value:
+            parameter = vfio(self.kernel).noiommu
+            if parameter is not None and parameter.value:
                 return self._noiommu_group_alloc(dev, VfioGroupType.NO_IOMMU)
             raise Errno(errno.EINVAL)
         for group in self._groups:

@@ -8,6 +8,7 @@ vfio_iommu_type1 brings the driver that maps memory, with three parameters.
 
 from __future__ import annotations
 
+from harness.drivers.iommufd.module import has_iommufd
 from harness.drivers.vfio.container import VfioContainers
 from harness.drivers.vfio.group import VfioGroups
 from harness.drivers.vfio.profile import VfioSection
@@ -15,23 +16,31 @@ from harness.drivers.vfio.type1 import Type1Driver
 from harness.drivers.vfio.vfio_main import Vfio, vfio
 from harness.kernel.driver_core import DeviceClass
 from harness.kernel.module import BoolParameter, Module, Parameter, UintParameter
+from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.uapi import fd_commands
+
+_NOIOMMU = "enable_unsafe_noiommu_mode"
 
 
 def vfio_init(kernel: Kernel) -> None:
     """Module init of vfio."""
     module = kernel.modules["vfio"]
-    noiommu = module.parameters["enable_unsafe_noiommu_mode"]
-    assert isinstance(noiommu, BoolParameter)
+    section = kernel.profile.section("vfio", VfioSection)
+    noiommu = module.parameters.get(_NOIOMMU)
     module.data = Vfio(
         kernel=kernel,
-        section=kernel.profile.section("vfio", VfioSection),
+        section=section,
         noiommu=noiommu,
         groups=VfioGroups(kernel),
         containers=VfioContainers(kernel, noiommu),
         device_class=DeviceClass(kernel, "vfio-dev"),
     )
+    if module.data.section.device_cdev:  # vfio_cdev_init
+        module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")
     module.data.containers.add_node()
+    kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
+    kernel.maps_files = True
 
 
 def vfio_iommu_type1_init(kernel: Kernel) -> None:
@@ -44,7 +53,11 @@ def vfio_iommu_type1_init(kernel: Kernel) -> None:
 
 def vfio_parameters() -> tuple[Parameter, ...]:
     """The parameters of a newly loaded vfio."""
-    return (BoolParameter("enable_unsafe_noiommu_mode", False),)
+    return (BoolParameter(_NOIOMMU, False),)
+
+
+def _has_parameter(profile: Profile, name: str) -> bool:
+    return profile.section("vfio", VfioSection).noiommu
 
 
 def vfio_iommu_type1_parameters() -> tuple[Parameter, ...]:
@@ -57,7 +70,13 @@ def vfio_iommu_type1_parameters() -> tuple[Parameter, ...]:
 
 
 MODULES = (
-    Module("vfio", vfio_init, parameters=vfio_parameters),
+    Module(
+        "vfio",
+        vfio_init,
+        depends=lambda profile: ("iommufd",) if has_iommufd(profile) else (),
+        parameters=vfio_parameters,
+        has_parameter=_has_parameter,
+    ),
     Module(
         "vfio_iommu_type1",
         vfio_iommu_type1_init,

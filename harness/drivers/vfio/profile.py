@@ -18,7 +18,10 @@ class VfioSection:
     * ``dma_overflow``: ranges that wrap are told from other bad ones: EOVERFLOW
       (vfio_dma_do_map, vfio_dma_do_unmap, vfio_iommu_type1_dirty_pages, 6.18);
     * ``mig_data_size``: the size of a migration's data can be asked for
-      (vfio_ioctl_device_feature_migration_data_size, 6.2).
+      (vfio_ioctl_device_feature_migration_data_size, 6.2);
+    * ``device_cdev``: devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV, 6.6);
+    * ``pasid_attach``: a device can be attached for one PASID (vfio_df_ioctl_attach_pt, 6.15);
+    * ``noiommu``: there is a mode without an IOMMU, and its parameter (CONFIG_VFIO_NOIOMMU).
     """
 
     iommufd_aware: bool = False
@@ -27,3 +30,6 @@ class VfioSection:
     info_cap_align: int = 1
     dma_overflow: bool = False
     mig_data_size: bool = False
+    device_cdev: bool = False
+    pasid_attach: bool = False
+    noiommu: bool = False

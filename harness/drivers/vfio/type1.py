@@ -47,12 +47,17 @@ class Type1Driver:
 
     def check_extension(self, extension: int) -> int:
         """vfio_iommu_type1_check_extension, without a container."""
-        always = (u.VFIO_TYPE1_IOMMU, u.VFIO_TYPE1v2_IOMMU, u.VFIO_UNMAP_ALL)
-        nesting = self.section.nesting and extension == u.VFIO_TYPE1_NESTING_IOMMU
-        return int(extension in always or nesting)
+        return int(extension == u.VFIO_UNMAP_ALL or extension in self._types)
+
+    @property
+    def _types(self) -> tuple[int, ...]:
+        nesting = (u.VFIO_TYPE1_NESTING_IOMMU,) if self.section.nesting else ()
+        return (u.VFIO_TYPE1_IOMMU, u.VFIO_TYPE1v2_IOMMU, *nesting)
 
     def open(self, caller: Caller, kind: int) -> Type1:
-        """vfio_iommu_type1_open."""
+        """vfio_iommu_type1_open: EINVAL for an extension that is no type."""
+        if kind not in self._types:
+            raise Errno(errno.EINVAL)
         return Type1(self, kind)
 
 

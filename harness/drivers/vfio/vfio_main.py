@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from harness.drivers.vfio.device_cdev import (
+    vfio_df_ioctl_attach_pt,
+    vfio_df_ioctl_bind_iommufd,
+    vfio_df_ioctl_detach_pt,
+)
 from harness.drivers.vfio.feature import vfio_ioctl_device_feature
+from harness.drivers.vfio.iommufd import (
+    vfio_iommufd_attach,
+    vfio_iommufd_bind,
+    vfio_iommufd_unbind,
+)
 from harness.kernel.driver_core import Device, DeviceClass, device_add, device_del
 from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
@@ -24,11 +34,13 @@ from harness.kernel.wait import WaitQueue
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
+    from harness.drivers.iommufd.main import BoundDevice, IommufdFile
     from harness.drivers.vfio.container import VfioContainers
     from harness.drivers.vfio.group import VfioGroup, VfioGroups
     from harness.drivers.vfio.profile import VfioSection
+    from harness.kernel.chardev import CharDevice
     from harness.kernel.iommu import IommuDomain
-    from harness.kernel.module import BoolParameter
+    from harness.kernel.module import Parameter
     from harness.kernel.system import Kernel
 
 #: How long unregistering waits before it asks for the device again, in seconds.
@@ -41,10 +53,13 @@ class Vfio:
 
     kernel: Kernel
     section: VfioSection
-    noiommu: BoolParameter
+    #: The parameter that allows devices without an IOMMU; None if the kernel has no such mode.
+    noiommu: Parameter | None
     groups: VfioGroups
     containers: VfioContainers
     device_class: DeviceClass
+    #: Of the nodes of devices; 0 where they have none.
+    device_major: int = 0
     device_ida: Ida = field(factory=Ida)
     device_sets: dict[object, VfioDeviceSet] = field(factory=dict)
 
@@ -74,8 +89,27 @@ class VfioClassDevice(Device):
 
     def __init__(self, device: VfioDevice) -> None:
         super().__init__(device.kernel, f"vfio{device.index}", None, device.dev)
-        self.device_class = vfio(device.kernel).device_class
+        core = vfio(device.kernel)
+        self.device_class = core.device_class
         self.vfio_device = device
+        if core.section.device_cdev:
+            self.devt = (core.device_major, device.index)
+            self.open_method = self.vfio_device_fops_cdev_open
+
+    @property
+    def devname(self) -> str:
+        """vfio_device_devnode."""
+        return f"vfio/devices/{self.name}"
+
+    def vfio_device_fops_cdev_open(
+        self, node: CharDevice, caller: Caller, flags: int
+    ) -> VfioDeviceFile:
+        """ENODEV while it is being unregistered; as often as wanted otherwise."""
+        device = self.vfio_device
+        if not device.references:
+            raise Errno(errno.ENODEV)
+        device.references += 1
+        return VfioDeviceFile(node, caller, device, by_group=False)
 
 
 class VfioDevice:
@@ -102,6 +136,9 @@ class VfioDevice:
         #: How many of the open files are in use (have had open_device called for them).
         self.open_count = 0
         self.closed = WaitQueue()
+        #: The iommufd that it is bound to, and its object there.
+        self.iommufd: IommufdFile | None = None
+        self.bound: BoundDevice | None = None
 
     @property
     def name(self) -> str:
@@ -123,8 +160,11 @@ class VfioDevice:
         """Where its DMA goes: what its programs mapped, or None while nobody has it open.
 
         A PCI function's own DMA goes to ``dev.iommu_group.domain``, which is the same thing as
-        long as the group has a container.
+        long as the group has a container or the device is attached.
         """
+        if self.bound is not None:
+            ioas = self.bound.ioas if self.bound.hwpt is None else self.bound.hwpt.ioas
+            return ioas.table if ioas is not None else None
         return self.group.domain
 
     def module_references(self, change: int) -> None:
@@ -272,35 +312,61 @@ def vfio_unregister_group_dev(device: VfioDevice) -> None:
 
 
 class VfioDeviceFile(NoSeekFile):
-    """An open device (struct vfio_device_file)."""
+    """An open device (struct vfio_device_file). ``by_group`` unless its own node was opened."""
 
-    __slots__ = ("access_granted", "device")
+    __slots__ = ("access_granted", "by_group", "device")
 
-    def __init__(self, node: Node, opener: Caller, device: VfioDevice) -> None:
+    def __init__(
+        self, node: Node, opener: Caller, device: VfioDevice, *, by_group: bool = True
+    ) -> None:
         super().__init__(node, opener)
         self.device = device
+        self.by_group = by_group
         #: Whether the device is open by it.
         self.access_granted = False
 
     def open(self, caller: Caller) -> None:
         """Open the device, which the first file does in earnest (vfio_df_group_open)."""
         device = self.device
-        if device.group.container is None:
+        if not device.group.has_iommu:
             raise Errno(errno.EINVAL)
         if not device.open_count:
-            self._first_open(caller)
+            self._first_open(device.group.iommufd, caller)
         device.open_count += 1
         self.access_granted = True
 
-    def _first_open(self, caller: Caller) -> None:
-        """vfio_df_device_first_open."""
+    def bind(self, file: IommufdFile) -> int:
+        """Open the device on an iommufd: EINVAL if another file has it; its number there."""
+        device = self.device
+        if device.open_count:
+            raise Errno(errno.EINVAL)
+        self._first_open(file, None)
+        device.open_count = 1
+        device.group.cdev_device_open_count += 1
+        self.access_granted = True
+        assert device.bound is not None
+        return device.bound.id
+
+    def _first_open(self, file: IommufdFile | None, caller: Caller | None) -> None:
+        """vfio_df_device_first_open; ``caller`` is None unless it goes by the group."""
         device = self.device
         group = device.group
-        group.use_iommu(caller)
+        if caller is not None:
+            group.use_iommu(caller)
         try:
-            device.open_device()
+            if file is not None:
+                vfio_iommufd_bind(device, file)
+            try:
+                device.open_device()
+                if file is not None and caller is not None:
+                    vfio_iommufd_attach(device, group.compat_ioas_id)
+            except Errno:
+                if file is not None:
+                    vfio_iommufd_unbind(device)
+                raise
         except Errno:
-            group.unuse_iommu()
+            if caller is not None:
+                group.unuse_iommu()
             raise
         device.module_references(1)
         if group.container is not None and group.container.data is not None:
@@ -313,16 +379,26 @@ class VfioDeviceFile(NoSeekFile):
         if group.container is not None and group.container.data is not None:
             group.container.data.unregister_device(device)
         device.close_device()
-        group.unuse_iommu()
+        if device.bound is not None:
+            vfio_iommufd_unbind(device)
+        if self.by_group:
+            group.unuse_iommu()
         device.module_references(-1)
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """vfio_device_fops_unl_ioctl."""
         device = self.device
+        has_cdev = device.core.section.device_cdev
+        if command == u.VFIO_DEVICE_BIND_IOMMUFD and has_cdev:
+            return vfio_df_ioctl_bind_iommufd(self, caller, argument)
         if not self.access_granted:
             raise Errno(errno.EINVAL)
         device.pm_runtime_get()
         try:
+            if not self.by_group and command == u.VFIO_DEVICE_ATTACH_IOMMUFD_PT:
+                return vfio_df_ioctl_attach_pt(self, caller, argument)
+            if not self.by_group and command == u.VFIO_DEVICE_DETACH_IOMMUFD_PT:
+                return vfio_df_ioctl_detach_pt(self, caller, argument)
             if command == u.VFIO_DEVICE_FEATURE:
                 return vfio_ioctl_device_feature(device, caller, argument)
             return device.ioctl(caller, command, argument)
@@ -347,12 +423,19 @@ class VfioDeviceFile(NoSeekFile):
             raise Errno(errno.EINVAL)
         return self.device.mmap(caller, offset, length, prot, flags)
 
+    def close(self) -> None:
+        """The device is no longer open by it (vfio_df_group_close, vfio_df_unbind_iommufd)."""
+        device = self.device
+        if not self.access_granted:
+            return
+        if device.open_count == 1:
+            self._last_close()
+        device.open_count -= 1
+        self.access_granted = False
+        if not self.by_group:
+            device.group.cdev_device_open_count -= 1
+
     def release(self) -> None:
         """vfio_device_fops_release."""
-        device = self.device
-        if self.access_granted:
-            if device.open_count == 1:
-                self._last_close()
-            device.open_count -= 1
-            self.access_granted = False
-        device.put_registration()
+        self.close()
+        self.device.put_registration()

@@ -114,12 +114,8 @@ def pm_perm_bits() -> PermBits:
     perm = alloc_perm_bits(CAP_LENGTH[cfg.CAP_PM])
     perm.set(PCI_CAP_LIST_NEXT, 1, ALL_VIRT, NO_WRITE)
     perm.set(PCI_PM_PMC, 2, PCI_PM_CAP_PME_MASK, NO_WRITE)
-    perm.set(
-        cfg.PM_CONTROL,
-        2,
-        PCI_PM_CTRL_PME_ENABLE | PCI_PM_CTRL_PME_STATUS,
-        ~(PCI_PM_CTRL_PME_STATUS | cfg.PM_STATE),
-    )
+    events = PCI_PM_CTRL_PME_ENABLE | PCI_PM_CTRL_PME_STATUS
+    perm.set(cfg.PM_CONTROL, 2, events, ~(events | cfg.PM_STATE))
     return perm
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import errno
 
-from harness.drivers.pci import PciBus, PciDevice, PciDriver, pci_register_driver
+from harness.drivers.pci import (
+    PciBus,
+    PciDevice,
+    PciDriver,
+    PciId,
+    pci_register_driver,
+    pci_unregister_driver,
+)
+from harness.drivers.pci.iov import pci_disable_sriov, pci_enable_sriov
 from harness.drivers.vfio.vfio_main import (
     vfio_assign_device_set,
     vfio_put_device,
@@ -39,6 +47,7 @@ class VfioPciDriver(PciDriver):
     """struct pci_driver vfio_pci_driver."""
 
     name = "vfio-pci"
+    id_table = (PciId(override_only=True),)
     driver_managed_dma = True
 
     def __init__(self, kernel: Kernel, bus: PciBus) -> None:
@@ -93,10 +102,24 @@ class VfioPciDriver(PciDriver):
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """vfio_pci_remove: waits until nobody has the device open."""
         vdev = self._devices[device]
+        pci_disable_sriov(device)
         vfio_unregister_group_dev(vdev)
         del self._devices[device]
         vdev.pm_forbid()
         vfio_put_device(vdev)
+
+    def sriov_configure(self, device: PciDevice, count: int) -> None:
+        """vfio_pci_sriov_configure: ENOENT unless the parameter allows it."""
+        if not self._parameter("enable_sriov"):
+            raise Errno(errno.ENOENT)
+        if count:
+            pci_enable_sriov(device, count)
+        else:
+            pci_disable_sriov(device)
+
+    def virtfn_added(self, virtfn: PciDevice) -> None:
+        """vfio_pci_bus_notifier: it is for vfio-pci, too."""
+        virtfn.driver_override = self.name
 
 
 def vfio_pci_init(kernel: Kernel) -> None:
@@ -106,15 +129,27 @@ def vfio_pci_init(kernel: Kernel) -> None:
     pci_register_driver(VfioPciDriver(kernel, bus))
 
 
+def vfio_pci_cleanup(kernel: Kernel) -> None:
+    """Let all functions go; there is none that a program has open, for that is a reference."""
+    driver = kernel.buses["pci"].drivers[VfioPciDriver.name]
+    assert isinstance(driver, VfioPciDriver)
+    pci_unregister_driver(driver)
+
+
 def vfio_pci_core_init(kernel: Kernel) -> None:
     """It brings nothing by itself."""
 
 
+def vfio_pci_core_cleanup(kernel: Kernel) -> None:
+    """There is nothing to undo."""
+
+
 MODULES = (
-    Module("vfio_pci_core", vfio_pci_core_init, depends=("vfio",)),
+    Module("vfio_pci_core", vfio_pci_core_init, exit=vfio_pci_core_cleanup, depends=("vfio",)),
     Module(
         "vfio_pci",
         vfio_pci_init,
+        exit=vfio_pci_cleanup,
         depends=("vfio_pci_core", "vfio"),
         suites=("vfio_pci",),
         parameters=parameters,

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from harness.mounts.process.command import run
     from harness.mounts.process.errors import CommandError, MountError
     from harness.mounts.process.mount import ProcessMount
+    from harness.mounts.process.options import MountOptions
 
-__all__ = ["Child", "CommandError", "MountError", "ProcessMount", "run"]
+__all__ = ["Child", "CommandError", "MountError", "MountOptions", "ProcessMount", "run"]
 
 _MODULES = {
     "Child": "child",
     "CommandError": "errors",
     "MountError": "errors",
+    "MountOptions": "options",
     "ProcessMount": "mount",
     "run": "command",
 }

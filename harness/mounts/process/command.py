@@ -12,20 +12,26 @@ from contextlib import contextmanager
 from harness.mounts.process.child import Child
 from harness.mounts.process.errors import CommandError
 from harness.mounts.process.mount import Machine, ProcessMount
+from harness.mounts.process.options import PLAIN, MountOptions
 from harness.mounts.process.signals import PASSED_ON
 
 #: si_code of a signal that the kernel sent by itself, as a terminal's are.
 _SI_KERNEL = 0x80
 
 
-def run(machine: Machine, argv: Sequence[str], uid: int | None = None) -> int:
+def run(
+    machine: Machine,
+    argv: Sequence[str],
+    uid: int | None = None,
+    options: MountOptions = PLAIN,
+) -> int:
     """Run a command with this process's standard streams; returns its exit status.
 
     128+n if signal n ended it, 127 if there is no such command and 126 if it cannot be executed,
     with a line on stderr. Signals are passed on; those of the terminal reach the command anyway.
     Raises MountError.
     """
-    with ProcessMount(machine, uid=uid) as mount, _signals_blocked() as ours:
+    with ProcessMount(machine, uid=uid, options=options) as mount, _signals_blocked() as ours:
         try:
             child = mount.popen(argv)
         except CommandError as error:

@@ -36,6 +36,7 @@ INTERRUPT = 36
 DESTROY = 38
 IOCTL = 39
 POLL = 40
+NOTIFY_REPLY = 41
 BATCH_FORGET = 42
 FALLOCATE = 43
 READDIRPLUS = 44
@@ -47,6 +48,8 @@ OPCODE_COUNT = 64
 NOTIFY_POLL = 1
 NOTIFY_INVAL_INODE = 2
 NOTIFY_INVAL_ENTRY = 3
+NOTIFY_STORE = 4
+NOTIFY_RETRIEVE = 5
 
 # Flags of INIT; those from bit 32 up travel in a second word.
 INIT_ATOMIC_O_TRUNC = 1 << 3
@@ -57,6 +60,7 @@ INIT_PARALLEL_DIROPS = 1 << 18
 INIT_MAX_PAGES = 1 << 22
 INIT_CACHE_SYMLINKS = 1 << 23
 INIT_EXT = 1 << 30
+INIT_DIRECT_IO_ALLOW_MMAP = 1 << 36
 
 # Flags of OPEN's reply.
 FOPEN_DIRECT_IO = 1 << 0
@@ -71,6 +75,10 @@ FATTR_GID = 1 << 2
 FATTR_SIZE = 1 << 3
 FATTR_TIMES = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 10
 
+#: Of a READ: a program reads. Without it, the host's kernel fills a page that is mapped.
+READ_LOCKOWNER = 1 << 1
+#: Of a WRITE: the host's kernel writes a page back.
+WRITE_CACHE = 1 << 0
 POLL_SCHEDULE_NOTIFY = 1 << 0
 
 #: The root's node id, as the protocol has it.
@@ -91,11 +99,11 @@ ATTR = Struct("<QQQQQQ10I")
 ENTRY = Struct("<QQQQII")  # nodeid, generation, entry and attribute lifetimes; ATTR follows
 ATTR_OUT = Struct("<QII")  # lifetime; ATTR follows
 INIT_IN = Struct("<4I")  # major, minor, readahead, flags
-INIT_IN_EXT = Struct("<4II")  # and flags 2
+INIT_IN_MORE = Struct("<I")  # flags from bit 32 up, behind it
 INIT_OUT = Struct("<IIIIHHIIHHI7I")
 OPEN_IN = Struct("<I")
 OPEN_OUT = Struct("<QIi")
-READ_IN = Struct("<QQI")  # fh, offset, size
+READ_IN = Struct("<QQII")  # fh, offset, size, read flags
 WRITE_IN = Struct("<QQIIQI")  # fh, offset, size, write flags, lock owner, open flags
 WRITE_OUT = Struct("<II")
 WRITE_DATA = BODY + 40
@@ -118,6 +126,9 @@ RENAME2_IN = Struct("<QII")  # new directory, flags, -; two names follow
 LINK_IN = Struct("<Q")  # old node; name follows
 STATFS_OUT = Struct("<5Q4I24x")
 DIRENT = Struct("<QQII")  # inode, next offset, length of name, type; name and padding follow
+NOTIFY_STORE_OUT = Struct("<QQII")  # nodeid, offset, size, -; data follow
+NOTIFY_RETRIEVE_OUT = Struct("<QQQII")  # our number, nodeid, offset, size, -
+NOTIFY_RETRIEVE_IN = Struct("<QQI4xQQ")  # -, offset, size, -, -; data follow
 NOTIFY_POLL_OUT = Struct("<Q")
 NOTIFY_INVAL_INODE_OUT = Struct("<Qqq")  # nodeid, offset, length
 NOTIFY_INVAL_ENTRY_OUT = Struct("<QII")  # directory, length of name, flags; name and NUL follow

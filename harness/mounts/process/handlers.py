@@ -3,18 +3,43 @@
 
 from __future__ import annotations
 
+from harness.host_files import open_flags
+from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
+from harness.kernel.system_calls import may_map
+from harness.kernel.vfs import Pages
 from harness.mounts.process.notifications import NotifiedCall, Table
+from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
+from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR
 
-_IOCTL = 16  # x86-64
+_MMAP, _IOCTL = 9, 16  # x86-64
+#: Arguments of mmap.
+_FLAGS, _OFFSET = 3, 5
+#: Where the second region of a VFIO device begins.
+_FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
 
 
-def add_rules(table: Table, kernel: Kernel) -> None:
-    """Fill ``table`` with what the drivers of ``kernel`` make use of."""
+def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
+    """Fill ``table`` with what the drivers of ``kernel`` make use of, and what is asked for."""
     for command in sorted(kernel.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
+    if kernel.maps_files:
+        kind = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
+        table.add(Rule(_MMAP, (kind,)), mmap)
+        # Private mappings of parts where no file of the host has anything: libraries are mapped
+        # privately all the time.
+        kind = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
+        far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
+        table.add(Rule(_MMAP, (kind, far)), mmap)
+    if options.network or options.devices or options.system:
+        from harness.mounts.process import file_status
+
+        if options.network or options.system:  # libudev takes only what is on sysfs for a device
+            file_status.add_file_system_rules(table)
+        if options.devices:
+            file_status.add_device_rules(table)
 
 
 def ioctl(call: NotifiedCall) -> int | None:
@@ -23,6 +48,28 @@ def ioctl(call: NotifiedCall) -> int | None:
     open_file = call.open_file(fd & _UINT_MAX)
     if open_file is None:
         return None
-    call.server.catch_up()
-    result: int = call.kernel.call(call.caller, "ioctl", open_file, command & _UINT_MAX, argument)
+    result: int = call.server.do_file(
+        call.caller, "ioctl", open_file, command & _UINT_MAX, argument
+    )
     return result
+
+
+def mmap(call: NotifiedCall) -> int | None:
+    """The driver's word on a mapping: a refusal, or pages that are what is mapped.
+
+    What the host's kernel refuses by itself is left to it, and so is the mapping.
+    """
+    _, length, prot, flags, fd, offset = call.arguments
+    fd &= _UINT_MAX
+    try:
+        open_file = call.open_file(fd)
+        if open_file is None:
+            return None
+        opened = open_flags(call.caller.process, fd)
+        may_map(opened, length, prot, flags, offset)
+    except Errno:
+        return None
+    pages: Pages = call.kernel.call(call.caller, "mmap", open_file, offset, length, prot, flags)
+    writable = bool(flags & MAP_SHARED) and opened & O_ACCMODE == O_RDWR
+    call.server.map(open_file, offset, pages, writable=writable)
+    return None

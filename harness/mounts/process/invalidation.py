@@ -7,6 +7,9 @@ cached what changed. Sending takes the lock of the directory, which a LOOKUP und
 it is answered: whoever sends must neither lead the workers nor hold the machine's lock. A worker
 sends what its request changed before it replies, so that a program finds the effect of a call
 when the call returns; a change that no request made is sent by a thread of its own.
+
+Uevents go the same way, in the order in which things happened: whoever hears of an event finds the
+trees as it says.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from collections import deque
 from queue import SimpleQueue
 
 from harness.kernel.kernfs import KernfsDirectory
+from harness.kernel.uevents import Uevent
 from harness.kernel.vfs import Node
 from harness.mounts.overlay import Overlay
 from harness.mounts.process.fuse_protocol import (
@@ -27,8 +31,11 @@ from harness.mounts.process.fuse_protocol import (
     NOTIFY_INVAL_ENTRY_OUT,
     NOTIFY_INVAL_INODE,
     NOTIFY_INVAL_INODE_OUT,
+    NOTIFY_STORE,
+    NOTIFY_STORE_OUT,
     OUT_HEADER,
 )
+from harness.mounts.process.netlink import netlink_message
 from harness.mounts.process.nodes import Entry, NodeTable, Tree, node_id
 
 #: Not cached after all, and the mount is gone: neither is of interest.
@@ -37,8 +44,16 @@ _HARMLESS = {errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.EBADF, errno.ECON
 
 def notify(fd: int, code: int, payload: bytes) -> None:
     """Send one notification."""
+    _write(fd, _notification(code, payload))
+
+
+def _notification(code: int, payload: bytes) -> bytes:
+    return OUT_HEADER.pack(OUT_HEADER.size + len(payload), code, 0) + payload
+
+
+def _write(fd: int, message: bytes) -> None:
     try:
-        os.write(fd, OUT_HEADER.pack(OUT_HEADER.size + len(payload), code, 0) + payload)
+        os.write(fd, message)
     except OSError as error:
         if error.errno not in _HARMLESS:
             raise
@@ -93,12 +108,16 @@ class TreeWatcher:
 
 
 class Sender:
-    """The notifications to be sent. Threads whose identity is in ``workers`` send their own."""
+    """The notifications to be sent. Threads whose identity is in ``workers`` send their own.
 
-    def __init__(self, fd: int, workers: set[int]) -> None:
+    ``netlink`` is a socket for uevents, if they are to be sent.
+    """
+
+    def __init__(self, fd: int, workers: set[int], netlink: int | None) -> None:
         self._fd = fd
+        self._netlink = netlink
         self._workers = workers
-        #: What the kernel does not know yet; empty when all has been sent.
+        #: What the kernel does not know yet, and where it is to be written; empty when all was.
         self.unsent: deque[tuple[int, bytes]] = deque()
         self._sending = threading.Lock()
         self._wake: SimpleQueue[bool] = SimpleQueue()
@@ -117,22 +136,37 @@ class Sender:
         """Whatever the kernel holds of ``name`` in the directory of this id is over."""
         text = name.encode(errors="surrogateescape")
         payload = NOTIFY_INVAL_ENTRY_OUT.pack(directory, len(text), 0) + text + b"\0"
-        self._add(NOTIFY_INVAL_ENTRY, payload)
+        self._tell(NOTIFY_INVAL_ENTRY, payload)
 
     def attributes_changed(self, nodeid: int) -> None:
         """Mode, owner or link count are to be asked for again."""
-        self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
+        self._tell(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
+
+    def uevent(self, event: Uevent) -> None:
+        """An event for listeners (a subscriber of the machine's uevents)."""
+        assert self._netlink is not None
+        self._add(self._netlink, netlink_message(event))
+
+    def content_changed(self, nodeid: int, offset: int, data: bytes) -> None:
+        """Pages that are mapped have other content from ``offset`` on."""
+        self._tell(NOTIFY_STORE, NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
+
+    def content_gone(self, nodeid: int, offset: int, length: int) -> None:
+        """Whoever touches this part of a mapping is to ask for it again."""
+        self._tell(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
 
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""
         with self._sending:
             while self.unsent:
-                code, payload = self.unsent[0]
-                notify(self._fd, code, payload)
+                _write(*self.unsent[0])
                 self.unsent.popleft()
 
-    def _add(self, code: int, payload: bytes) -> None:
-        self.unsent.append((code, payload))
+    def _tell(self, code: int, payload: bytes) -> None:
+        self._add(self._fd, _notification(code, payload))
+
+    def _add(self, fd: int, message: bytes) -> None:
+        self.unsent.append((fd, message))
         if threading.get_ident() not in self._workers:
             self._wake.put(True)
 

@@ -18,7 +18,8 @@ Messages are marshalled tuples on stream sockets, file descriptors travel beside
 launcher (fd 3):
 
     launcher: ("unshared",)                      model: ("mapped", mount options)
-    launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", directories, entries)
+    launcher: ("network",) + [netlink socket], if its arguments ask for a network of its own
+    launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", ...) of Launcher.cover
     launcher: ("ready", device number) or ("failed", what, errno) at any point
     model: ("spawn", argv, env, cwd, uid, nested, filter) + [child's socket, failure pipe, 0, 1, 2]
     model: ("open", name)                        launcher: ("opened",) + [fd] or ("failed", ...)
@@ -51,10 +52,14 @@ BARRIER = ".barrier"
 #: Directories that the mount may be on for a moment, before its parts are where they belong.
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
-_MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+_MS_NODEV, _MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC = 4, 2 | 4, 2 | 4 | 8
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNET = 0x40000000
 _SYS_CLONE = 56  # x86-64
+_SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
+_NETLINK_KOBJECT_UEVENT = 15
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
 _SIG_DFL, _SIG_IGN = 0, 1
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
@@ -140,9 +145,12 @@ def _receive_all(sock: _socket.socket, count: int) -> bytes:
 
 def _make_mount(control: _socket.socket) -> int:
     """Make the namespaces and the staged mount; returns an O_PATH fd of the mount's root."""
-    _check("unshare", _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
+    network = _CLONE_NEWNET if "network" in sys.argv[2:] else 0
+    _check("unshare", _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | network))
     send(control, ("unshared",))
     _, options = _next(control)
+    if network:
+        _make_network(control)
     _mount("", "/", None, _MS_REC | _MS_PRIVATE)
     try:
         # Here, not in the model: FUSE wants it opened in the namespace that mounts.
@@ -157,6 +165,17 @@ def _make_mount(control: _socket.socket) -> int:
     # Another copy of it would keep the connection alive when the model is killed.
     os.close(fuse)
     return os.open(stage, os.O_PATH | os.O_CLOEXEC)
+
+
+def _make_network(control: _socket.socket) -> None:
+    """Bring up the loopback device, and give the model a way to send uevents."""
+    device = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    request = b"lo".ljust(16, b"\0") + _IFF_UP.to_bytes(24, sys.byteorder)
+    _check("bring up lo", _libc.ioctl(device.fileno(), _SIOCSIFFLAGS, request))
+    device.close()
+    uevents = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _NETLINK_KOBJECT_UEVENT)
+    send(control, ("network",), (uevents.fileno(),))
+    uevents.close()
 
 
 def _next(control: _socket.socket) -> tuple[Any, ...]:
@@ -182,6 +201,59 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
         _bind_real(f"/proc/self/fd/{real[top]}{path[len(top) :]}", path)
     for fd in real.values():
         os.close(fd)
+
+
+def _surround(
+    places: list[Any], layers: list[Any], guarded: list[str], proc: dict[str, str]
+) -> None:
+    """What Surroundings has."""
+    for place in places:
+        _make_private(*place)
+    for layer in layers:
+        _add_layer(*layer)
+    for path in guarded:
+        _guard(path)
+    _proc_files.update(proc)
+
+
+def _make_private(
+    path: str,
+    directories: list[str],
+    files: list[str],
+    links: list[tuple[str, str]],
+    new: list[str],
+) -> None:
+    """Cover ``path`` by a file system of the machine's own, with these of the host's entries."""
+    real = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    _mount("tmpfs", path, "tmpfs", _MS_NOSUID_NODEV, "mode=755")
+    for name in (*new, *directories):
+        os.mkdir(f"{path}/{name}")
+    for name in files:
+        os.close(os.open(f"{path}/{name}", os.O_CREAT | os.O_CLOEXEC))
+    for name in (*directories, *files):
+        _bind_real(f"/proc/self/fd/{real}/{name}", f"{path}/{name}")
+    for name, target in links:
+        os.symlink(target, f"{path}/{name}")
+    os.close(real)
+
+
+def _add_layer(path: str, folder: str) -> None:
+    """Show in ``path`` what is in ``folder`` as well."""
+    lower = ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in (folder, path))
+    _mount("overlay", path, "overlay", _MS_NODEV, f"lowerdir={lower}")
+
+
+def _guard(path: str) -> None:
+    """Make what is bound below ``path`` read-only, but not what is mounted there itself.
+
+    A device can be written to all the same, but its node cannot be changed.
+    """
+    for flags, change in ((_AT_RECURSIVE, (_MOUNT_ATTR_RDONLY, 0)), (0, (0, _MOUNT_ATTR_RDONLY))):
+        attributes = b"".join(bits.to_bytes(8, sys.byteorder) for bits in (*change, 0, 0))
+        result = _libc.syscall(
+            _SYS_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), flags, attributes, len(attributes)
+        )
+        _check(f"guard {path}", result)
 
 
 def _bind_real(source: str, target: str) -> None:
@@ -242,7 +314,7 @@ def _die() -> NoReturn:
 
 
 def main() -> None:
-    """Run the launcher. Its arguments: the model's process id."""
+    """Run the launcher. Its arguments: the model's process id, and ``network`` if wanted."""
     try:
         _launch()
     except _MODEL_GONE:
@@ -260,14 +332,18 @@ def _launch() -> None:
     _libc.signal(_SIGCHLD, _SIG_IGN)
     try:
         root = _make_mount(control)
-        _, covered, binds = _next(control)
+        _, covered, binds, surroundings = _next(control)
         _cover(root, covered, binds)
+        if surroundings:
+            _surround(*surroundings)
         send(control, ("ready", os.fstat(root).st_dev))
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
 
 
+#: Files to be shown in each /proc, by name.
+_proc_files: dict[str, str] = {}
 #: What the launcher's parent did with the signals that the launcher ignores.
 _dispositions: dict[int, int | None] = {}
 
@@ -310,6 +386,8 @@ def _mount_proc() -> int:
         _mount("proc", "/proc", "proc", _MS_NOSUID_NODEV_NOEXEC)
     except Failed as failed:
         return int(failed.args[1])
+    for name, source in _proc_files.items():
+        _bind_real(source, f"/proc/{name}")
     return 0
 
 

@@ -13,13 +13,15 @@ from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
 from harness.mounts.process.errors import MountError
 from harness.mounts.process.handlers import add_rules
-from harness.mounts.process.namespaces import Launcher
+from harness.mounts.process.namespaces import Launcher, Surroundings
 from harness.mounts.process.notifications import Table
+from harness.mounts.process.options import PLAIN, MountOptions
 from harness.mounts.process.server import Server
 from harness.mounts.process.stdio import Stdio, Streams
 
 if TYPE_CHECKING:
     from harness.kernel.system import Kernel
+    from harness.mounts.process.system_files import SystemFiles
 
 #: How long to wait for the mount to end once all its processes have, in seconds.
 _END_TIMEOUT = 10.0
@@ -37,7 +39,8 @@ class ProcessMount:
 
     ``uid`` is the user that programs are, 0 unless given. ``server_permissions`` lets the machine
     check permissions instead of the host's kernel (see :mod:`harness.mounts.process.server`), which
-    an unprivileged user's mount does in any case where ``uid`` is not 0.
+    an unprivileged user's mount does in any case where ``uid`` is not 0. ``options`` is what it
+    does besides.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class ProcessMount:
         *,
         uid: int | None = None,
         server_permissions: bool | None = None,
+        options: MountOptions = PLAIN,
     ) -> None:
         self._kernel = machine.kernel
         self._uid = uid or 0
@@ -53,20 +57,28 @@ class ProcessMount:
         #: Whether there is but one id to have in the mount.
         self._single = False
         self._children: list[Child] = []
+        self._options = options
         self._launcher: Launcher | None = None
         self._server: Server | None = None
+        self._system: SystemFiles | None = None
         #: Which system calls the mount answers by itself.
         self._table = Table()
 
     def __enter__(self) -> ProcessMount:
         """Make the mount; MountError says what this host lacks."""
         try:
-            self._launcher = started = Launcher()
-            overlay = Overlay(self._kernel)  # while the launcher starts
+            self._launcher = started = Launcher(network=self._options.network)
+            # While the launcher starts.
+            overlay = Overlay(self._kernel, devices=not self._options.udevd)
             self._server = self._connect(started, overlay)
             self._server.start()
-            device = started.cover(overlay.covered, overlay.binds)
+            surroundings = self._surroundings(overlay) if self._options.surroundings else None
+            device = started.cover(overlay.covered, overlay.binds, surroundings)
             self._server.begin_traced(device)
+            if self._options.udevd:
+                from harness.mounts.process.udevd import start_udevd
+
+                start_udevd(self)
         except BaseException:
             self._close()
             raise
@@ -145,9 +157,33 @@ class ProcessMount:
             by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
-        add_rules(self._table, self._kernel)
-        fd = started.make_mount(options)
-        return Server(self._kernel, overlay, fd, namespace, self._table, started.open)
+        add_rules(self._table, self._kernel, self._options)
+        if self._options.system:
+            from harness.mounts.process import system_files
+
+            self._system = system_files.SystemFiles(self._kernel, self._table)
+        fd, netlink = started.make_mount(options)
+        return Server(
+            self._kernel,
+            overlay,
+            fd,
+            namespace,
+            self._table,
+            started.open,
+            netlink,
+            devices=self._options.devices,
+        )
+
+    def _surroundings(self, overlay: Overlay) -> Surroundings:
+        surroundings = Surroundings()
+        if self._options.udevd:
+            from harness.mounts.process.udevd import places
+
+            surroundings.places += places()
+            surroundings.guarded += overlay.covered
+        if self._system is not None:
+            self._system.add_to(surroundings)
+        return surroundings
 
     def _running(self) -> tuple[Launcher, Server]:
         if self._launcher is None or self._server is None:
@@ -164,6 +200,9 @@ class ProcessMount:
         if self._server is not None:
             self._server.close(_END_TIMEOUT)
             self._server = None
+        if self._system is not None:
+            self._system.close()
+            self._system = None
 
 
 def _current_directory() -> bytes | None:

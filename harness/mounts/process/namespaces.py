@@ -14,28 +14,53 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from attrs import astuple, define, field
+
 from harness.mounts.process import launcher
 from harness.mounts.process.errors import MountError
 
 _ADVICE = "`uapi-harness doctor` says what this host lacks"
 
 
-class Launcher:
-    """A running launcher. ``user_namespace`` is the inode of the namespace it made."""
+#: A directory to be covered; directories, files and links of the host's that stay; new directories.
+Place = tuple[str, list[str], list[str], list[tuple[str, str]], list[str]]
 
-    def __init__(self) -> None:
+
+@define
+class Surroundings:
+    """What is made to be different around the mount, once it is where it belongs.
+
+    ``places`` are covered. ``layers`` are directories, and folders whose content is to be seen in
+    them, too. What of the host's is seen below a ``guarded`` path cannot be changed. ``proc`` are
+    files to be seen in every /proc by name, where the host has a file of that name.
+    """
+
+    places: list[Place] = field(factory=list)
+    layers: list[tuple[str, str]] = field(factory=list)
+    guarded: list[str] = field(factory=list)
+    proc: dict[str, str] = field(factory=dict)
+
+
+class Launcher:
+    """A running launcher. ``user_namespace`` is the inode of the namespace it made.
+
+    ``network``: programs are in a network namespace of their own.
+    """
+
+    def __init__(self, *, network: bool = False) -> None:
         """Start it; it comes up while the caller does something else."""
         if not sys.executable:
             raise MountError("no Python interpreter is known to start the launcher with")
         self._control, theirs = socket.socketpair()
         self._lock = threading.Lock()
         self.user_namespace = 0
+        self._network = network
         with theirs:
-            self.pid = self._start(theirs.fileno())
+            self.pid = self._start(theirs.fileno(), ["network"] if network else [])
 
     @staticmethod
-    def _start(control: int) -> int:
-        arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
+    def _start(control: int, options: list[str]) -> int:
+        arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *options]
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -51,15 +76,24 @@ class Launcher:
         self.user_namespace = os.stat(f"/proc/{self.pid}/ns/user").st_ino
         return _map_ids(self.pid)
 
-    def make_mount(self, options: str) -> int:
-        """Make the mount, as yet in nobody's way; returns the connection's fd."""
-        self._send(("mapped", options))
-        _, (fd,) = self._expect("fuse")
-        return fd
+    def make_mount(self, options: str) -> tuple[int, int | None]:
+        """Make the mount, as yet in nobody's way.
 
-    def cover(self, covered: list[str], binds: list[str]) -> int:
+        Returns the connection's fd, and that of a netlink socket in the network, if there is one.
+        """
+        self._send(("mapped", options))
+        netlink = self._expect("network")[1][0] if self._network else None
+        _, (fd,) = self._expect("fuse")
+        return fd, netlink
+
+    def cover(
+        self,
+        covered: list[str],
+        binds: list[str],
+        surroundings: Surroundings | None = None,
+    ) -> int:
         """Put the mount where it belongs, and return its st_dev; its server must be running."""
-        self._send(("cover", covered, binds))
+        self._send(("cover", covered, binds, surroundings and astuple(surroundings)))
         message, _ = self._expect("ready")
         return int(message[1])
 

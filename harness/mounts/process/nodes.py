@@ -27,9 +27,18 @@ class Tree(IntEnum):
     ANONYMOUS = 4
 
 
+#: What is mapped must lie within the file's size. VFIO's regions are 2**40 bytes apart.
+_MAPPED_SIZE = 1 << 62
+
+
 def node_id(tree: Tree, node: Node) -> int:
     """The id of ``node`` towards the kernel."""
     return tree << 32 | node.ino
+
+
+def inode_number(tree: Tree, node: Node) -> int:
+    """What stat(2) shows of ``node``."""
+    return (tree - 1) << 30 | node.ino
 
 
 #: An entry of a directory: its packed record, the node, the tree of it, and its id.
@@ -61,7 +70,7 @@ class Entry:
             mode = stat.S_IFREG | stat.S_IMODE(mode)
         return ATTR.pack(
             self.inode_number(),
-            found.size,
+            _MAPPED_SIZE if self.node.mappable else found.size,
             0,  # blocks
             time,
             time,
@@ -80,7 +89,7 @@ class Entry:
 
     def inode_number(self) -> int:
         """What stat(2) shows; sysfs has the numbers of its own tree."""
-        return (self.tree - 1) << 30 | self.node.ino
+        return inode_number(self.tree, self.node)
 
 
 class NodeTable:

@@ -25,25 +25,35 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from harness import module_file
 from harness.address_space import AddressSpaces
 from harness.host_files import Holder, device_of
 from harness.kernel.errors import Errno, errno_name
 from harness.kernel.kernfs import OpenText
 from harness.kernel.system import NODE_OPERATIONS
-from harness.kernel.vfs import Changes, Node, OpenFile, Stat, vfs_open
+from harness.kernel.vfs import Changes, Node, OpenFile, Pages, Stat, vfs_open
 from harness.mounts.overlay import HostNode, Overlay, prepare
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.anonymous import AnonymousFiles
+from harness.mounts.process.aside import Aside, Questions
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
 from harness.mounts.process.exchange import Counterparts, exchange
-from harness.mounts.process.finder import Finder
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
-from harness.mounts.process.nodes import NEGATIVES_LIMIT, Entry, Listed, NodeTable, Tree, node_id
+from harness.mounts.process.nodes import (
+    NEGATIVES_LIMIT,
+    Entry,
+    Listed,
+    NodeTable,
+    Tree,
+    inode_number,
+    node_id,
+)
 from harness.mounts.process.notifications import Notifications, NotifiedCall, Table
 from harness.mounts.process.polling import NoPollTable, PollWaiter
+from harness.mounts.process.shared_pages import SharedPages
 from harness.mounts.process.workers import Crew, Worker
 from harness.uapi.fs import O_APPEND
 
@@ -86,6 +96,8 @@ _pack_opened = fuse.OPEN_OUT.pack
 _unpack_read = fuse.READ_IN.unpack_from
 _unpack_release = fuse.RELEASE_IN.unpack_from
 
+T = TypeVar("T")
+
 Handler = Callable[[ProcessCaller, int, memoryview], "bytes | None"]
 
 
@@ -103,7 +115,9 @@ class _OpenDirectory:
 class Server:
     """Serves the FUSE connection ``fd`` from a machine's trees.
 
-    ``ended`` is set once the connection is gone. ``begin_traced`` is called when programs may come.
+    ``netlink`` is a socket in the programs' network, if uevents are to be sent there. ``devices``
+    says whether stat(2) of a device is answered, so that it is no file. ``ended`` is
+    set once the connection is gone. ``begin_traced`` is called when programs may come.
     """
 
     def __init__(
@@ -114,6 +128,9 @@ class Server:
         namespace: UserNamespace,
         table: Table,
         opener: Callable[[str], int],
+        netlink: int | None = None,
+        *,
+        devices: bool = False,
     ) -> None:
         self.kernel = kernel
         self.fd = fd
@@ -138,16 +155,24 @@ class Server:
         #: Where an O_APPEND writer is: the host's kernel would give the file's size instead.
         self._positions: dict[int, int] = {}
         self._handles = itertools.count(1)
-        self._time = int(time.time())
+        #: What all files have for times, in seconds.
+        self.time = int(time.time())
         self._complained: set[int] = set()
         self._anonymous = AnonymousFiles(self._table)
         self._opener = opener
-        #: Requests that were read while another one was not done yet.
-        self._deferred: deque[memoryview] = deque()
-        self._finder = Finder(self._connection, self._deferred)
         self._handlers = self._all_handlers()
         self._crew = Crew(self)
-        self._sender = Sender(fd, self._crew.identities)
+        self._sender = Sender(fd, self._crew.identities, netlink)
+        #: Requests that were read while another one was not done yet.
+        self._deferred: deque[memoryview] = deque()
+        self._questions = Questions()
+        self._aside = Aside(self._connection, self._deferred, self._serve_aside)
+        self.pages = SharedPages(fd, self._sender, self._aside)
+        self._maps_files = kernel.maps_files
+        #: Of files that a program has open, if they can be mapped.
+        self._nodeids: dict[OpenFile, int] = {}
+        self._devices = devices
+        self._netlink = netlink
         self.notifications = Notifications(self, table) if table else None
         os.set_blocking(fd, self.notifications is None)
         self._watchers = {
@@ -162,6 +187,8 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.append(self._sender.uevent)
         self._sender.start()
         self._crew.start()
 
@@ -189,6 +216,9 @@ class Server:
                 old.watchers.remove(watcher)
                 new.continue_after(old)
                 new.watchers.append(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
+                kernel.uevents.subscribers.append(self._sender.uevent)
             self.kernel = kernel
             self._lock = kernel.lock
             self._observers = kernel.trace.observers
@@ -207,14 +237,19 @@ class Server:
         with self._lock:
             for name, watcher in self._watchers.items():
                 self.kernel.roots[name].watchers.remove(watcher)
+            if self._netlink is not None:
+                self.kernel.uevents.subscribers.remove(self._sender.uevent)
         if not self._crew.join(timeout):
             _log.warning("the mount is still in use; it ends with this process")
             return
         self.holder.close()
+        self._aside.close()
         if self.notifications is not None:
             self.notifications.close()
         self._sender.stop()
         self._connection.close()
+        if self._netlink is not None:
+            os.close(self._netlink)
 
     def _end(self) -> None:
         """The connection is gone: nobody waits for replies, and no RELEASE will come."""
@@ -270,8 +305,12 @@ class Server:
                 number = 0
             except Errno as error:
                 body, number = b"", self._wire_error(error.errno)
-            except Exception:
-                _log.exception("request %d of the process mount", opcode)
+            except Exception as error:
+                text = module_file.describe(error)
+                if text is None:
+                    _log.exception("request %d of the process mount", opcode)
+                else:
+                    _log.error("%s", text)
                 body, number = b"", errno.EIO
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
@@ -327,16 +366,27 @@ class Server:
         if device_of(fd) != self.device:
             return None
         if worker.leading:
-            handle = self._finder.find(fd)
+            handle = self._aside.run(lambda: self._questions.ask(fd))
         elif locked:
             self._lock.release()
             try:
-                handle = self._finder.ask(fd)
+                handle = self._questions.ask(fd)
             finally:
                 self._lock.acquire()
         else:
-            handle = self._finder.ask(fd)
+            handle = self._questions.ask(fd)
         return self._files.get(handle) if handle is not None else None
+
+    def map(self, open_file: OpenFile, offset: int, pages: Pages, *, writable: bool) -> None:
+        """A program is about to map ``pages`` of ``open_file``."""
+        self.pages.add(self._nodeids[open_file], offset, pages, writable=writable)
+        self.address_spaces.detour = self._detour
+
+    def _detour(self, function: Callable[[], T], /) -> T:
+        """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""
+        if threading.get_ident() != self._crew.leader:
+            return function()
+        return self._aside.run(function)
 
     def install(self, call: NotifiedCall) -> None:
         """Let the numbers that were reserved for a call's new files be those files."""
@@ -419,7 +469,7 @@ class Server:
         name = _name(view, BODY)
         parent = self._entry(nodeid)
         if nodeid == fuse.ROOT_ID:
-            anonymous = self._anonymous.looked_up(name, self._time)
+            anonymous = self._anonymous.looked_up(name, self.time)
             if anonymous is not None:
                 return anonymous
             return self._reply_entry(caller, *self._top(caller, parent.node, name))
@@ -454,7 +504,7 @@ class Server:
         if tree != Tree.HOST and node.parent is None:
             raise Errno(errno.ENOENT)
         entry = self._table.looked_up(tree, node)
-        return _entry_head(entry) + entry.attributes(found, self._time)
+        return _entry_head(entry) + entry.attributes(found, self.time)
 
     def _forget(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
         (lookups,) = fuse.FORGET_IN.unpack_from(view, BODY)
@@ -500,7 +550,9 @@ class Server:
         name = _name(view, BODY + fuse.CREATE_IN.size)
         made = self._make(caller, nodeid, "create", name, mode)
         node = self._do(caller, "lookup", self._entry(nodeid).node, name)
-        return made + self._opened(caller, self._call(caller, "open", node, flags), flags)
+        nodeid = fuse.ENTRY.unpack_from(made)[0]
+        opened = self._call(caller, "open", node, flags)
+        return made + self._opened(caller, nodeid, opened, flags)
 
     def _link(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         (target,) = fuse.LINK_IN.unpack_from(view, BODY)
@@ -540,7 +592,7 @@ class Server:
 
     def _attributes(self, entry: Entry, found: Stat) -> bytes:
         head = _ATTRIBUTES_HEAD if entry.node.settled else _UNSETTLED_HEAD
-        return head + entry.attributes(found, self._time)
+        return head + entry.attributes(found, self.time)
 
     def _setattr(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         fields = fuse.SETATTR_IN.unpack_from(view, BODY)
@@ -568,44 +620,115 @@ class Server:
 
     def _open(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         (flags,) = _unpack_open(view, BODY)
-        if nodeid in self._anonymous.waiting:
-            return self._bind(self._anonymous.waiting.pop(nodeid), flags)
+        if self._anonymous.waiting:
+            waiting = self._anonymous.opened(nodeid)
+            if waiting is not None:
+                return self._bind(nodeid, waiting, flags)
         node = self._entry(nodeid).node
         if self._observers:
-            return self._opened(caller, self._call(caller, "open", node, flags), flags)
+            return self._opened(caller, nodeid, self._call(caller, "open", node, flags), flags)
         # Kernel.call without its detours: nothing else happens as often as this and READ.
         with self._lock:
             open_file = vfs_open(caller, node, flags)
-        return self._opened(caller, open_file, flags)
+        return self._opened(caller, nodeid, open_file, flags)
 
-    def _opened(self, caller: ProcessCaller, open_file: OpenFile, flags: int) -> bytes:
+    def _opened(self, caller: ProcessCaller, nodeid: int, open_file: OpenFile, flags: int) -> bytes:
         if type(open_file) is not OpenText:
             # Drivers may ask later who opened the file; a text attribute never does.
             caller.settle()
-        return self._bind(open_file, flags)
+        return self._bind(nodeid, open_file, flags)
 
-    def _bind(self, open_file: OpenFile, flags: int) -> bytes:
+    def _bind(self, nodeid: int, open_file: OpenFile, flags: int) -> bytes:
         handle = next(self._handles)
         self._files[handle] = open_file
+        if self._maps_files:
+            self._nodeids[open_file] = nodeid
         if flags & O_APPEND:
             self._positions[handle] = 0
         return _pack_opened(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
 
     def _read(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        handle, offset, size = _unpack_read(view, BODY)
+        handle, offset, size, flags = _unpack_read(view, BODY)
+        if not flags & fuse.READ_LOCKOWNER and self._is_device(nodeid):
+            return self.pages.fault(nodeid, offset, size)
         open_file = self._files[handle]
-        if self._observers:
-            data: bytes = self._call(caller, "read", open_file, offset, size)
+        if self._observers or self.pages:
+            data: bytes = self.do_file(caller, "read", open_file, offset, size)
             return data
         with self._lock:
             return open_file.read(caller, offset, size)
 
+    def do_file(
+        self, caller: ProcessCaller, operation: str, open_file: OpenFile, *arguments: Any
+    ) -> Any:
+        """A file operation, between what programs have done and what the machine has changed."""
+        if not self.pages and not self.holder.watches:
+            return self._call(caller, operation, open_file, *arguments)
+        self.catch_up()
+        try:
+            return self._call(caller, operation, open_file, *arguments)
+        finally:
+            self.pages.publish(self._lock)
+
+    def catch_up(self) -> None:
+        """What programs did to eventfds and to mapped memory comes before the call that follows.
+
+        For the thread that leads.
+        """
+        if self.holder.watches:
+            with self._lock:
+                self.holder.catch_up()
+        if self.pages:
+            self.pages.collect(self._lock)
+
+    def _is_device(self, nodeid: int) -> bool:
+        """Whether faults on it are of a mapping that we know."""
+        return self._maps_files and not stat.S_ISREG(self._entry(nodeid).node.mode)
+
+    def _serve_aside(self, view: memoryview) -> bool:
+        """Answer what the leading thread itself has caused; whether it is that."""
+        _, opcode, unique, nodeid, _, _, tid, _, _ = fuse.IN_HEADER.unpack_from(view)
+        if opcode == fuse.NOTIFY_REPLY:
+            self.pages.retrieved(unique, view)
+            return True
+        if opcode == fuse.POLL:
+            handle, _, _, _ = fuse.POLL_IN.unpack_from(view, BODY)
+            if not self._questions.answer(tid, handle):
+                return False
+            self._reply(unique, 0, fuse.POLL_OUT.pack(0, 0))
+            return True
+        if opcode == fuse.READ and self._is_device(nodeid):
+            _, offset, size, flags = _unpack_read(view, BODY)
+            if not flags & fuse.READ_LOCKOWNER:
+                self._reply_fault(unique, nodeid, offset, size)
+                return True
+        if opcode == fuse.WRITE:
+            _, offset, size, kind, _, _ = fuse.WRITE_IN.unpack_from(view, BODY)
+            if kind & fuse.WRITE_CACHE:
+                data = bytes(view[fuse.WRITE_DATA : fuse.WRITE_DATA + size])
+                self.pages.written_back(nodeid, offset, data)
+                self._reply(unique, 0, fuse.WRITE_OUT.pack(size, 0))
+                return True
+        return False
+
+    def _reply_fault(self, unique: int, nodeid: int, offset: int, size: int) -> None:
+        try:
+            content = self.pages.fault(nodeid, offset, size)
+        except Errno as error:
+            self._reply(unique, error.errno, b"")
+        else:
+            self._reply(unique, 0, content)
+
     def _write(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
-        handle, offset, size, _, _, flags = fuse.WRITE_IN.unpack_from(view, BODY)
+        handle, offset, size, kind, _, flags = fuse.WRITE_IN.unpack_from(view, BODY)
         data = bytes(view[fuse.WRITE_DATA : fuse.WRITE_DATA + size])
+        if kind & fuse.WRITE_CACHE:
+            self.pages.written_back(nodeid, offset, data)
+            self.pages.settle(self._lock)
+            return fuse.WRITE_OUT.pack(size, 0)
         if flags & O_APPEND:
             offset = self._positions.get(handle, 0)
-        written = self._call(caller, "write", self._files[handle], offset, data)
+        written = self.do_file(caller, "write", self._files[handle], offset, data)
         if flags & O_APPEND:
             self._positions[handle] = offset + written
         return fuse.WRITE_OUT.pack(written, 0)
@@ -615,22 +738,15 @@ class Server:
         open_file = self._files.get(handle)
         if open_file is None:
             raise Errno(errno.ENOTTY)  # a directory
-        self.catch_up()
         try:
-            result = self._call(caller, "ioctl", open_file, command, argument)
+            result = self.do_file(caller, "ioctl", open_file, command, argument)
         except Errno as error:
             result = -error.errno  # unlike a reply's error, this may be any
         return fuse.IOCTL_OUT.pack(result, 0, 0, 0)
 
-    def catch_up(self) -> None:
-        """What programs did to eventfds before this call comes before it."""
-        if self.holder.watches:
-            with self._lock:
-                self.holder.catch_up()
-
     def _poll(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, kernel_handle, flags, _ = fuse.POLL_IN.unpack_from(view, BODY)
-        if self._finder.answer(caller.tid, handle):
+        if self._questions.answer(caller.tid, handle):
             return fuse.POLL_OUT.pack(0, 0)
         self._stop_waiting(handle)
         if not flags & fuse.POLL_SCHEDULE_NOTIFY:
@@ -651,7 +767,12 @@ class Server:
             self._positions.pop(handle, None)
         if self._waiters:
             self._stop_waiting(handle)
-        self.kernel.release(self._files.pop(handle))
+        open_file = self._files.pop(handle)
+        self.kernel.release(open_file)
+        if self._maps_files:
+            del self._nodeids[open_file]
+            if self.pages and nodeid not in self._nodeids.values():
+                self.pages.forget(nodeid)
         return b""
 
     def _fsync(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
@@ -706,7 +827,7 @@ class Server:
         return bytes(reply)
 
     def _position(self, caller: ProcessCaller, view: memoryview) -> tuple[_OpenDirectory, int, int]:
-        handle, offset, size = fuse.READ_IN.unpack_from(view, BODY)
+        handle, offset, size, _ = fuse.READ_IN.unpack_from(view, BODY)
         directory = self._directories[handle]
         if offset == 0:
             directory.listing = self._list(caller, directory.entry)
@@ -737,9 +858,15 @@ class Server:
             ),
         ]
         return [
-            (_dirent(name, node, tree, offset), node, tree, nodeid)
+            (_dirent(name, node, tree, offset, self._type_of(node)), node, tree, nodeid)
             for offset, (name, node, tree, nodeid) in enumerate(named, 1)
         ]
+
+    def _type_of(self, node: Node) -> int:
+        """A directory entry's type, which agrees with what stat(2) says of a device."""
+        if self._devices or not (stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode)):
+            return node.mode >> 12
+        return stat.S_IFREG >> 12
 
     # --- the connection
 
@@ -748,17 +875,24 @@ class Server:
         wanted = _INIT_FLAGS
         if minor >= _CACHED_LINKS_MINOR:
             wanted |= fuse.INIT_CACHE_SYMLINKS
+        if offered & fuse.INIT_EXT and self._maps_files:
+            (more,) = fuse.INIT_IN_MORE.unpack_from(view, BODY + fuse.INIT_IN.size)
+            offered |= more << 32
+            wanted |= fuse.INIT_EXT | fuse.INIT_DIRECT_IO_ALLOW_MMAP
+        wanted &= offered
         return fuse.INIT_OUT.pack(
             7,
             min(minor, _MINOR),
             0,  # no read-ahead
-            wanted & offered,
+            wanted & 0xFFFF_FFFF,
             _MAX_BACKGROUND,
             _MAX_BACKGROUND,  # congestion threshold
             fuse.MAX_WRITE,
             1,  # granularity of times, ns
             fuse.MAX_PAGES,
-            *(0,) * 9,
+            0,  # alignment of DAX mappings
+            wanted >> 32,
+            *(0,) * 7,
         )
 
     def _interrupt(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
@@ -800,11 +934,8 @@ def _bytes(name: str) -> bytes:
     return name.encode(errors="surrogateescape")
 
 
-def _dirent(name: bytes, node: Node, tree: Tree, next_offset: int) -> bytes:
-    ino = (tree - 1) << 30 | node.ino
-    file_type = node.mode >> 12
-    if file_type in (2, 6):  # character and block devices show as files
-        file_type = 8
+def _dirent(name: bytes, node: Node, tree: Tree, next_offset: int, file_type: int) -> bytes:
+    ino = inode_number(tree, node)
     record = fuse.DIRENT.pack(ino, next_offset, len(name), file_type) + name
     return record + bytes(-len(record) % 8)
 

@@ -72,6 +72,8 @@ class Crew:
         self._standby = 0
         self._threads: list[threading.Thread] = []
         self.identities: set[int] = set()
+        #: Identity of the thread that leads; 0 while nobody does.
+        self.leader = 0
 
     def start(self) -> None:
         """Start the first worker."""
@@ -97,6 +99,7 @@ class Crew:
         with self._count:
             self._standby -= 1
         worker.leading = True
+        self.leader = threading.get_ident()
         if self._server.ended.is_set():
             self.give_lead(worker)
             return False
@@ -105,6 +108,7 @@ class Crew:
     def give_lead(self, worker: Worker) -> None:
         """The next thread may lead."""
         worker.leading = False
+        self.leader = 0
         self._lead.release()
 
     def ensure_standby(self) -> None:

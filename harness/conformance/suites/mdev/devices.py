@@ -68,7 +68,7 @@ def uevent(call: Call) -> None:
 
 
 @case(
-    source="sample_mdev_dev_show, resolution_show, memory_show: samples/vfio-mdev/*.c, 6.1",
+    source="sample_mdev_dev_show and others: samples/vfio-mdev/{mtty,mdpy,mbochs}.c, 6.1",
     machine=MACHINE,
 )
 @param(

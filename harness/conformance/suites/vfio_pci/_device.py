@@ -12,7 +12,7 @@ from attrs import frozen
 from harness.conformance import Call, Fd, expect
 from harness.conformance.results import Result
 from harness.uapi import vfio as u
-from harness.uapi.fs import O_NONBLOCK, O_RDWR
+from harness.uapi.fs import O_NONBLOCK, O_RDONLY, O_RDWR
 
 MACHINE = "qemu-q35"
 EDU, E1000E, NVME = "0000:00:05.0", "0000:00:06.0", "0000:00:07.0"
@@ -45,14 +45,19 @@ def region(index: int) -> int:
     return index << u.VFIO_PCI_OFFSET_SHIFT
 
 
-def bind(call: Call, address: str) -> None:
-    """Give a function to vfio-pci."""
-    device = f"{PCI}/devices/{address}"
-    bound = call.readlink(f"{device}/driver")
+def unbind(call: Call, address: str) -> None:
+    """Take a function from its driver, if it has one."""
+    driver = f"{PCI}/devices/{address}/driver"
+    bound = call.readlink(driver)
     bound.looked_at = True
     if bound.error is None:
-        expect(call.write_text(f"{device}/driver/unbind", address))
-    expect(call.write_text(f"{device}/driver_override", "vfio-pci"))
+        expect(call.write_text(f"{driver}/unbind", address))
+
+
+def bind(call: Call, address: str) -> None:
+    """Give a function to vfio-pci."""
+    unbind(call, address)
+    expect(call.write_text(f"{PCI}/devices/{address}/driver_override", "vfio-pci"))
     expect(call.write_text(f"{PCI}/drivers_probe", address))
 
 
@@ -143,6 +148,11 @@ def wire(call: Call, fd: Fd, index: int, start: int, *eventfds: Fd | int) -> Res
 def eventfd(call: Call, initial: int = 0) -> Fd:
     """One that never blocks."""
     return expect(call.eventfd(initial, O_NONBLOCK))
+
+
+def not_an_eventfd(call: Call) -> Fd:
+    """Another file that is open."""
+    return expect(call.open(f"{PCI}/devices/{EDU}/vendor", O_RDONLY))
 
 
 def count(call: Call, fd: Fd) -> int:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices by nodes of their own: /dev/vfio/devices/vfioX (drivers/vfio/device_cdev.c, 6.12).
+
+The plan: a file of the node can do nothing until it is bound to an iommufd, which only one file at
+a time can be, and not while the group is open. It is unbound when it is closed.
+"""
+
+from __future__ import annotations
+
+import errno
+from ctypes import sizeof
+from typing import TYPE_CHECKING
+
+from harness.drivers.vfio.iommufd import (
+    iommufd_file,
+    vfio_iommufd_attach,
+    vfio_iommufd_detach,
+)
+from harness.kernel.errors import Errno
+from harness.kernel.task import Caller
+from harness.kernel.uaccess import copy_from_user
+from harness.uapi import vfio as u
+
+if TYPE_CHECKING:
+    from harness.drivers.vfio.vfio_main import VfioDeviceFile
+
+
+def vfio_df_ioctl_bind_iommufd(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
+    """EFAULT, EINVAL, EINVAL for a file of the group's, EBUSY while the group is open, EINVAL if it
+    is bound, EBADF, EBADFD, EINVAL if another file is; then what binding says."""
+    memory, device = caller.address_space, file.device
+    given = copy_from_user(memory, u.BindIommufd, argument)
+    if given.argsz < sizeof(u.BindIommufd) or given.flags or given.iommufd < 0:
+        raise Errno(errno.EINVAL)
+    if file.by_group:
+        raise Errno(errno.EINVAL)
+    if device.group.opened_file is not None:
+        raise Errno(errno.EBUSY)
+    if file.access_granted:
+        raise Errno(errno.EINVAL)
+    context = iommufd_file(caller, given.iommufd)
+    number = file.bind(context)
+    try:
+        place = argument + u.BindIommufd.out_devid.offset
+        memory.write(place, number.to_bytes(4, "little"))
+    except Errno:
+        file.close()
+        raise
+    return 0
+
+
+def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
+    """EFAULT, EINVAL; then what attaching says, and the number is written back."""
+    memory, device = caller.address_space, file.device
+    given = copy_from_user(memory, u.AttachIommufdPt, argument)
+    if given.argsz < sizeof(u.AttachIommufdPt):
+        raise Errno(errno.EINVAL)
+    _check_pasid(file, given.flags)
+    number = vfio_iommufd_attach(device, given.pt_id)
+    try:
+        place = argument + u.AttachIommufdPt.pt_id.offset
+        memory.write(place, number.to_bytes(4, "little"))
+    except Errno:
+        vfio_iommufd_detach(device)
+        raise
+    return 0
+
+
+def vfio_df_ioctl_detach_pt(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
+    """EFAULT, EINVAL."""
+    given = copy_from_user(caller.address_space, u.DetachIommufdPt, argument)
+    if given.argsz < sizeof(u.DetachIommufdPt):
+        raise Errno(errno.EINVAL)
+    _check_pasid(file, given.flags)
+    vfio_iommufd_detach(file.device)
+    return 0
+
+
+def _check_pasid(file: VfioDeviceFile, flags: int) -> None:
+    """EINVAL for a flag; where PASIDs can be attached (6.15), EOPNOTSUPP as no driver here does."""
+    known = u.VFIO_DEVICE_ATTACH_PASID if file.device.core.section.pasid_attach else 0
+    if flags & ~known:
+        raise Errno(errno.EINVAL)
+    if flags:
+        raise Errno(errno.EOPNOTSUPP)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps mapped pages and the machine's memory the same (see the plan in :mod:`.mappings`)."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import threading
+from collections import deque
+
+from harness.kernel.vfs import Pages
+from harness.mounts.process import fuse_protocol as fuse
+from harness.mounts.process.aside import Aside
+from harness.mounts.process.invalidation import Sender
+from harness.mounts.process.mappings import Mappings, Stretch
+from harness.uapi.fs import PAGE_SIZE
+
+
+class SharedPages:
+    """The mapped pages of one mount.
+
+    The machine's lock is taken before the one here. A page that a program touches needs only the
+    latter: the machine may be waiting for just that, in a copy of the program's memory.
+    """
+
+    def __init__(self, fd: int, sender: Sender, aside: Aside) -> None:
+        self._fd = fd
+        self._sender = sender
+        self._aside = aside
+        self._mappings = Mappings()
+        self._lock = threading.RLock()
+        #: What programs have stored, before the machine knows of it.
+        self._written_back: deque[Stretch] = deque()
+        self._numbers = itertools.count(1)
+        #: What the host's kernel had, by the number of our question.
+        self._retrieved: dict[int, bytes] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._mappings)
+
+    def add(self, nodeid: int, offset: int, pages: Pages, *, writable: bool) -> None:
+        """A program is about to map ``pages``."""
+        with self._lock:
+            self._mappings.add(nodeid, offset, pages, writable=writable)
+
+    def forget(self, nodeid: int) -> None:
+        """The last file that ``nodeid`` was open as is closed."""
+        with self._lock:
+            self._mappings.forget(nodeid)
+
+    def fault(self, nodeid: int, offset: int, size: int) -> bytes:
+        """What is in a page that a program touches; EIO, its SIGBUS."""
+        with self._lock:
+            # There is something only while we lead aside of a call, which has the machine's lock.
+            self._settle()
+            return self._mappings.fault(nodeid, offset, size)
+
+    def written_back(self, nodeid: int, offset: int, data: bytes) -> None:
+        """The host's kernel says what is in pages: for the machine, by :meth:`settle`."""
+        self._written_back.append((nodeid, offset, data))
+
+    def collect(self, lock: threading.Lock) -> None:
+        """Let the machine, whose lock this is, have what programs have stored so far.
+
+        For the leading thread.
+        """
+        with self._lock:
+            wanted = list(self._mappings.writable())
+        for nodeid, offset, size in wanted:
+            end = offset + size
+            while offset < end:
+                data = self._retrieve(nodeid, offset, min(end - offset, fuse.MAX_WRITE))
+                self.written_back(nodeid, offset, data)
+                # Where the data end, the host's kernel has no page.
+                offset += len(data) or PAGE_SIZE
+        self.settle(lock)
+
+    def settle(self, lock: threading.Lock) -> None:
+        """Let the machine have what was written back."""
+        with lock, self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        while self._written_back:
+            self._mappings.store(*self._written_back.popleft())
+
+    def publish(self, lock: threading.Lock) -> None:
+        """Have the sender tell what the machine, whose lock this is, has changed."""
+        with lock, self._lock:
+            stores, gone = self._mappings.changed()
+            for nodeid, offset, data in stores:
+                self._sender.content_changed(nodeid, offset, data)
+            for nodeid, offset in gone:
+                self._sender.content_gone(nodeid, offset, PAGE_SIZE)
+
+    def retrieved(self, number: int, view: memoryview) -> None:
+        """The answer to our question ``number``."""
+        _, _, size, _, _ = fuse.NOTIFY_RETRIEVE_IN.unpack_from(view, fuse.BODY)
+        start = fuse.BODY + fuse.NOTIFY_RETRIEVE_IN.size
+        self._retrieved[number] = bytes(view[start : start + size])
+
+    def _retrieve(self, nodeid: int, offset: int, size: int) -> bytes:
+        """What the host's kernel has in pages from ``offset`` on, as far as it has any."""
+        number = next(self._numbers)
+        payload = fuse.NOTIFY_RETRIEVE_OUT.pack(number, nodeid, offset, size, 0)
+        head = fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + len(payload), fuse.NOTIFY_RETRIEVE, 0)
+        try:
+            os.write(self._fd, head + payload)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.ECONNABORTED):
+                return b""  # it has forgotten the file, or the mount is gone
+            raise
+        self._aside.read_until(lambda: number in self._retrieved)
+        return self._retrieved.pop(number, b"")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's unmodified kmod: modules of the model come and go, with the errors that users meet."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.kernel.profile import KernelSection
+
+
+@pytest.fixture(autouse=True)
+def _installed(need):
+    need("modprobe")
+
+
+@pytest.fixture(params=["6.1", "6.12", "7.2"])
+def bare(inside, request):
+    return inside("no-driver", mount=["system"], profile=request.param)
+
+
+@pytest.fixture
+def loaded(inside):
+    return inside("no-driver", mount=["system"], profile="6.12")
+
+
+def test_the_kernel_is_the_profiles(bare):
+    section = bare.machine.profile.section("kernel", KernelSection)
+    assert bare("uname", "-srvm").out == f"Linux {section.release} {section.version} x86_64\n"
+    assert bare("uname", "-n").out == f"{os.uname().nodename}\n"
+    version = bare("cat", "/proc/version").out
+    assert version.startswith(f"Linux version {section.release} (debian-kernel@")
+    assert version.endswith(f" {section.version}\n")
+    assert section.release in bare("cat", "/proc/cmdline").out
+
+
+def test_modprobe_brings_the_module_and_what_it_needs(bare):
+    bare("modprobe", "idxd")
+    assert bare.machine.devices("dsa")[0] == "dsa0"
+    assert bare("ls", "/sys/module/idxd_bus/holders").out == "idxd\n"
+    devices = bare("cat", "/proc/devices").out
+    for name, major in bare.machine.kernel.devices.majors.items():
+        assert f"\n{major} {name}\n" in devices
+    bare("modprobe", "idxd")  # it is there: nothing to do
+    bare("modprobe", "-r", "idxd")
+    assert not Path("/sys/bus/dsa").exists()
+    assert bare("ls", "/sys/bus/dsa", status=2).out == ""
+    assert "idxd_bus" not in bare.machine.kernel.modules  # -r removes what is unused
+
+
+def test_by_alias_as_udev_does_it(loaded):
+    alias = loaded.machine.read("/sys/bus/pci/devices/0000:6a:01.0/modalias").strip()
+    loaded("modprobe", "--quiet", alias)
+    assert "idxd" in loaded.machine.kernel.modules
+
+
+def test_parameters(loaded):
+    loaded("modprobe", "idxd", "sva=0")
+    assert loaded("cat", "/sys/module/idxd/parameters/sva").out == "N\n"
+    loaded("modprobe", "-r", "idxd")
+    failed = loaded("modprobe", "idxd", "sva=maybe", status=1)
+    assert failed.err == "modprobe: ERROR: could not insert 'idxd': Invalid argument\n"
+
+
+def test_an_unknown_module(loaded):
+    release = loaded.machine.profile.section("kernel", KernelSection).release
+    message = f"modprobe: FATAL: Module foo not found in directory /lib/modules/{release}\n"
+    assert loaded("modprobe", "foo", status=1).err == message
+    assert loaded("rmmod", "foo", status=1).err == (
+        "rmmod: ERROR: Module foo is not currently loaded\n"
+    )
+
+
+def test_a_kernel_without_the_module(inside):
+    old = inside("no-driver", mount=["system"], profile="6.1")
+    assert "Module iaa_crypto not found" in old("modprobe", "iaa_crypto", status=1).err
+
+
+def test_what_is_in_use_stays(loaded):
+    loaded("modprobe", "iaa_crypto")
+    in_use = loaded("rmmod", "idxd_bus", status=1)
+    said, _, holders = in_use.err.partition(" by: ")
+    assert said == "rmmod: ERROR: Module idxd_bus is in use"
+    assert set(holders.split()) == {"iaa_crypto", "idxd"}
+    assert loaded("modprobe", "-r", "idxd", status=1).err == (
+        "modprobe: FATAL: Module idxd is in use.\n"
+    )
+    assert loaded("rmmod", "iaa_crypto", status=1).err == (
+        "rmmod: ERROR: Module iaa_crypto is in use\n"
+    )
+    loaded("sh", "-c", "echo wq1.0 > /sys/bus/dsa/drivers/crypto/unbind")
+    loaded("rmmod", "iaa_crypto", "idxd", "idxd_bus")
+    assert not loaded.machine.kernel.modules
+
+
+def test_modinfo(loaded):
+    shown = dict(
+        line.split(":", 1) for line in loaded("modinfo", "idxd").out.splitlines() if ":" in line
+    )
+    assert shown["depends"].strip() == "idxd_bus"
+    assert shown["version"].strip() == "1.00"
+    assert shown["vermagic"].split()[0] == loaded("uname", "-r").out.strip()
+    assert "modinfo: ERROR: Module foo not found.\n" in loaded("modinfo", "foo", status=1).err
+
+
+def test_lsmod(loaded):
+    if not Path("/proc/modules").exists():
+        pytest.skip("the host's kernel has no modules, so there is no /proc/modules to show one as")
+    loaded("modprobe", "idxd")
+    assert loaded("lsmod").out.split("\n")[1:3] == [
+        "idxd                  151552  0",
+        "idxd_bus               20480  1 idxd",
+    ]
+
+
+def test_an_ordinary_user_may_not(inside):
+    machine = inside("no-driver", mount=["system"], profile="6.12")
+    child = machine.start("modprobe", "idxd", uid=1000)
+    _, err = child.communicate(timeout=60)
+    assert child.wait() == 1
+    assert err == b"modprobe: ERROR: could not insert 'idxd': Operation not permitted\n"
+
+
+def test_without_the_option_nothing_is_different(inside):
+    plain = inside("no-driver")
+    assert plain("uname", "-r").out == f"{os.uname().release}\n"
+    assert plain("cat", "/proc/version").out == Path("/proc/version").read_text()
