@@ -158,6 +158,11 @@ def may_map(opened: int, length: int, prot: int, flags: int, offset: int) -> Non
         raise Errno(errno.EACCES)
 
 
+def path_noexec(kernel: Kernel, node: Node) -> bool:
+    """Whether nothing of the file can be executed (fs/exec.c, and alloc_anon_inode in 7.2)."""
+    return isinstance(node, AnonInode) and kernel.section.anon_inode_noexec
+
+
 class SystemCalls:
     """System calls of one task, named as the kernel names them. All raise Errno."""
 
@@ -287,7 +292,7 @@ class SystemCalls:
         """ksys_mmap_pgoff of a file, but for finding a place: what is to be there."""
         description = self.caller.description(fd)
         may_map(description.flags, length, prot, flags, offset)
-        if prot & PROT_EXEC and self._is_noexec(description.open_file.node):
+        if prot & PROT_EXEC and path_noexec(self.kernel, description.open_file.node):
             raise Errno(errno.EPERM)
         pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
         if not flags & MAP_SHARED:
@@ -303,10 +308,6 @@ class SystemCalls:
         address = self.caller.address_space.map(area)
         self.caller.mapped[address] = description
         return address
-
-    def _is_noexec(self, node: Node) -> bool:
-        """path_noexec."""
-        return isinstance(node, AnonInode) and self.kernel.section.anon_inode_noexec
 
     def munmap(self, address: int) -> None:
         """vm_munmap of the area that begins there; EINVAL if none does."""

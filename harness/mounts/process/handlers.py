@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+
 from harness.host_files import open_flags
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
-from harness.kernel.system_calls import may_map
+from harness.kernel.system_calls import may_map, path_noexec
 from harness.kernel.vfs import Pages
 from harness.mounts.process.notifications import NotifiedCall, Table
 from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
-from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR, PROT_WRITE
+from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR, PROT_EXEC, PROT_WRITE
 
 _MMAP, _IOCTL = 9, 16  # x86-64
 #: Arguments of mmap.
@@ -75,6 +77,8 @@ def mmap(call: NotifiedCall) -> int | None:
         may_map(opened, length, prot, flags, offset)
     except Errno:
         return None
+    if prot & PROT_EXEC and path_noexec(call.kernel, open_file.node):
+        raise Errno(errno.EPERM)
     pages: Pages = call.kernel.call(call.caller, "mmap", open_file, offset, length, prot, flags)
     writable = bool(flags & MAP_SHARED) and opened & O_ACCMODE == O_RDWR
     call.server.map(open_file, offset, pages, writable=writable)
