@@ -185,7 +185,7 @@ def pci_create_resource_files(device: PciDevice) -> None:
             directory.add(node)
             continue
         directory.add(ResourceFile(directory.root, name, device, bar))
-        if resource.flags & IORESOURCE_PREFETCH:
+        if resource.flags & IORESOURCE_PREFETCH and device.pci_bus.section.write_combining:
             directory.add(ResourceFile(directory.root, f"{name}_wc", device, bar))
 
 
