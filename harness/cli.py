@@ -31,6 +31,8 @@ examples:
   uapi-harness conform --target process --suite idxd
   uapi-harness start lab; uapi-harness run --in lab -- lspci; uapi-harness stop lab
   uapi-harness record idxd -o my-machine.yaml
+  uapi-harness snapshot /usr/include -o mine.yaml
+  uapi-harness gate old.yaml new.yaml
   uapi-harness machines
   uapi-harness doctor"""
 
@@ -96,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _vm_parsers(commands)
     _golden_parsers(commands)
+    _selftests_parser(commands)
+
     explain = commands.add_parser("explain", help="where the answer of a case or node comes from")
     explain.add_argument(
         "subject", metavar="CASE|NODE", help="a case's id, or a path such as /sys/..."
@@ -103,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--machine", default="qemu-q35-dsa", metavar="NAME|FILE", help="of a node")
     explain.set_defaults(function=_explain, parser=explain)
 
+    _gate_parsers(commands)
     _record_parser(commands)
     machines = commands.add_parser("machines", help="the machines that come along, or one of them")
     machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
@@ -111,6 +116,81 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
     doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
+
+
+SOURCES = """\
+SOURCE is a directory of kernel headers (/usr/include, an unpacked linux-libc-dev, a kernel tree
+after `make headers_install`), one header, git:DIR:REVISION of a kernel tree, package:SUITE for the
+linux-libc-dev of a suite of Debian's, a directory of the kernel's Documentation/ABI, profile:NAME,
+a report of `conform --format json`, or a machine file of `uapi-harness record`. A snapshot that is
+there already will do, too.
+"""
+SNAPSHOT_EPILOG = f"""{SOURCES}
+examples:
+  uapi-harness snapshot /usr/include -o mine.yaml --header 'linux/vfio*.h'
+  uapi-harness snapshot package:bookworm -o 6.1.yaml --header linux/vfio.h
+  uapi-harness snapshot profile:6.12 -o 6.12.yaml"""
+GATE_EPILOG = f"""{SOURCES}
+The rules are in docs/gate-rules.md. Exit codes: 0 nothing at or above --fail-on, 1 there is, 2 bad
+input.
+
+examples:
+  uapi-harness gate old.yaml new.yaml
+  uapi-harness gate old.yaml usr/include --policy policy.yaml --format github
+  uapi-harness gate profile:6.1 profile:7.2 --fail-on risky"""
+
+
+def _gate_parsers(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    snapshot = commands.add_parser(
+        "snapshot", help="write down a uAPI", epilog=SNAPSHOT_EPILOG, formatter_class=raw
+    )
+    snapshot.add_argument("source", metavar="SOURCE")
+    snapshot.add_argument("-o", dest="output", required=True, metavar="FILE", help="where to")
+    snapshot.set_defaults(function=_snapshot, parser=snapshot)
+    gate = commands.add_parser(
+        "gate",
+        help="say whether a change of a uAPI breaks programs",
+        epilog=GATE_EPILOG,
+        formatter_class=raw,
+    )
+    gate.add_argument("old", metavar="OLD", help="a SOURCE")
+    gate.add_argument("new", metavar="NEW", help="a SOURCE")
+    gate.add_argument("--policy", metavar="FILE", help="changes that may pass, with reasons")
+    gate.add_argument(
+        "--format",
+        default="text",
+        choices=("text", "json", "sarif", "github", "markdown", "junit"),
+    )
+    gate.add_argument(
+        "--fail-on",
+        default="breaking",
+        choices=("breaking", "risky", "unknown", "compatible"),
+        help="the least verdict that is a finding (default: %(default)s)",
+    )
+    gate.set_defaults(function=_gate, parser=gate)
+    coverage = commands.add_parser("coverage", help="which program uses which uAPI")
+    coverage.add_argument(
+        "--record",
+        nargs="*",
+        metavar="TOOL",
+        help="run the scenarios of these tools (default: all that are installed) and write down "
+        "what they use",
+    )
+    coverage.add_argument(
+        "-o", dest="folder", metavar="DIR", help="where recordings go (default: fixtures/coverage)"
+    )
+    coverage.set_defaults(function=_coverage, parser=coverage)
+    for parser in (snapshot, gate):
+        parser.add_argument(
+            "--header",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only this header, or all that match a pattern such as linux/vfio*.h; may be "
+            "repeated",
+        )
+        parser.add_argument("--cc", metavar="PROGRAM", help="the C compiler (default: $CC or gcc)")
 
 
 RECORD_EPILOG = """\
@@ -200,6 +280,42 @@ examples:
   uapi-harness vm shell 6.1
   uapi-harness vm shell 6.1 -- ls /sys/bus/dsa/devices
   uapi-harness conform --target vm:6.1,model --profile 6.1"""
+
+
+_SELFTESTS_HELP = """\
+Build the kernel's selftests/vfio from Debian's package of its source, once, and run them as they
+are on PCI functions of a machine. The report is KTAP.
+
+examples:
+  uapi-harness selftests 0000:00:05.0
+  uapi-harness selftests 0000:00:05.0 --profile 6.12+iommufd --test vfio_pci_device_test
+  uapi-harness selftests 0000:00:05.0 --target vm:7.2+iommufd"""
+
+
+def _selftests_parser(commands: Any) -> None:
+    selftests = commands.add_parser(
+        "selftests",
+        help="run the kernel's own selftests/vfio",
+        epilog=_SELFTESTS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    selftests.add_argument("slot", nargs="+", metavar="SLOT", help="a function, as 0000:00:05.0")
+    selftests.add_argument(
+        "--machine", default="qemu-q35", metavar="M", help="default: %(default)s"
+    )
+    selftests.add_argument(
+        "--profile", default="7.2+iommufd", metavar="P", help="default: %(default)s"
+    )
+    selftests.add_argument(
+        "--target", default="process", metavar="T", help="process (the default), or vm:KERNEL"
+    )
+    selftests.add_argument(
+        "--test", action="append", default=[], metavar="NAME", help="this program alone; repeatable"
+    )
+    selftests.add_argument(
+        "--format", choices=("ktap", "json"), default="ktap", help="default: %(default)s"
+    )
+    selftests.set_defaults(function=_selftests)
 
 
 def _vm_parsers(commands: Any) -> None:
@@ -521,6 +637,20 @@ def _vm_shell(options: argparse.Namespace) -> int:
     return _vm("vm shell", lambda: shell(*words, sys.stdout))
 
 
+def _selftests(options: argparse.Namespace) -> int:
+    from harness.mounts.process import MountError
+    from harness.selftests.command import selftests
+
+    where = (options.slot, options.target, options.machine, options.profile)
+    words = (*where, options.test, options.format)
+    try:
+        return _vm("selftests", lambda: selftests(*words, sys.stdout))
+    except ValueError as error:
+        return _fail("selftests", str(error), BAD_INPUT)
+    except MountError as error:
+        return _fail("selftests", str(error), NOTHING_RAN)
+
+
 def _golden_record(options: argparse.Namespace) -> int:
     from harness.report.golden_data import record
 
@@ -574,6 +704,55 @@ def _explain(options: argparse.Namespace) -> int:
     except (ConformError, MachineError) as error:
         return _fail("explain", str(error), BAD_INPUT)
     return GOOD
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    from harness.gate.command import write_snapshot
+
+    words = (options.source, options.output, options.header, options.cc)
+    return _gated("snapshot", lambda: write_snapshot(*words, sys.stdout))
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from harness.gate.command import gate
+
+    return _gated(
+        "gate",
+        lambda: gate(
+            options.old,
+            options.new,
+            headers=options.header,
+            compiler=options.cc,
+            policy=options.policy,
+            format=options.format,
+            fail_on=options.fail_on,
+            output=sys.stdout,
+        ),
+    )
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from harness.gate import coverage
+
+    if options.record is None:
+        return _gated("coverage", lambda: coverage.table(sys.stdout.write))
+    from harness.gate.recording import record
+
+    folder = coverage.folder() if options.folder is None else Path(options.folder)
+    return _gated("coverage", lambda: record(options.record, folder, sys.stdout.write))
+
+
+def _gated(command: str, action: Callable[[], int]) -> int:
+    from harness.gate.errors import GateError, NotHere
+
+    try:
+        return action()
+    except NotHere as error:
+        return _fail(command, str(error), NOTHING_RAN)
+    except GateError as error:
+        return _fail(command, str(error), BAD_INPUT)
 
 
 def _record(options: argparse.Namespace) -> int:

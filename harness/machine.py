@@ -416,7 +416,15 @@ def _add_function(
         raise Problem(str(error), *error.keys).below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
-    site = Site(entry.slot, function, entry.numa_node, entry.firmware_node, entry.irq, entry.slots)
+    site = Site(
+        entry.slot,
+        function,
+        entry.numa_node,
+        entry.firmware_node,
+        entry.irq,
+        entry.slots,
+        machine_file.virtual_function_entry(entry),
+    )
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site

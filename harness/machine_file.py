@@ -26,6 +26,8 @@ SCHEMA = 1
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _HEX = re.compile(r"([0-9a-fA-F]{2}|\s)*")
+#: As many devices as a bus can have; the bits of a ROM's address that cannot be written.
+_MOST_SLOTS, _SMALLEST_ROM = 32, 2048
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 
@@ -70,6 +72,17 @@ class RomEntry:
 
 
 @frozen
+class VirtualFunctionEntry:
+    """What a function makes of itself by SR-IOV: recorded configuration space, and BARs.
+
+    Their addresses, and how many there can be, are in the function's own configuration space.
+    """
+
+    config: str
+    bars: Mapping[int, BarEntry] = Factory(dict)
+
+
+@frozen
 class PciEntry:
     """A function. ``slot`` is its address ``DDDD:BB:DD.F``; ``children`` are behind a bridge.
 
@@ -95,6 +108,7 @@ class PciEntry:
     config: str = ""
     bars: Mapping[int, BarEntry] = Factory(dict)
     rom: RomEntry | None = None
+    virtual_function: VirtualFunctionEntry | None = None
     capabilities: tuple[Mapping[str, Any], ...] = ()
     registers: Mapping[str, Any] = Factory(dict)
     registers_by_profile: Mapping[str, Mapping[str, Any]] = Factory(dict)
@@ -272,16 +286,42 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
         raise Problem("not an even number of hexadecimal digits", "config")
     for index, bar in entry.bars.items():
         _check_bar(index, bar)
-    for name in entry.registers_by_profile:
-        if name not in data.profile_names():
-            known = ", ".join(data.profile_names())
-            message = f'there is no profile "{name}"; known: {known}'
-            raise Problem(message, "registers_by_profile", name)
+    if entry.virtual_function is not None:
+        _check_virtual_function(entry.virtual_function)
+    _check_profiles(entry.registers_by_profile)
+    _check_firmware(entry)
     for index, child in enumerate(entry.children):
         try:
             _check_function(child, kinds, addresses)
         except Problem as problem:
             raise problem.below("children", index) from None
+
+
+def _check_firmware(entry: PciEntry) -> None:
+    if not 0 <= entry.slots <= _MOST_SLOTS:
+        raise Problem(f"{entry.slots} is no number of slots; allowed: 0 to {_MOST_SLOTS}", "slots")
+    if entry.irq is not None and entry.irq < 0:
+        raise Problem(f"{entry.irq} is no interrupt; allowed: 0 and more", "irq")
+    if entry.rom is not None and entry.rom.size < _SMALLEST_ROM:
+        raise Problem(f"a ROM has at least {_SMALLEST_ROM} bytes", "rom", "size")
+
+
+def _check_profiles(names: Collection[str]) -> None:
+    for name in names:
+        if name not in data.profile_names():
+            known = ", ".join(data.profile_names())
+            message = f'there is no profile "{name}"; known: {known}'
+            raise Problem(message, "registers_by_profile", name)
+
+
+def _check_virtual_function(made: VirtualFunctionEntry) -> None:
+    if not _HEX.fullmatch(made.config):
+        raise Problem("not an even number of hexadecimal digits", "virtual_function", "config")
+    for index, bar in made.bars.items():
+        try:
+            _check_bar(index, bar)
+        except Problem as problem:
+            raise problem.below("virtual_function") from None
 
 
 def _check_bar(index: int, bar: BarEntry) -> None:
@@ -317,15 +357,27 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         class_code=entry.class_,
         revision=entry.revision,
         command=entry.command,
-        bars={
-            index: Bar(index, bar.size, bar.address, bar.kind, bar.prefetchable, bar.bits)
-            for index, bar in entry.bars.items()
-        },
+        bars=_bars(entry.bars),
         capabilities=entry.capabilities,
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
         rom=_rom(entry.rom) if entry.rom is not None else None,
     )
+
+
+def _bars(entries: Mapping[int, BarEntry]) -> dict[int, Bar]:
+    return {
+        index: Bar(index, bar.size, bar.address, bar.kind, bar.prefetchable, bar.bits)
+        for index, bar in entries.items()
+    }
+
+
+def virtual_function_entry(entry: PciEntry) -> FunctionEntry | None:
+    """What the hardware needs to know of the functions that a function makes of itself."""
+    made = entry.virtual_function
+    if made is None:
+        return None
+    return FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars))
 
 
 def _registers(entry: PciEntry, profile: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def kernel():
         "release": "6.1.0",
         "version": "#1",
         "chrdev_major": 245,
+        "builder": "nobody",
         "eventfd_write_exact": False,
+        "anon_inode_noexec": False,
     }
     return Kernel(Profile("test", {"kernel": section}))

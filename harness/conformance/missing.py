@@ -21,7 +21,7 @@ from harness.conformance.runner import ConformError, run_case
 from harness.conformance.targets import Target
 from harness.conformance.targets.model import ModelEndpoint
 from harness.data import machine_names, profile_names
-from harness.kernel.trace import Event
+from harness.kernel.trace import Event, Observer
 from harness.machine import load_machine
 
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -56,12 +56,12 @@ class _Observer:
 
 
 @define
-class _WatchedModel(Target):
+class WatchedModel(Target):
     """The target ``model``, observed."""
 
     name = "model"
 
-    observer: _Observer
+    observer: Observer
 
     @contextmanager
     def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
@@ -98,7 +98,7 @@ def missing(profile: str) -> tuple[list[Use], int]:
         known = ", ".join(sorted(profile_names()))
         raise ConformError(f"unknown profile {profile!r}; allowed: {known}")
     observer = _Observer()
-    target = _WatchedModel(observer)
+    target = WatchedModel(observer)
     for case in discover():
         if case.is_about(profile):
             run_case(case, target, profile)

@@ -27,6 +27,8 @@ _SECTOR = 512
 _UINT, _ULONG = 32, 64
 _NULL_Q_BIO, _NULL_Q_RQ, _NULL_Q_MQ = 0, 1, 2
 _NULL_IRQ_TIMER = 2
+#: The first of some sectors, and what is behind the last.
+Range = tuple[int, int]
 #: Sectors that an entry of the list of bad blocks covers at most (BB_MAX_LEN), and entries.
 _BB_MAX_LEN, _MAX_BADBLOCKS = 512, 512
 #: Of the module's parameters, as it is loaded: one device, one queue for polling.
@@ -99,8 +101,8 @@ class NullbDevice(ConfigGroup):
         self.power = False
         #: Cannot be changed until it is switched off (NULLB_DEV_FL_CONFIGURED).
         self.configured = False
-        #: First sectors and lengths, in order, apart from one another.
-        self.badblocks: list[tuple[int, int]] = []
+        #: Entries in order, each of at most _BB_MAX_LEN sectors.
+        self.badblocks: list[Range] = []
 
 
 def _parse(name: str, data: bytes) -> int:
@@ -238,9 +240,9 @@ def null_del_dev(device: NullbDevice) -> None:
 
 
 def nullb_device_badblocks_show(device: NullbDevice, caller: Caller) -> str:
-    """An entry covers at most 512 sectors (badblocks_show; 6.1 has those of one long range in
-    reverse, which is not modelled)."""
-    return "".join(f"{start} {length}\n" for start, length in _entries(device.badblocks))
+    """Starts and lengths (badblocks_show; 6.1 has the entries of one long range in reverse, which
+    is not modelled)."""
+    return "".join(f"{start} {end - start}\n" for start, end in device.badblocks)
 
 
 def nullb_device_badblocks_store(device: NullbDevice, caller: Caller, data: bytes) -> None:
@@ -249,43 +251,31 @@ def nullb_device_badblocks_store(device: NullbDevice, caller: Caller, data: byte
     first, dash, last = text[1:].partition(b"-")
     if text[:1] not in (b"+", b"-") or not dash:
         raise Errno(errno.EINVAL)
-    start, end = kstrtoull(first, 0), kstrtoull(last, 0)
-    if start > end:
+    start, end = kstrtoull(first, 0), kstrtoull(last, 0) + 1
+    if start >= end:
         raise Errno(errno.EINVAL)
-    apart = [
-        piece
-        for known, length in device.badblocks
-        for piece in _without((known, known + length), (start, end + 1))
-    ]
-    if text[:1] == b"+":
-        apart.append((start, end + 1))
-    device.badblocks = _merged(apart)
+    left = [piece for known in device.badblocks for piece in _without(known, (start, end))]
+    device.badblocks = badblocks_set(left, start, end) if text[:1] == b"+" else left
 
 
-def _without(whole: tuple[int, int], hole: tuple[int, int]) -> list[tuple[int, int]]:
-    """What is left of ``whole``, from the first to behind the last."""
+def _without(whole: Range, hole: Range) -> list[Range]:
+    """What is left of ``whole``."""
     pieces = (whole[0], min(whole[1], hole[0])), (max(whole[0], hole[1]), whole[1])
     return [piece for piece in pieces if piece[0] < piece[1]]
 
 
-def _merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Starts and lengths in order; pieces that touch are one."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(pieces):
-        if merged and sum(merged[-1]) == start:
-            start = merged.pop()[0]
-        merged.append((start, end - start))
-    return merged
-
-
-def _entries(badblocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    entries: list[tuple[int, int]] = []
-    for start, length in badblocks:
-        for at in range(start, start + length, _BB_MAX_LEN):
-            if len(entries) == _MAX_BADBLOCKS:
-                return entries
-            entries.append((at, min(_BB_MAX_LEN, start + length - at)))
-    return entries
+def badblocks_set(known: list[Range], start: int, end: int) -> list[Range]:
+    """Add what none of ``known`` covers: to the entry before, as far as one can be long, in new
+    entries, and with the one behind if they are one together. So many as the list has room for."""
+    before = [entry for entry in known if entry[1] <= start]
+    behind = known[len(before) :]
+    if before and before[-1][1] == start:
+        start = before.pop()[0]
+    room = range(start, end, _BB_MAX_LEN)[: _MAX_BADBLOCKS - len(before) - len(behind)]
+    before += [(at, min(at + _BB_MAX_LEN, end)) for at in room]
+    if before and behind and behind[0][0] == end and behind[0][1] - before[-1][0] <= _BB_MAX_LEN:
+        before[-1] = (before[-1][0], behind.pop(0)[1])
+    return [*before, *behind]
 
 
 def zone_cond_store(device: NullbDevice, caller: Caller, data: bytes) -> None:

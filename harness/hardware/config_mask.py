@@ -59,6 +59,8 @@ _EXTENDED_FIELDS: Mapping[int, tuple[_Field, ...]] = {
     cfg.EXT_CAP_ATS: ((0x06, 2, 0x801F, 0),),
     cfg.EXT_CAP_PRI: ((0x04, 2, 0x0001, 0), (0x06, 2, 0, 0x0003), (0x0C, 4, 0xFFFFFFFF, 0)),
     cfg.EXT_CAP_PASID: ((0x06, 2, 0x0007, 0),),
+    # Control, and how many functions.
+    cfg.EXT_CAP_SRIOV: ((0x08, 2, 0x001F, 0), (0x10, 2, 0xFFFF, 0)),
     0x17: ((0x08, 4, 0x0307, 0),),  # TPH requester control
     0x18: ((0x04, 4, 0x1FFF1FFF, 0),),  # LTR maxima
 }

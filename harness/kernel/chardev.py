@@ -80,7 +80,8 @@ class Devices:
         chain: list[KernfsDirectory] = [self.root.directory]
         for part in directories:
             chain.append(chain[-1].directory(part))
-        chain[-1].remove(base)
+        if base in chain[-1].children:  # else a program has removed it
+            chain[-1].remove(base)
         for parent, child in zip(reversed(chain[:-1]), reversed(chain), strict=False):
             if child.children:
                 break

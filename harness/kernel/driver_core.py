@@ -563,6 +563,7 @@ def device_del(device: Device) -> None:
     node = device.sysfs
     if device.device_class is not None:
         sysfs_remove_link(device.device_class.sysfs, device.name)
+    _remove_files(device, node)
     bus = device.bus
     if bus is not None:  # bus_remove_device
         sysfs_remove_link(node, "subsystem")
@@ -573,6 +574,20 @@ def device_del(device: Device) -> None:
     if node.parent is not None:  # else its directory went with its parent's
         _remove_directory(node, glue=device.device_class is not None)
     device.directory = device._devpath = None
+
+
+def _remove_files(device: Device, node: KernfsDirectory) -> None:
+    """The files go before the driver, which may take its time (dpm_sysfs_remove,
+    device_remove_attrs)."""
+    if node.parent is None:
+        return
+    groups = device.groups if device.bus is None else (*device.groups, *device.bus.dev_groups)
+    for group in groups:
+        if group.name is None or group.name in node.children:
+            sysfs_remove_group(node, group)
+    for name in ("power", dev_attr_uevent.name):
+        if name in node.children:
+            node.remove(name)
 
 
 def _remove_directory(node: KernfsDirectory, *, glue: bool) -> None:

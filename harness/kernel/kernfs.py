@@ -70,7 +70,11 @@ class KernfsRoot:
         self._last_ino = 0
         self.name_max = name_max
         self.watchers: list[Watcher] = []
-        self.directory = KernfsDirectory(self, name)
+        self.directory = self.make_directory(name)
+
+    def make_directory(self, name: str, mode: int = 0o755) -> KernfsDirectory:
+        """A directory of this tree that is nowhere yet."""
+        return KernfsDirectory(self, name, mode)
 
     def new_ino(self) -> int:
         """The next inode number; never used twice."""
@@ -176,7 +180,7 @@ class KernfsDirectory(KernfsNode):
         """The subdirectory ``name``, made if it is not there."""
         child = self.children.get(name)
         if child is None:
-            child = KernfsDirectory(self.root, name, mode)
+            child = self.root.make_directory(name, mode)
             self.add(child)
         if not isinstance(child, KernfsDirectory):
             raise Errno(errno.ENOTDIR)

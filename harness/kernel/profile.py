@@ -31,8 +31,9 @@ class KernelSection:
     ``chrdev_major`` is the first major number that alloc_chrdev_region hands to our drivers; it
     depends on what a kernel's other drivers took before. ``bind_errno`` says whether a write to
     ``bind`` fails with what the driver's probe says; before 5.14 it is ENODEV, whatever went wrong
-    (bind_store). ``eventfd_write_exact``: eventfd_write takes eight bytes and no more. ``builder``
-    is who built it and with what, as /proc/version has it.
+    (bind_store). ``eventfd_write_exact``: eventfd_write takes eight bytes and no more.
+    ``anon_inode_noexec``: nothing without a name can be mapped for execution. ``builder`` is who
+    built it and with what, as /proc/version has it.
     """
 
     release: str
@@ -40,6 +41,7 @@ class KernelSection:
     builder: str
     chrdev_major: int
     eventfd_write_exact: bool
+    anon_inode_noexec: bool
     bind_errno: bool = True
 
 

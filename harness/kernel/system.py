@@ -14,6 +14,7 @@ from attrs import frozen
 from harness.kernel import vfs
 from harness.kernel.chardev import Devices
 from harness.kernel.clock import Clock, VirtualClock
+from harness.kernel.devtmpfs import DevRoot
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
@@ -22,7 +23,6 @@ from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import Scheduler
-from harness.uapi.fs import NAME_MAX
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -79,7 +79,7 @@ class Kernel:
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
         )
         self._sys = KernfsRoot("sys")
-        self._dev = KernfsRoot("dev", NAME_MAX)
+        self._dev = DevRoot()
         self.roots = {"sys": self._sys, "dev": self._dev}
         self._top = KernfsRoot("").directory
         for root in self.roots.values():

@@ -56,9 +56,10 @@ class AddressSpace(Protocol):
     def write(self, address: int, data: bytes) -> None:
         """Store all of ``data``, or EFAULT (copy_to_user)."""
 
-    def pin(self, address: int, count: int, *, write: bool) -> None:
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """Make sure that all pages of the range are there and can be read, or written to; EFAULT
-        (pin_user_pages_remote)."""
+        (pin_user_pages_remote). ``device``: pages of a device, which have no struct page, will do,
+        too (follow_pfnmap_start)."""
 
 
 class HostFile(Protocol):
@@ -106,12 +107,54 @@ class Caller(Protocol):
         """See :class:`harness.kernel.wait.Waiting`."""
 
 
+class Area(Protocol):
+    """A part of the memory of a task that lives in this process (struct vm_area_struct)."""
+
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def of_device(self) -> bool:
+        """Whether its pages are a device's (VM_PFNMAP)."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, offset: int, count: int) -> bytes:
+        """A part of it; EFAULT."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Change a part of it; EFAULT."""
+
+    def forked(self) -> Area:
+        """What a child has in its place."""
+
+
+@frozen(eq=False)
+class _Buffer:
+    """Anonymous memory."""
+
+    content: bytearray
+    writable: bool
+    of_device = False
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return bytes(self.content[offset : offset + count])
+
+    def write(self, offset: int, data: bytes) -> None:
+        self.content[offset : offset + len(data)] = data
+
+    def forked(self) -> _Buffer:
+        return _Buffer(bytearray(self.content), self.writable)
+
+
 @define
 class LocalMemory:
-    """Memory of a task that lives in this process: buffers at made-up addresses."""
+    """Memory of a task that lives in this process: areas at made-up addresses."""
 
     locked_pages: int = 0
-    _buffers: dict[int, bytearray | bytes] = field(factory=dict)
+    _areas: dict[int, Area] = field(factory=dict)
     _next: int = 0x7F00_0000_0000
 
     @property
@@ -120,35 +163,49 @@ class LocalMemory:
         return id(self)
 
     def allocate(self, size: int, *, writable: bool = True) -> int:
-        """A new zeroed buffer's address; buffers never touch one another."""
+        """A new zeroed buffer's address."""
+        return self.map(_Buffer(bytearray(size + -size % PAGE_SIZE), writable))
+
+    def map(self, area: Area) -> int:
+        """Put an area somewhere; areas never touch one another."""
         address = self._next
-        size += -size % PAGE_SIZE
-        self._buffers[address] = bytearray(size) if writable else bytes(size)
-        self._next += size + PAGE_SIZE
+        self._areas[address] = area
+        self._next += len(area) + -len(area) % PAGE_SIZE + PAGE_SIZE
         return address
+
+    def unmap(self, address: int) -> None:
+        """Take away the area that begins at ``address``; EINVAL if none does."""
+        if self._areas.pop(address, None) is None:
+            raise Errno(errno.EINVAL)
+
+    def forked(self) -> LocalMemory:
+        """What a child has: the same content, none of it locked (dup_mm)."""
+        areas = {address: area.forked() for address, area in self._areas.items()}
+        return LocalMemory(areas=areas, next=self._next)
 
     def read(self, address: int, count: int) -> bytes:
         """See :class:`AddressSpace`."""
-        buffer, offset = self._find(address, count)
-        return bytes(buffer[offset : offset + count])
+        area, offset = self.find(address, count)
+        return area.read(offset, count)
 
     def write(self, address: int, data: bytes) -> None:
         """See :class:`AddressSpace`."""
-        buffer, offset = self._find(address, len(data))
-        if isinstance(buffer, bytes):
+        area, offset = self.find(address, len(data))
+        if not area.writable:
             raise Errno(errno.EFAULT)
-        buffer[offset : offset + len(data)] = data
+        area.write(offset, data)
 
-    def pin(self, address: int, count: int, *, write: bool) -> None:
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`AddressSpace`."""
-        buffer, _ = self._find(address, count)
-        if write and isinstance(buffer, bytes):
+        area, _ = self.find(address, count)
+        if (write and not area.writable) or (area.of_device and not device):
             raise Errno(errno.EFAULT)
 
-    def _find(self, address: int, count: int) -> tuple[bytearray | bytes, int]:
-        for start, buffer in self._buffers.items():
-            if start <= address and address + count <= start + len(buffer):
-                return buffer, address - start
+    def find(self, address: int, count: int) -> tuple[Area, int]:
+        """The area that has all of a range, and the place in it; EFAULT if none has."""
+        for start, area in self._areas.items():
+            if start <= address and address + count <= start + len(area):
+                return area, address - start
         raise Errno(errno.EFAULT)
 
 

@@ -52,6 +52,10 @@ _MERGED_WITHOUT_DEVICES = re.compile(
 _MACHINES_OWN = re.compile(r"/(sys|dev)(/|$)")
 
 
+#: Directories of /dev with udevd's links to devices.
+_DEVICE_LINKS = {"block", "char", "disk"}
+
+
 class HostNode(Node):
     """An empty stand-in for a file, device or directory of the host."""
 
@@ -152,6 +156,8 @@ class Overlay:
         except OSError:  # the host has none, or it is not ours to read
             return
         for entry in entries:
+            if path == "/dev" and entry.name in _DEVICE_LINKS and self._merged is not _MERGED:
+                continue
             mine = directory.children.get(entry.name)
             if mine is None:
                 found[entry.name] = self._stand_in(entry)

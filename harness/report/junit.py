@@ -21,7 +21,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 _ERRORS = frozenset({State.CRASHED, State.TIMEOUT})
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """``text`` without what XML cannot hold."""
     return _FORBIDDEN.sub("\ufffd", text)
 
 
@@ -37,8 +38,8 @@ def _case(parent: ElementTree.Element, run: Run, record: Record, outcome: str | 
     case = ElementTree.SubElement(
         parent,
         "testcase",
-        classname=_clean(file.replace("/", ".")),
-        name=_clean(name),
+        classname=clean(file.replace("/", ".")),
+        name=clean(name),
         time=f"{record.duration:.6f}",
     )
     if outcome is None:
@@ -48,11 +49,11 @@ def _case(parent: ElementTree.Element, run: Run, record: Record, outcome: str | 
         message = f"{failure.call}: expected {failure.expected}, got {failure.got}"
     else:
         message = record.reason or record.state.value
-    element = ElementTree.SubElement(case, outcome, message=_clean(message))
+    element = ElementTree.SubElement(case, outcome, message=clean(message))
     if outcome != "skipped":
         element.set("type", record.state.value)
         source = f"source: {record.source} ({record.evidence})"
-        element.text = _clean(f"{message}\n{source}\nagain: {reproduce(record)}\n")
+        element.text = clean(f"{message}\n{source}\nagain: {reproduce(record)}\n")
 
 
 def _suite(
@@ -85,6 +86,11 @@ def write_junit(runs: Sequence[Run], output: TextIO) -> None:
         for name in sorted({record.suite for record in run.records}):
             records = [record for record in run.records if record.suite == name]
             _suite(root, run, name, records, findings)
+    write_document(root, output)
+
+
+def write_document(root: ElementTree.Element, output: TextIO) -> None:
+    """One XML document."""
     ElementTree.indent(root)
     output.write('<?xml version="1.0" encoding="UTF-8"?>\n')
     output.write(ElementTree.tostring(root, encoding="unicode") + "\n")

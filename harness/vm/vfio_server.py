@@ -136,6 +136,8 @@ class VfioServer:
             number: Group(number, VfioDevice(address, function))
             for number, (address, function) in enumerate(devices.items(), 1)
         }
+        #: Commands that were sent, with the kind of file that they were sent to.
+        self.commands: set[tuple[type[VfioFile], int]] = set()
         self._files: dict[int, VfioFile] = {}
         #: Numbers of files by our ends of their pipes.
         self._ends: dict[int, int] = {}
@@ -259,7 +261,9 @@ class VfioServer:
             return None
         _, second, third, fourth, *_ = call.arguments
         if call.number == _IOCTL:
-            return file.ioctl(call, second & 0xFFFFFFFF, third)
+            command = second & 0xFFFFFFFF
+            self.commands.add((type(file), command))
+            return file.ioctl(call, command, third)
         if call.number == _PREAD64:
             data = file.read(fourth, min(third, _TRANSFER_MAX))
             call.memory.write(second, data)

@@ -9,6 +9,7 @@ from harness import data
 #: What is compared of each machine: all that a driver of ours makes.
 SCOPES = {
     "q35": (
+        "/sys/bus/mdev/*",
         "/sys/bus/pci",
         "/sys/bus/pci/drivers",
         "/sys/bus/pci/drivers/vfio-pci/*",
@@ -16,6 +17,10 @@ SCOPES = {
         "/sys/class/iommu/*",
         "/sys/devices/pci0000:00/0000:*",
         "/sys/kernel/iommu_groups/*",
+        "/sys/module/mdev/*",
+        "/sys/module/vfio/*",
+        "/sys/module/vfio_iommu_type1/*",
+        "/sys/module/vfio_pci/*",
     ),
     "q35-dsa": (
         "/sys/bus/dsa/*",

@@ -86,7 +86,8 @@ def driver(machine):
 
 HEAD = """
 import array, ctypes, errno, fcntl, mmap, os, select, signal, socket, sys, threading
-HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY = range(0x3B00, 0x3B0B)
+HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN = range(0x3B00, 0x3B08)
+LOOK, ADD, COPY, OPENERS = range(0x3B08, 0x3B0C)
 MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
 
 def call(*arguments):

@@ -3,16 +3,20 @@
  *
  * read: open, read and close PATH so often; threads, forks: four of them do, each so often;
  * turns: two processes open PATH in turns, so often together; wait: read PATH once, and print the
- * error after a signal; poll: wait for PATH to become ready, then print what happened.
+ * error after a signal; poll: wait for PATH to become ready, then print what happened; eventfds: 64
+ * threads open PATH, and COUNT times have it signal their eventfd (tests/process/toy.py).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +154,39 @@ static int poll_it(void)
 	return 0;
 }
 
+#define HOLD 0x3b00
+#define SIGNAL 0x3b01
+#define LET_GO 0x3b02
+
+static void *be_signalled(void *unused)
+{
+	uint64_t number;
+	int event = eventfd(0, EFD_NONBLOCK), fd = open(path, O_RDWR);
+
+	if (event < 0 || fd < 0 || ioctl(fd, HOLD, event) != 1)
+		_exit(1);
+	for (long i = 0; i < count; i++)
+		if (ioctl(fd, SIGNAL, 0) || read(event, &number, 8) != 8 || number != 1)
+			_exit(2);
+	if (ioctl(fd, LET_GO, 0) || read(event, &number, 8) != -1 || errno != EAGAIN)
+		_exit(3);
+	close(event);
+	close(fd);
+	return unused;
+}
+
+static int eventfds(void)
+{
+	pthread_t ids[64];
+
+	for (int i = 0; i < 64; i++)
+		if (pthread_create(&ids[i], NULL, be_signalled, NULL))
+			return 1;
+	for (int i = 0; i < 64; i++)
+		pthread_join(ids[i], NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 4)
@@ -166,5 +203,7 @@ int main(int argc, char **argv)
 		return turns();
 	if (!strcmp(argv[1], "wait"))
 		return wait_for_it();
+	if (!strcmp(argv[1], "eventfds"))
+		return eventfds();
 	return poll_it();
 }

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What drivers do with fds of programs, and programs with fds of drivers."""
 
+import os
+from pathlib import Path
+
+import pytest
+
 
 def test_signals_arrive(run):
     assert run("""
@@ -84,3 +89,142 @@ def test_closed_before_a_notified_call(run):
     """)
         == ["4", "5"] * 200
     )
+
+
+class TestLastClose:
+    """A file is released once, when nobody has it any more."""
+
+    def test_duplicates(self, run, driver):
+        assert run("""
+            fd = call(toy, NEW)
+            other = os.dup(fd)
+            os.close(fd)
+            print(os.pread(other, 10, 0).decode())
+            os.close(other)
+            os.close(call(toy, NEW))
+        """) == ["2"]
+        assert driver.released == [2, 3, 1]
+
+    def test_fork(self, run, driver):
+        assert run("""
+            reading, writing = os.pipe()
+            fd = call(toy, NEW)
+            child = os.fork()
+            if child == 0:
+                os.read(reading, 1)
+                print(os.pread(fd, 10, 0).decode())
+                sys.stdout.flush()
+                os._exit(0)
+            os.close(fd)
+            os.write(writing, b"x")
+            os.waitpid(child, 0)
+            os.close(call(toy, NEW))
+        """) == ["2"]
+        assert driver.released == [2, 3, 1]
+
+    def test_passed_to_another_process(self, run, driver):
+        """On the way, nobody has it open but the socket."""
+        assert run("""
+            here, there = socket.socketpair()
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.read(reading, 1)
+                _, (fd,), _, _ = socket.recv_fds(there, 1, 1)
+                print(os.pread(fd, 10, 0).decode(), call(toy, WHICH, fd))
+                sys.stdout.flush()
+                os._exit(0)
+            fd = call(toy, NEW)
+            socket.send_fds(here, [b"x"], [fd])
+            os.close(fd)
+            there.close()
+            other = call(toy, NEW)
+            os.close(other)
+            os.write(writing, b"x")
+            os.waitpid(child, 0)
+            os.close(call(toy, NEW))
+        """) == ["2", "2"]
+        assert driver.released == [3, 2, 4, 1]
+
+    def test_exec(self, run, driver):
+        """exec closes what is marked for it, and keeps the rest."""
+        assert run(
+            """
+            marked, kept = call(toy, NEW), call(toy, NEW)
+            os.set_inheritable(kept, True)
+            script = f"import os, fcntl; print(os.pread({kept}, 10, 0).decode(), flush=True)"
+            script += f"; os.close(os.open('/dev/toy', os.O_RDWR)); os.fstat({marked})"
+            os.dup2(1, 2)
+            os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", script])
+        """,
+            status=1,
+        )[:1] == ["3"]
+        assert sorted(driver.released[:2]) == [1, 2]
+        assert sorted(driver.released) == [1, 2, 3, 4]
+        assert driver.released[-2:] in ([3, 4], [4, 3])
+
+    def test_kill(self, run, driver):
+        """Eventfds too are let go of."""
+        assert run(
+            """
+            print(call(toy, HOLD, os.eventfd(0)))
+            call(call(toy, NEW), HOLD, os.eventfd(0))
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+            status=137,
+        ) == ["1"]
+        assert sorted(driver.released) == [1, 2]
+
+    def test_mapped(self, run, driver):
+        """A mapping keeps its file."""
+        assert (
+            run("""
+            fd = call(toy, NEW)
+            memory = mmap.mmap(-1, 1)
+            libc = ctypes.CDLL(None)
+            libc.mmap.restype = ctypes.c_void_p
+            address = libc.mmap(None, 4096, 3, 1, fd, ctypes.c_int64(0))
+            os.close(fd)
+            os.close(call(toy, NEW))
+            libc.munmap(ctypes.c_void_p(address), 4096)
+            os.close(call(toy, NEW))
+        """)
+            == []
+        )
+        assert driver.released == [3, 2, 4, 1]
+
+
+def test_memory_of_before_an_exec_is_gone(run):
+    """What a file holds of its opener's memory is not the next program's."""
+    assert run("""
+        script = '''
+        import ctypes, sys
+        libc = ctypes.CDLL(None, use_errno=True)
+        text = ctypes.create_string_buffer(b"ab")
+        toy, command = map(int, sys.argv[1:])
+        print(libc.ioctl(toy, command, text), ctypes.get_errno(), flush=True)
+        '''
+        exec(script.replace("sys.argv[1:]", "(toy, OPENERS)").replace("        ", ""))
+        os.set_inheritable(toy, True)
+        words = ["-I", "-S", "-c", script.replace("        ", ""), str(toy), str(OPENERS)]
+        os.execv(sys.executable, [sys.executable, *words])
+    """) == ["97", "0", "-1", "14"]
+
+
+def open_eventfds():
+    links = [Path("/proc/self/fd", fd) for fd in os.listdir("/proc/self/fd")]
+    return [os.readlink(link) for link in links if link.is_symlink()].count("anon_inode:[eventfd]")
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",)])
+def test_no_signal_is_lost_among_threads(driver, mounted, machine, program, flags):
+    """64 threads, each with an eventfd of its own."""
+    mount = mounted()
+    before = open_eventfds()
+    child = mount.popen([program(*flags), "eventfds", "/dev/toy", "200"])
+    assert child.wait(120) == 0
+    machine.wait_for(lambda: not driver.open)
+    assert len(driver.released) == 64
+    assert machine.leaks() == []
+    assert open_eventfds() == before

@@ -13,24 +13,28 @@ from harness.uapi.fs import MAP_SHARED, PAGE_SIZE
 #: Commands: hold an eventfd; signal all that are held; let go of them; the number of the toy that
 #: is this fd; another toy; another toy, whose fd goes to a place in memory; call me when this
 #: eventfd is written to; how often that was; a word of the device's memory, and one more of it;
-#: copy a word from an address of the program's to the device's first.
-HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY = range(0x3B00, 0x3B0B)
+#: copy a word from an address of the program's to the device's first; the byte at an address of
+#: the program that opened the file.
+HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY, OPENERS = range(
+    0x3B00, 0x3B0C
+)
 
-#: Where in a file its memory is, its registers, and its doorbell. A register reads as one more than
-#: what was stored.
-MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
+#: Where in a file its memory is, its registers, its doorbell, and pages that cannot be touched. A
+#: register reads as one more than what was stored.
+MEMORY, REGISTERS, DOORBELL, NOTHING = 0, 1 << 40, 2 << 40, 4 << 40
 
 
 class Toy(OpenFile):
     """An open file with a number of its own. Content: the number."""
 
-    __slots__ = ("driver", "held", "number", "woken")
+    __slots__ = ("driver", "held", "memory", "number", "woken")
 
     def __init__(self, node, opener, driver):
         super().__init__(node, opener)
         self.driver = driver
         self.held = []
         self.woken = []
+        self.memory = opener.address_space
         self.number = driver.number()
         driver.open.append(self.number)
 
@@ -93,6 +97,9 @@ class Toy(OpenFile):
         self.driver.memory[:4] = caller.address_space.read(address, 4)
         return 0
 
+    def openers(self, caller, address):
+        return self.memory.read(address, 1)[0]
+
     def mmap(self, caller, offset, length, prot, flags):
         if not flags & MAP_SHARED:
             raise Errno(errno.EINVAL)
@@ -102,6 +109,8 @@ class Toy(OpenFile):
             return Pages(length, load=self.driver.load, store=self.driver.store)
         if offset == DOORBELL:
             return Pages(length, load=self.driver.load, store=self.driver.store, doorbell=True)
+        if offset == NOTHING:
+            return Pages(length)
         raise Errno(errno.ENXIO)
 
     def watch(self, caller, fd):
@@ -124,6 +133,7 @@ class Toy(OpenFile):
         look,
         add,
         copy,
+        openers,
     )
 
 

@@ -6,6 +6,8 @@ Fetched once into the cache, with nothing of the system changed and no root need
 
 from pathlib import Path
 
+import pytest
+
 from harness.packages import PackagesError, Suite
 from harness.packages.places import cache_folder, locked, whole
 
@@ -26,3 +28,24 @@ def words(suite, package, program):
         raise PackagesError(f"{package} of {suite} has no {program}")
     loader = folder / _LIBRARIES / "ld-linux-x86-64.so.2"
     return [str(loader), "--library-path", str(Path(folder, _LIBRARIES)), str(found)]
+
+
+#: For the fixture ``inside``, which then is :func:`inside_with`.
+EACH_ACCEL_CONFIG = ["installed", "trixie"]
+
+
+def inside_with(which, inside):
+    """``inside`` with the installed accel-config, or with the one of Debian 13 (4.1.8)."""
+    if which == "installed":
+        return inside
+    try:
+        newer = words(which, "accel-config", "accel-config")
+    except PackagesError as error:
+        pytest.skip(str(error))
+
+    def with_newer(name, **options):
+        machine = inside(name, **options)
+        machine.programs["accel-config"] = newer
+        return machine
+
+    return with_newer

@@ -9,10 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
-from newer import words
+from newer import EACH_ACCEL_CONFIG, inside_with
 from ruamel.yaml import YAML
-
-from harness.packages import PackagesError
 
 CONFIGS = Path("/etc/accel-config/contrib/configs")
 PROFILES = [CONFIGS / f"{name}_profile.conf" for name in ("app", "net", "os", "storage")]
@@ -29,22 +27,9 @@ def _installed(need):
     need("accel-config")
 
 
-@pytest.fixture(params=["installed", "trixie"])
+@pytest.fixture(params=EACH_ACCEL_CONFIG)
 def inside(request, inside):
-    """Each scenario with the installed accel-config, and with the one of Debian 13 (4.1.8)."""
-    if request.param == "installed":
-        return inside
-    try:
-        newer = words("trixie", "accel-config", "accel-config")
-    except PackagesError as error:
-        pytest.skip(str(error))
-
-    def with_newer(name, **options):
-        machine = inside(name, **options)
-        machine.programs["accel-config"] = newer
-        return machine
-
-    return with_newer
+    return inside_with(request.param, inside)
 
 
 @pytest.fixture

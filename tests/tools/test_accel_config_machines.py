@@ -4,6 +4,7 @@
 import json
 
 import pytest
+from newer import EACH_ACCEL_CONFIG, inside_with
 
 DSA = "/sys/bus/dsa/devices"
 KERNELS = ["6.1", "6.12", "7.2"]
@@ -12,6 +13,11 @@ KERNELS = ["6.1", "6.12", "7.2"]
 @pytest.fixture(autouse=True)
 def _installed(need):
     need("accel-config")
+
+
+@pytest.fixture(params=EACH_ACCEL_CONFIG)
+def inside(request, inside):
+    return inside_with(request.param, inside)
 
 
 def devices(machine, *options):
@@ -82,3 +88,21 @@ def test_no_driver(inside):
     assert "idxd kernel module not loaded" in failed.out + failed.err
     failed = machine("accel-config", "enable-device", "dsa0", status=None)
     assert failed.status != 0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_queue_lives_on_every_kernel(inside, kernel):
+    """A newer tool gives newer kernels the driver's name; the older one cannot."""
+    machine = inside("spr-1s", profile=kernel)
+    configure(machine, "dsa0", "wq0.0", "engine0.0")
+    if kernel != "6.1":
+        if "accel-config" in machine.programs:
+            machine("accel-config", "config-wq", "dsa0/wq0.0", "--driver-name=user")
+        else:
+            machine.machine.write(f"{DSA}/wq0.0/driver_name", "user")
+    machine("accel-config", "enable-device", "dsa0")
+    machine("accel-config", "enable-wq", "dsa0/wq0.0")
+    assert machine("ls", "/dev/dsa").out == "wq0.0\n"
+    machine("accel-config", "disable-wq", "dsa0/wq0.0")
+    machine("accel-config", "disable-device", "dsa0")
+    assert machine.machine.read(f"{DSA}/dsa0/state") == "disabled\n"

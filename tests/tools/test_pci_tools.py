@@ -106,6 +106,21 @@ class TestDriverctl:
         ]
         assert bound(EDU) is None
 
+    def test_loads_a_module_by_its_driver_s_name(self, command_line, need):
+        """modprobe makes nothing of a dash; `--system` lets it find the machine's modules."""
+        need("driverctl")
+        script = f"""
+            driverctl --nosave set-override {EDU} vfio-pci && driverctl list-overrides
+            driverctl --nosave set-override {EDU} nonesuch
+            driverctl --nosave set-override {BRIDGE} vfio-pci
+        """
+        run = command_line("run", "--machine", "qemu-q35", "--system", "--", "sh", "-c", script)
+        assert run.stdout == f"{EDU} vfio-pci\n"
+        assert run.stderr.splitlines()[-2:] == [
+            "driverctl: no such module: nonesuch",
+            f"driverctl: failed to bind device {BRIDGE} to driver vfio-pci",
+        ]
+
     def test_a_plain_user(self, q35, need):
         need("driverctl")
         need("setpriv")

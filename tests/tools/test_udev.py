@@ -102,3 +102,68 @@ def test_udevd_changes_nothing_of_the_host(with_udevd):
 def test_nothing_of_udevd_stays(with_udevd):
     assert with_udevd("sh", "-c", "ls /run/udev").out == "control\n"
     assert not Path("/run/udev/control").exists() or Path("/proc/1/comm").read_text() == "systemd\n"
+
+
+def test_info_of_a_device(inside):
+    spr = inside("spr-2s", mount=["uevents"])
+    known = properties(spr("udevadm", "info", "-q", "property", DSA0).out)
+    assert (known["SUBSYSTEM"], known["DEVTYPE"]) == ("dsa", "dsa")
+    assert known["DEVPATH"] == spr.machine.kernel.buses["dsa"].devices["dsa0"].devpath()
+    attributes = spr("udevadm", "info", "-a", f"{DSA0}/wq0.0").out
+    assert 'ATTR{size}=="0"' in attributes
+    assert 'KERNELS=="dsa0"' in attributes
+    assert 'DRIVERS=="idxd"' in attributes
+    assert 'ATTRS{vendor}=="0x8086"' in attributes
+    missing = spr("udevadm", "info", "/sys/bus/dsa/devices/dsa99", status=1)
+    assert missing.err == 'Unknown device "/sys/bus/dsa/devices/dsa99": No such device\n'
+
+
+def test_udevd_links_to_a_node_by_its_number(with_udevd):
+    with_udevd("sh", "-c", CONFIGURE.replace("echo user > wq0.0/driver_name", ""))
+    with_udevd("udevadm", "settle")
+    number = with_udevd("cat", "/sys/bus/dsa/devices/dsa!wq0.0/dev").out.strip()
+    assert with_udevd("readlink", f"/dev/char/{number}").out == "../dsa/wq0.0\n"
+    by_node = properties(
+        with_udevd("udevadm", "info", "-q", "property", "-n", "/dev/dsa/wq0.0").out
+    )
+    assert by_node["DEVTYPE"] == "idxd_cdev"
+    assert f"{by_node['MAJOR']}:{by_node['MINOR']}" == number
+    with_udevd("sh", "-c", "echo wq0.0 > /sys/bus/dsa/drivers/user/unbind; udevadm settle")
+    assert with_udevd("ls", "/dev/char").out == ""
+
+
+def test_udevd_loads_the_driver_of_a_device(inside):
+    machine = inside("no-driver", mount=["udevd", "system"])
+    machine("udevadm", "trigger", "--action=add", "--settle")
+    assert "idxd" in machine.machine.kernel.modules
+    assert machine.machine.devices("dsa")[0] == "dsa0"
+
+
+PYUDEV = """
+import sys, pyudev
+context = pyudev.Context()
+names = sorted(device.sys_name for device in context.list_devices(subsystem="dsa", DEVTYPE="dsa"))
+print(*names)
+device = pyudev.Devices.from_path(context, "/bus/dsa/devices/dsa0")
+state = device.attributes.asstring("state")
+print(device.device_type, device.driver, device.parent.sys_name, state)
+monitor = pyudev.Monitor.from_netlink(context, source=sys.argv[1])
+monitor.filter_by("dsa", "dsa")
+monitor.start()
+with open("/sys/bus/dsa/devices/dsa0/uevent", "w") as file:
+    file.write("change")
+event = monitor.poll(timeout=20)
+print(event.action, event.sys_name)
+"""
+
+
+@pytest.mark.parametrize(("group", "option"), [("kernel", "uevents"), ("udev", "udevd")])
+def test_pyudev(inside, group, option):
+    python = "/usr/bin/python3"
+    spr = inside("spr-2s", mount=[option])
+    if spr(python, "-c", "import pyudev", status=None).status:
+        pytest.skip("no pyudev here; fixtures/packages.yaml names its Debian package")
+    lines = spr(python, "-c", PYUDEV, group).out.splitlines()
+    assert lines[0] == "dsa0 dsa2 dsa4 dsa6"
+    assert lines[1] == "dsa None 0000:6a:01.0 disabled"
+    assert lines[2] == "change dsa0"

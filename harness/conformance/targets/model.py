@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from copy import deepcopy
 
 from attrs import evolve
 
@@ -19,16 +18,16 @@ from harness.conformance.targets import HARMLESS, Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
-from harness.kernel.task import LocalMemory
+from harness.kernel.task import Area
 from harness.kernel.task import Task as KernelTask
 from harness.kernel.unknown import UnknownUapi
 from harness.kernel.vfs import Changes, Stat
 from harness.kernel.wait import Interruption
 from harness.machine import Machine, load_machine
+from harness.uapi.fs import MAP_ANONYMOUS, PROT_WRITE
 
-_PROT_WRITE = 0x2
-_MAP_ANONYMOUS = 0x20
 _ENTRY_HEAD = 19
+_SIGBUS, _SIGSEGV = 7, 11
 
 Answer = int | tuple[int, list[Field]]
 
@@ -50,6 +49,14 @@ def stat_fields(status: Stat) -> Answer:
     ]
 
 
+class _KilledError(Exception):
+    """The call was a touch of memory that ends the process, with ``signal``."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
 class ModelTask:
     """System calls of one task. Methods are named for operations and take their arguments."""
 
@@ -59,6 +66,8 @@ class ModelTask:
         self.caller = caller
         self.calls = SystemCalls(self.kernel, caller)
         self.children: dict[int, ModelTask] = {}
+        #: What the case has mapped, and may touch: address and length.
+        self.ranges: dict[int, int] = {}
         #: All threads of this process; the first is the one that fork made.
         self.process: list[ModelTask] = [self]
         self.status: int | None = None
@@ -117,26 +126,64 @@ class ModelTask:
     # --- memory
 
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
-        """Anonymous memory only; a file's mmap method is asked, then its pages are refused."""
-        if flags & _MAP_ANONYMOUS:
-            return self.caller.address_space.allocate(length, writable=bool(prot & _PROT_WRITE))
-        open_file = self.caller.description(fd).open_file
-        self.kernel.call(self.caller, "mmap", open_file, offset, length, prot, flags)
-        raise UnableError("the model target maps no files")
+        """An address."""
+        if flags & MAP_ANONYMOUS:
+            memory = self.caller.address_space
+            address = memory.allocate(length, writable=bool(prot & PROT_WRITE))
+        else:
+            address = self.calls.mmap(length, prot, flags, fd, offset)
+        self.ranges[address] = length
+        return address
 
     def munmap(self, address: int, length: int) -> Answer:
-        """Nothing to do: buffers live as long as their task."""
-        self.caller.address_space.read(address, length)
+        """0. Only a whole mapping, as in the agents."""
+        if self.ranges.get(address) != length:
+            raise Errno(errno.EINVAL)
+        del self.ranges[address]
+        self.calls.munmap(address)
+        return 0
+
+    def load(self, address: int, size: int) -> Answer:
+        """What is there."""
+        return 0, [int.from_bytes(self._touch(address, size), "little")]
+
+    def store(self, address: int, size: int, value: int) -> Answer:
+        """0."""
+        self._change(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
         return 0
 
     def peek(self, address: int, count: int) -> Answer:
         """A copy of memory; EFAULT outside of it."""
-        return count, [self.caller.address_space.read(address, count)]
+        return count, [self._touch(address, count)]
 
     def poke(self, address: int, data: bytes) -> Answer:
         """Copy into memory; EFAULT outside of it."""
-        self.caller.address_space.write(address, data)
+        self._change(address, data)
         return 0
+
+    def _find(self, address: int, count: int) -> tuple[Area, int]:
+        for start, length in self.ranges.items():
+            if start <= address and address + count <= start + length:
+                return self.caller.address_space.find(address, count)
+        raise Errno(errno.EFAULT)
+
+    def _touch(self, address: int, count: int) -> bytes:
+        area, offset = self._find(address, count)
+        with self.kernel.lock:
+            try:
+                return area.read(offset, count)
+            except Errno:
+                raise _KilledError(_SIGBUS) from None
+
+    def _change(self, address: int, data: bytes) -> None:
+        area, offset = self._find(address, len(data))
+        if not area.writable:
+            raise _KilledError(_SIGSEGV)
+        with self.kernel.lock:
+            try:
+                area.write(offset, data)
+            except Errno:
+                raise _KilledError(_SIGBUS) from None
 
     # --- names
 
@@ -242,6 +289,10 @@ class ModelTask:
         for fd, description in self.caller.descriptions.items():
             description.references += 1
             child.caller.descriptions[fd] = description
+        for address, description in self.caller.mapped.items():
+            description.references += 1
+            child.caller.mapped[address] = description
+        child.ranges = dict(self.ranges)
         pid = child.caller.task.pid
         self.children[pid] = child
         return number, [pid]
@@ -250,6 +301,7 @@ class ModelTask:
         """kernel_clone of a thread: the same memory, fds and limits, and who we are for now."""
         number, thread = self.endpoint.new_thread(self.caller)
         thread.children = self.children
+        thread.ranges = self.ranges
         thread.process = self.process
         self.process.append(thread)
         return number, [thread.caller.task.tid]
@@ -257,15 +309,14 @@ class ModelTask:
     def exit(self, status: int) -> Answer:
         """do_exit of a thread, do_group_exit of the first one."""
         if self is self.process[0]:
-            self._end((status & 0xFF) << 8)
+            self.end((status & 0xFF) << 8)
         else:
             self.status = 0
         return 0
 
-    def _end(self, status: int) -> None:
-        """The end of the process: every fd is closed."""
-        for fd in list(self.caller.descriptions):
-            self.close(fd)
+    def end(self, status: int) -> None:
+        """The end of the process."""
+        self.calls.exit()
         for task in self.process:
             task.status = status
 
@@ -282,7 +333,7 @@ class ModelTask:
     def kill(self, signal: int) -> Answer:
         """Ends the process, as an unhandled signal does; 0 only asks whether it is there."""
         if signal:
-            self._end(signal)
+            self.end(signal)
         return 0
 
     def interrupt(self) -> Answer:
@@ -310,13 +361,6 @@ class ModelTask:
         return 0
 
 
-def _copy(memory: LocalMemory) -> LocalMemory:
-    """What a child has after fork: the same content, none of it locked (dup_mm)."""
-    child = deepcopy(memory)
-    child.locked_pages = 0
-    return child
-
-
 class ModelEndpoint:
     """All tasks of one case in the model. ``dirty``: the machine may have changed."""
 
@@ -332,7 +376,7 @@ class ModelEndpoint:
         caller = DescriptorCaller(
             credentials=parent.credentials,
             task=KernelTask(pid, pid, "case"),
-            address_space=_copy(parent.address_space),
+            address_space=parent.address_space.forked(),
             interruption=Interruption(),
             limits=dict(parent.limits),
         )
@@ -368,6 +412,9 @@ class ModelEndpoint:
         except UnableError as problem:
             text = str(problem).encode()
             return empty._replace(status=Status.UNABLE, fields=(text,))
+        except _KilledError as killed:
+            self.tasks[task].end(killed.signal)
+            return empty._replace(status=Status.GONE)
         result, data = (answer, []) if isinstance(answer, int) else answer
         return empty._replace(result=result, fields=tuple(data))
 

@@ -62,6 +62,7 @@ def idxd_init_module(kernel: Kernel) -> None:
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register
         module.cdevs[kind] = CdevContext(kernel.devices.alloc_chrdev_region(kind))
+    kernel.maps_files = True
     pci_register_driver(IdxdPciDriver(module, kernel.buses["pci"]))
 
 

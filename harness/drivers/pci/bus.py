@@ -255,37 +255,41 @@ class PciSegment(Device):
         self.self_device = self_device
         self.numa_node = numa_node
         self.devices: list[PciDevice] = []
+        #: Names of its hot-plug slots.
+        self.slots: list[str] = []
 
     def pci_rescan_bus(self) -> None:
         """Find functions that came; then let drivers have them."""
         self._pci_scan_child_bus()
-        self._pci_bus_add_devices()
+        self.pci_bus_add_devices()
 
     def _pci_scan_child_bus(self) -> None:
         known = {device.address for device in self.devices}
         sites = [site for site in self.pci_bus.sites.values() if site.bus_name == self.name]
         for site in sorted(sites, key=lambda site: site.devfn):
             if site.address not in known:
-                self._pci_device_add(PciDevice(self, site))
+                self.pci_device_add(PciDevice(self, site))
         for device in self.devices:
             if device.is_bridge:
                 if device.subordinate is None:
                     device.subordinate = self.pci_bus.add_child_bus(device)
                 device.subordinate._pci_scan_child_bus()
 
-    def _pci_device_add(self, device: PciDevice) -> None:
+    def pci_device_add(self, device: PciDevice) -> None:
+        """Put a new function into the tree, not for drivers yet."""
         device.groups = pci_device_groups(device)
         self.devices.append(device)
         self.bridge.power.active_kids += 1
         device_add(device)
 
-    def _pci_bus_add_devices(self) -> None:
+    def pci_bus_add_devices(self) -> None:
+        """Let drivers have what is new here and below."""
         for device in self.devices:
             if not device.is_added:
                 _pci_bus_add_device(device)
         for device in self.devices:
             if device.subordinate is not None:
-                device.subordinate._pci_bus_add_devices()
+                device.subordinate.pci_bus_add_devices()
 
 
 def _pci_bus_add_device(device: PciDevice) -> None:

@@ -18,6 +18,7 @@ from harness.drivers.pci.iommu import IommuInfo
 from harness.drivers.pci.reset import pci_init_reset_methods
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import PciFunction
+from harness.hardware.pci_config import Bar, FunctionEntry
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
 from harness.kernel.power import PowerState
@@ -28,6 +29,7 @@ from harness.kernel.wakeup import WakeupSource, wakeup_source_register
 if TYPE_CHECKING:
     from harness.drivers.pci.bus import PciBus, PciSegment
     from harness.drivers.pci.driver import PciId
+    from harness.drivers.pci.iov import VirtualFunction
 
 IORESOURCE_IO = 0x100
 IORESOURCE_MEM = 0x200
@@ -40,6 +42,7 @@ PCI_BRIDGE_RESOURCES = 13
 DEVICE_COUNT_RESOURCE = 17
 PCI_STD_NUM_BARS = 6
 PCI_ROM_RESOURCE = 6
+PCI_IOV_RESOURCES = 7
 _ROM_FLAGS = IORESOURCE_MEM | IORESOURCE_PREFETCH | IORESOURCE_READONLY | IORESOURCE_SIZEALIGN
 #: In the low bits of a bridge's windows: addresses of 32 bits (I/O), of 64 bits (memory).
 _WINDOW_IO_32 = _WINDOW_MEMORY_64 = 1
@@ -84,6 +87,7 @@ class Site:
 
     ``firmware_node`` is the path of its ACPI object below /sys/devices. ACPI routes its pin to the
     interrupt ``routed_irq`` when it is enabled, and describes ``slots`` hot-plug slots behind it.
+    ``virtual_function`` is what it makes of itself, if it can.
     """
 
     address: str
@@ -92,6 +96,7 @@ class Site:
     firmware_node: str | None = None
     routed_irq: int | None = None
     slots: int = 0
+    virtual_function: FunctionEntry | None = None
 
     @property
     def bus_name(self) -> str:
@@ -141,6 +146,9 @@ class PciDevice(Device):
         #: Linux's numbers of the vectors that are on.
         self.msi_irqs: list[int] = []
         self.rom_attr_enabled = False
+        self.sriov_cap = self.pci_find_ext_capability(cfg.EXT_CAP_SRIOV)
+        self.sriov_drivers_autoprobe = True
+        self.virtual_functions: list[VirtualFunction] = []
         self.resources = self._pci_read_bases()
         self.pm_cap = self.pci_find_capability(cfg.CAP_PM)
         self.d3cold_allowed = bool(self.pm_cap)
@@ -182,6 +190,11 @@ class PciDevice(Device):
     def pci_find_ext_capability(self, number: int) -> int:
         """The offset of an extended capability, 0 if it is not there."""
         return cfg.find_extended_capability(self.function.config, number)
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether drivers may have it (pci_device_can_probe)."""
+        return True
 
     @property
     def vendor(self) -> int:
@@ -265,9 +278,24 @@ class PciDevice(Device):
         if rom is not None:
             start = self.pci_read_config(cfg.ROM_ADDRESS, 4) & ~0x7FF
             resources[PCI_ROM_RESOURCE] = Resource(start, start + rom.size - 1, _ROM_FLAGS)
+        if self.sriov_cap and self.site.virtual_function is not None:
+            for index, bar in self.site.virtual_function.bars.items():
+                resources[PCI_IOV_RESOURCES + index] = self._sriov_region(index, bar)
         if self.is_bridge:
             resources[PCI_BRIDGE_RESOURCES:] = [*self._pci_read_bridge_bases(), Resource()]
         return resources
+
+    def _sriov_region(self, index: int, bar: Bar) -> Resource:
+        """Where this BAR of all virtual functions together is (sriov_init)."""
+        register = self.sriov_cap + cfg.SRIOV_BAR_0 + 4 * index
+        start, flags = self.pci_read_config(register, 4), bar.flags() | IORESOURCE_MEM
+        if bar.bits == 64:
+            start |= self.pci_read_config(register + 4, 4) << 32
+            flags |= IORESOURCE_MEM_64
+        flags |= IORESOURCE_PREFETCH * bar.prefetchable | IORESOURCE_SIZEALIGN
+        start &= ~0xF
+        count = self.pci_read_config(self.sriov_cap + cfg.SRIOV_TOTAL_VFS, 2)
+        return Resource(start, start + bar.size * count - 1, flags)
 
     def _pci_read_bridge_bases(self) -> list[Resource]:
         """The windows for what is behind a bridge: I/O, memory, prefetchable memory."""

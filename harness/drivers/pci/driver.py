@@ -62,6 +62,13 @@ class PciDriver(DeviceDriver):
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """Take the function out of service. Cannot fail."""
 
+    def sriov_configure(self, device: PciDevice, count: int) -> None:
+        """Let ``count`` virtual functions be there; ENOENT from drivers that cannot."""
+        raise Errno(errno.ENOENT)
+
+    def virtfn_added(self, virtfn: PciDevice) -> None:
+        """One is about to appear (the notification BUS_NOTIFY_ADD_DEVICE)."""
+
     def reset_prepare(self, device: PciDevice) -> None:
         """The function is about to be reset, its registers are as ever (err_handler)."""
 
@@ -121,6 +128,8 @@ def _find_id(driver: PciDriver, given: PciId, overridden: bool) -> PciId | None:
 
 def pci_device_probe(device: PciDevice, driver: PciDriver) -> None:
     """Find the id again and call the driver; ENODEV if it takes the function no longer."""
+    if not device.may_probe:
+        raise Errno(errno.ENODEV)
     found = pci_match_device(driver, device)
     if found is None:
         raise Errno(errno.ENODEV)

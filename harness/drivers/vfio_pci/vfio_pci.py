@@ -16,6 +16,7 @@ from harness.drivers.pci import (
     pci_register_driver,
     pci_unregister_driver,
 )
+from harness.drivers.pci.iov import pci_disable_sriov, pci_enable_sriov
 from harness.drivers.vfio.vfio_main import (
     vfio_assign_device_set,
     vfio_put_device,
@@ -101,10 +102,24 @@ class VfioPciDriver(PciDriver):
     def remove(self, device: PciDevice) -> None:  # type: ignore[override]
         """vfio_pci_remove: waits until nobody has the device open."""
         vdev = self._devices[device]
+        pci_disable_sriov(device)
         vfio_unregister_group_dev(vdev)
         del self._devices[device]
         vdev.pm_forbid()
         vfio_put_device(vdev)
+
+    def sriov_configure(self, device: PciDevice, count: int) -> None:
+        """vfio_pci_sriov_configure: ENOENT unless the parameter allows it."""
+        if not self._parameter("enable_sriov"):
+            raise Errno(errno.ENOENT)
+        if count:
+            pci_enable_sriov(device, count)
+        else:
+            pci_disable_sriov(device)
+
+    def virtfn_added(self, virtfn: PciDevice) -> None:
+        """vfio_pci_bus_notifier: it is for vfio-pci, too."""
+        virtfn.driver_override = self.name
 
 
 def vfio_pci_init(kernel: Kernel) -> None:

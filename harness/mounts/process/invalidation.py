@@ -136,12 +136,11 @@ class Sender:
         """Whatever the kernel holds of ``name`` in the directory of this id is over."""
         text = name.encode(errors="surrogateescape")
         payload = NOTIFY_INVAL_ENTRY_OUT.pack(directory, len(text), 0) + text + b"\0"
-        self._add(self._fd, _notification(NOTIFY_INVAL_ENTRY, payload))
+        self._tell(NOTIFY_INVAL_ENTRY, payload)
 
     def attributes_changed(self, nodeid: int) -> None:
         """Mode, owner or link count are to be asked for again."""
-        payload = NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0)
-        self._add(self._fd, _notification(NOTIFY_INVAL_INODE, payload))
+        self._tell(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, -1, 0))
 
     def uevent(self, event: Uevent) -> None:
         """An event for listeners (a subscriber of the machine's uevents)."""
@@ -150,11 +149,11 @@ class Sender:
 
     def content_changed(self, nodeid: int, offset: int, data: bytes) -> None:
         """Pages that are mapped have other content from ``offset`` on."""
-        self._add(NOTIFY_STORE, NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
+        self._tell(NOTIFY_STORE, NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
 
     def content_gone(self, nodeid: int, offset: int, length: int) -> None:
         """Whoever touches this part of a mapping is to ask for it again."""
-        self._add(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
+        self._tell(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
 
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""
@@ -162,6 +161,9 @@ class Sender:
             while self.unsent:
                 _write(*self.unsent[0])
                 self.unsent.popleft()
+
+    def _tell(self, code: int, payload: bytes) -> None:
+        self._add(self._fd, _notification(code, payload))
 
     def _add(self, fd: int, message: bytes) -> None:
         self.unsent.append((fd, message))

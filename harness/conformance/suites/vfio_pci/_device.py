@@ -45,14 +45,19 @@ def region(index: int) -> int:
     return index << u.VFIO_PCI_OFFSET_SHIFT
 
 
-def bind(call: Call, address: str) -> None:
-    """Give a function to vfio-pci."""
-    device = f"{PCI}/devices/{address}"
-    bound = call.readlink(f"{device}/driver")
+def unbind(call: Call, address: str) -> None:
+    """Take a function from its driver, if it has one."""
+    driver = f"{PCI}/devices/{address}/driver"
+    bound = call.readlink(driver)
     bound.looked_at = True
     if bound.error is None:
-        expect(call.write_text(f"{device}/driver/unbind", address))
-    expect(call.write_text(f"{device}/driver_override", "vfio-pci"))
+        expect(call.write_text(f"{driver}/unbind", address))
+
+
+def bind(call: Call, address: str) -> None:
+    """Give a function to vfio-pci."""
+    unbind(call, address)
+    expect(call.write_text(f"{PCI}/devices/{address}/driver_override", "vfio-pci"))
     expect(call.write_text(f"{PCI}/drivers_probe", address))
 
 

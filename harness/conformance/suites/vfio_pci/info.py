@@ -27,7 +27,6 @@ from harness.conformance.suites.vfio_pci._device import (
     region_info,
 )
 from harness.uapi import vfio as u
-from harness.uapi.fs import O_RDWR
 
 _CORE = "drivers/vfio/pci/vfio_pci_core.c, 6.1"
 _INFO = f"vfio_pci_ioctl_get_info: {_CORE}"
@@ -245,17 +244,3 @@ def hot_reset_behind_a_bridge(call: Call) -> None:
     expect(reset_with(1, opened.group.number), EINVAL)
     bind(call, TESTDEV)
     expect(reset_with(1, opened.group.number), 0)
-
-
-@case(source=f"vfio_pci_is_denylisted: {_CORE}; vfio_group_fops_open", machine=MACHINE)
-def node_while_bound(call: Call) -> None:
-    """The group's node comes with its first device and goes with the last."""
-    bind(call, EDU)
-    path = group_path(call, EDU)
-    expect(call.close(call.open(path, O_RDWR)))
-    driver = "/sys/bus/pci/drivers/vfio-pci"
-    expect(call.readlink(f"{driver}/{EDU}"))
-    expect(call.write_text(f"{driver}/unbind", EDU), len(EDU))
-    gone = call.open(path, O_RDWR)
-    expect(gone.error is not None, True)
-    gone.looked_at = True

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
+from harness.conformance.call import Buffer
 from harness.conformance.errnos import EFAULT, EINVAL, EIO, EPERM, ESPIPE
 from harness.conformance.suites.vfio_pci._device import (
     BAR0,
@@ -16,11 +17,14 @@ from harness.conformance.suites.vfio_pci._device import (
     MASTER,
     MEMORY,
     NVME,
+    SET,
     STATUS,
     device_fd,
+    feature,
     open_device,
     region,
 )
+from harness.uapi import vfio as u
 from harness.uapi.fs import POLLIN, POLLOUT, SEEK_SET
 
 _CONFIG = "vfio_config_do_rw: drivers/vfio/pci/vfio_pci_config.c, 6.1"
@@ -29,6 +33,7 @@ _BAR = "vfio_pci_bar_rw: drivers/vfio/pci/vfio_pci_rdwr.c, 6.1"
 _MMAP = "vfio_pci_core_mmap: drivers/vfio/pci/vfio_pci_core.c, 6.1"
 _READ, _WRITE, _EXEC = 1, 2, 4
 _SHARED, _PRIVATE = 1, 2
+_SIGBUS = 7
 _PAGE = 4096
 
 
@@ -227,6 +232,25 @@ def no_such_region(call: Call, index: int) -> None:
     expect(call.pwrite(fd, b"", region(index)), 0)
 
 
+@case(source=f"do_io_rw; {_BAR}", machine=MACHINE)
+@param(
+    "address count offset content",
+    [
+        (NVME, 4, 0, "ff07010f"),
+        (NVME, 4, 2, "010f2018"),
+        (NVME, 12, 0, "ff07010f2018400000040100"),
+        (E1000E, 4, 0, "41021400"),
+        (E1000E, 2, 2, "4102"),
+        (E1000E, 12, 0, "410214000000000083020800"),
+    ],
+    id="{address}-{offset}-{count}",
+)
+def registers(call: Call, address: str, count: int, offset: int, content: str) -> None:
+    """A transfer is made of aligned accesses, which e1000e takes for such to whole registers."""
+    fd = open_device(call, address).fd
+    expect(call.pread(fd, count, region(0) + offset), bytes.fromhex(content))
+
+
 @case(source=_BAR, machine=MACHINE)
 def end_of_a_bar(call: Call) -> None:
     """A transfer ends there."""
@@ -319,11 +343,57 @@ def mapped(call: Call) -> None:
     whole = expect(call.mmap(0x100000, _READ | _WRITE, _SHARED, fd, region(0)))
     expect(call.load(whole, 4), 0x010000ED)
     expect(call.store(whole + 4, 4, 0x12345678))
-    expect(call.load(whole + 4, 4), 0xEDCBA987)
     expect(call.pread(fd, 4, region(0) + 4), b"\x87\xa9\xcb\xed")
+    expect(call.load(whole + 4, 4), 0xEDCBA987)
     last = expect(call.mmap(_PAGE, _READ, _SHARED, fd, region(0) + 0xFF000))
     expect(call.munmap(last))
     expect(call.munmap(whole))
+
+
+@case(source=_MMAP, machine=MACHINE)
+def mapped_by_two_processes(call: Call) -> None:
+    """What one stores is what the other reads, mapped or not; 0x2800 keeps what it is given."""
+    fd = open_device(call, E1000E).fd
+    pages = expect(call.mmap(0x20000, _READ | _WRITE, _SHARED, fd, region(0)))
+    other = call.fork()
+    expect(call.store(pages + 0x2800, 4, 0x12345670))
+    expect(other.call.pread(fd, 4, region(0) + 0x2800), b"\x70\x56\x34\x12")
+    expect(other.call.pwrite(fd, b"\x60\x45\x23\x01", region(0) + 0x2800), 4)
+    expect(call.load(pages + 0x2800, 4), 0x01234560)
+    expect(other.call.store(pages + 0x2800, 4, 0x00ABCDE0))
+    expect(call.pread(fd, 4, region(0) + 0x2800), b"\xe0\xcd\xab\x00")
+    expect(call.load(pages + 0x2800, 4), 0x00ABCDE0)
+    expect(other.exit())
+
+
+@case(source=f"vfio_pci_mmap_fault; {_MMAP}", machine=MACHINE)
+def mapped_with_memory_off(call: Call) -> None:
+    """Touching it is SIGBUS, until memory is on again."""
+    fd = open_device(call).fd
+    pages = expect(call.mmap(_PAGE, _READ, _SHARED, fd, region(0)))
+    expect(call.load(pages, 4), 0x010000ED)
+    expect(call.pwrite(fd, bytes(2), COMMAND), 2)
+    _dies_of(call, pages)
+    expect(call.pwrite(fd, _word(MEMORY), COMMAND), 2)
+    expect(call.load(pages, 4), 0x010000ED)
+
+
+@case(source=f"vfio_pci_mmap_fault; {_MMAP}", machine=MACHINE)
+def mapped_in_low_power(call: Call) -> None:
+    """The same, until low power is left."""
+    fd = open_device(call).fd
+    pages = expect(call.mmap(_PAGE, _READ, _SHARED, fd, region(0)))
+    expect(feature(call, fd, u.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | SET)[0], 0)
+    _dies_of(call, pages)
+    expect(feature(call, fd, u.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | SET)[0], 0)
+    expect(call.load(pages, 4), 0x010000ED)
+
+
+def _dies_of(call: Call, pages: Buffer) -> None:
+    """A task that touches the pages gets SIGBUS."""
+    child = call.fork()
+    child.call.start(child.call.load, pages, 4)
+    expect(expect(call.wait(child)) & 0x7F, _SIGBUS)
 
 
 @case(source=f"{_MMAP}; path_noexec: mm/mmap.c, 7.2", machine=MACHINE)
