@@ -44,7 +44,8 @@ class Scenarios:
         known = {}
         for name, value in report.user_properties:
             known.setdefault(name, []).append(value)
-        module, _, test = report.nodeid.rpartition("/")[2].partition(".py::")
+        path, _, test = report.nodeid.partition("::")
+        module = Path(path).stem
         tool, version = known.get("tool", [module.removeprefix("test_")])[-1], known.get("version")
         kernels = ", ".join(dict.fromkeys(known.get("profile", ["-"])))
         scenario = test.removeprefix("test_").replace("_", " ").replace("|", "/")
