@@ -2,7 +2,8 @@
 /* loop MODE PATH: for each number N read from stdin, do the operation N times, then answer a line.
  *
  * Modes: ocr (open, read, close), stat, access, read (pread at 0 of an open file), ioctl (an
- * unknown one on an open file), mmap (map and unmap one page), share (the same, shared), start (fork and exec PATH).
+ * unknown one on an open file), mmap (map and unmap one page), share (the same, shared), start (fork
+ * and exec PATH).
  */
 #include <fcntl.h>
 #include <stdio.h>
