@@ -7,7 +7,7 @@ import struct
 
 from harness.conformance import Call, Fd, case, expect, param
 from harness.conformance.errnos import EBADF, EFAULT, EINVAL, ENOTTY
-from harness.conformance.suites.mtty._device import MACHINE, know_irqs, open_mtty
+from harness.conformance.suites.samples._device import MACHINE, know_irqs, open_mtty
 from harness.conformance.suites.vfio_pci._device import (
     CONFIG,
     EVENTFD,

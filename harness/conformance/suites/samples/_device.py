@@ -14,13 +14,19 @@ from harness.uapi.fs import O_RDWR
 MACHINE = "qemu-q35"
 UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa2001"
 ANOTHER = "83b8f4f2-509f-382f-3c1e-e6bfe0fa2002"
-_TYPES = "/sys/class/mdev_bus/mtty/mdev_supported_types"
+_PARENTS = "/sys/class/mdev_bus"
 _STATE = u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
 
 
 def open_mtty(call: Call, ports: int = 1, uuid: str = UUID) -> Fd:
-    """Make a device with so many ports, and open it with a container of its own."""
-    expect(call.write_text(f"{_TYPES}/mtty-{ports}/create", uuid), len(uuid))
+    """A new device of mtty with so many ports."""
+    return open_sample(call, "mtty", f"mtty-{ports}", uuid)
+
+
+def open_sample(call: Call, parent: str, kind: str, uuid: str = UUID) -> Fd:
+    """Make a device of a type, and open it with a container of its own."""
+    create = f"{_PARENTS}/{parent}/mdev_supported_types/{kind}/create"
+    expect(call.write_text(create, uuid), len(uuid))
     link = expect(call.readlink(f"/sys/bus/mdev/devices/{uuid}/iommu_group"))
     container = expect(call.open("/dev/vfio/vfio", O_RDWR))
     group = expect(call.open(f"/dev/vfio/{link.rsplit('/', 1)[1]}", O_RDWR))

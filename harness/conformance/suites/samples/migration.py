@@ -16,7 +16,7 @@ from harness.conformance.errnos import (
     ESPIPE,
     ErrorNumber,
 )
-from harness.conformance.suites.mtty._device import (
+from harness.conformance.suites.samples._device import (
     ANOTHER,
     MACHINE,
     get_state,
