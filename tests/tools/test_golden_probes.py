@@ -48,7 +48,7 @@ _VFIO = ("group", "container", "type1", "limit", "edu", "edu-dma", "nvme", "e100
 PROGRAMS = {
     "idxd": Program("qemu-q35-dsa", "idxd", ("idxd",), 200),
     "pci": Program("qemu-q35", "", ("pci",), 60, ("--system",)),
-    "mdev": Program("qemu-q35", "", ("mdev",), 60),
+    "mdev": Program("qemu-q35", "", ("mdev", "mtty-vfio"), 100),
     "vfio": Program("qemu-q35", "", _VFIO, 850),
     "configfs": Program("qemu-q35", "", ("configfs", "nullb", "nvmet"), 85),
 }

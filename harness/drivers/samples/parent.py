@@ -81,6 +81,7 @@ def sample_module(
     name: str,
     init: Callable[[Kernel], None],
     parameters: Callable[[], tuple[Parameter, ...]] = tuple,
+    suites: tuple[str, ...] = ("mdev",),
 ) -> Module:
     """The module of a sample, as samples have been since they are drivers themselves."""
     return Module(
@@ -88,6 +89,6 @@ def sample_module(
         init,
         depends=("mdev", "vfio"),
         parameters=parameters,
-        suites=("mdev",),
+        suites=suites,
         in_kernel=lambda profile: not has_vendor_create(profile),
     )
