@@ -432,6 +432,14 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
+def present_modules(names: tuple[str, ...], profile: str) -> list[str]:
+    """Those of the modules ``names`` that the kernel has; all for a kernel without a profile."""
+    if profile not in data.profile_names():
+        return list(names)
+    kernel = Profile(profile, data.load_profile(profile))
+    return [name for name in names if _find_module(name).in_kernel(kernel)]
+
+
 def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) -> list[Module]:
     """The modules in the order in which they are loaded, what they depend on first, and a user's
     own last. One of a user's may depend on another.

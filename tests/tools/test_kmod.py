@@ -109,7 +109,7 @@ def test_lsmod(loaded):
     loaded("modprobe", "idxd")
     assert loaded("lsmod").out.split("\n")[1:3] == [
         "idxd                  151552  0",
-        "idxd_bus               20480  1 idxd",
+        "idxd_bus               16384  1 idxd",
     ]
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from attrs import frozen
 
-from harness.drivers.pci.bus import PciBus
+from harness.drivers.pci.bus import PciBus, PciSection
 from harness.drivers.pci.device import PciDevice
 from harness.drivers.pci.driver import (
     PciDriver,
@@ -25,6 +25,7 @@ from harness.drivers.pci.driver import (
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.module import Module
+from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
 
 
@@ -113,6 +114,10 @@ def _init(entry: StockEntry, kernel: Kernel) -> None:
     pci_register_driver(StockDriver(entry, bus))
 
 
+def _in_kernel(entry: StockEntry, profile: Profile) -> bool:
+    return entry.module not in profile.section("pci", PciSection).absent_modules
+
+
 def _exit(entry: StockEntry, kernel: Kernel) -> None:
     driver = kernel.buses["pci"].drivers[entry.name]
     assert isinstance(driver, PciDriver)
@@ -120,7 +125,12 @@ def _exit(entry: StockEntry, kernel: Kernel) -> None:
 
 
 MODULES = tuple(
-    Module(entry.module, partial(_init, entry), exit=partial(_exit, entry))
+    Module(
+        entry.module,
+        partial(_init, entry),
+        exit=partial(_exit, entry),
+        in_kernel=partial(_in_kernel, entry),
+    )
     for entry in STOCK
     if entry.module is not None
 )

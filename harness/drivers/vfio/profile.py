@@ -21,6 +21,8 @@ class VfioSection:
       (vfio_ioctl_device_feature_migration_data_size, 6.2);
     * ``device_cdev``: devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV, 6.6);
     * ``pasid_attach``: a device can be attached for one PASID (vfio_df_ioctl_attach_pt, 6.15);
+    * ``hidden_before_wait``: a device that is unregistered is hidden first, and then waited for
+      (vfio_unregister_group_dev, 6.6);
     * ``noiommu``: there is a mode without an IOMMU, and its parameter (CONFIG_VFIO_NOIOMMU).
     """
 
@@ -33,3 +35,4 @@ class VfioSection:
     device_cdev: bool = False
     pasid_attach: bool = False
     noiommu: bool = False
+    hidden_before_wait: bool = False

@@ -279,7 +279,8 @@ class Type1:
         most = pages if dma.lock_cap else min(pages, max(_lockable(caller), 0))
         # The first page beyond the limit is still looked at.
         looked_at = min(most + 1, pages)
-        dma.memory.pin(dma.vaddr, looked_at * PAGE_SIZE, write=bool(dma.prot & IOMMU_WRITE))
+        write = bool(dma.prot & IOMMU_WRITE)
+        dma.memory.pin(dma.vaddr, looked_at * PAGE_SIZE, write=write, device=True)
         if most < pages:
             raise Errno(errno.ENOMEM)
         dma.memory.locked_pages += pages

@@ -199,6 +199,7 @@ class Server:
         ``device`` is the mount's st_dev.
         """
         self.device = device
+        self.address_spaces.device_pages = b"%02x:%02x" % (os.major(device), os.minor(device))
         self._call = self.kernel.call
 
     def exchange(self, kernel: Kernel) -> bool:

@@ -59,8 +59,12 @@ def file_operations(call: Call) -> None:
     expect(call.pread(fd, 4, 0), EINVAL)
     expect(call.write(fd, b"abcd"), EINVAL)
     expect(call.mmap(PAGE, 0x1, 0x1, fd), ENODEV)
-    expect(call.lseek(fd, 0, SEEK_SET), ESPIPE)
     expect(call.poll({fd: POLLIN | POLLOUT}), {fd: POLLIN | POLLOUT})
+
+
+@case(source="vfs_llseek: fs/read_write.c, 6.1", machine=MACHINE)
+def no_position(call: Call) -> None:
+    expect(call.lseek(open_container(call), 0, SEEK_SET), ESPIPE)
 
 
 @case(source=_IOCTL, machine=MACHINE)
