@@ -8,6 +8,8 @@ import pytest
 
 from harness.kernel.profile import KernelSection
 
+PACKAGE = "kmod"
+
 
 @pytest.fixture(autouse=True)
 def _installed(need):
