@@ -30,8 +30,6 @@ class SampleDriver(MdevDriver):
     """The mdev driver of a sample."""
 
     device_api = "vfio-pci"
-    #: What programs are handed.
-    vfio_device: type[VfioDevice] = VfioDevice
     #: The types that its parent offers.
     types: tuple[MdevType, ...]
 
@@ -43,6 +41,10 @@ class SampleDriver(MdevDriver):
 
     def release_device(self, device: MdevDevice) -> None:
         """Give it back."""
+
+    def vfio_device(self, device: MdevDevice) -> VfioDevice:
+        """What programs are handed."""
+        return VfioDevice(device)
 
     def probe(self, device: Device) -> None:
         """Hand the device to programs, in a group that no IOMMU is behind."""
