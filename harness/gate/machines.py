@@ -29,7 +29,7 @@ _BUS = re.compile(r"^pci[0-9a-f]{4}:[0-9a-f]{2}$|^[0-9a-f]{4}:[0-9a-f]{2}$")
 _UUID = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _NUMBER = re.compile(r"\d+")
 #: Words whose digits are part of the name.
-_NAMES = frozenset({"broken_parity_status", "d3cold_allowed", "msi_irqs", "resource0_wc"})
+_NAMES = frozenset({"d3cold_allowed"})
 #: As in uevent, where there may be one or several.
 _SETTINGS = "KEY=VALUE"
 #: What lines look like, most special first, by how the kernel prints them.
