@@ -98,7 +98,7 @@ def flat(value):
     if value is None or value is False or value is True:
         return set()
     if isinstance(value, bytes):
-        value = value.decode()
+        value = value.decode(errors="surrogateescape")
     return {value.strip() if isinstance(value, str) else value}
 
 

@@ -22,7 +22,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuCapabilities, IommuGroup
 from harness.kernel.task import AddressSpace, Caller
-from harness.kernel.vfs import NoSeekFile
+from harness.kernel.vfs import NoSeekFile, Pages
 from harness.uapi import iommufd as u
 from harness.uapi.fs import CAP_IPC_LOCK, PAGE_SIZE, RLIMIT_MEMLOCK
 
@@ -228,10 +228,14 @@ def copy_struct_from_user(
 
 @frozen
 class Commands:
-    """What a context takes: its own by number, and what it does in place of a container."""
+    """What a context takes: its own by number, and what it does in place of a container.
+
+    ``mappable`` if a kernel looks for something at the offset of an mmap; nothing is there.
+    """
 
     operations: dict[int, Operation]
     compat: Callable[[IommufdContext, Caller, int, int], int]
+    mappable: bool
 
 
 class IommufdFile(NoSeekFile):
@@ -261,6 +265,10 @@ class IommufdFile(NoSeekFile):
             raise Errno(errno.EINVAL)
         given = copy_struct_from_user(memory, operation.kind, argument, size)
         return operation.execute(Request(self.context, caller, argument, size, given))
+
+    def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:
+        """iommufd_fops_mmap: ENXIO; ENODEV before 6.17."""
+        raise Errno(errno.ENXIO if self.commands.mappable else errno.ENODEV)
 
     def release(self) -> None:
         """The program's last fd is closed."""

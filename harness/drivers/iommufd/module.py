@@ -17,11 +17,13 @@ from harness.kernel.system import Kernel
 class IommufdSection:
     """The profile's section ``iommufd``: whether the kernel has it, and the minor of its node.
 
-    The minor is a dynamic one, so it depends on what else the kernel has.
+    The minor is a dynamic one, so it depends on what else the kernel has. ``mappable``: queues of
+    the hardware could be mapped (iommufd_fops_mmap, 6.17).
     """
 
     present: bool = False
     minor: int = 126
+    mappable: bool = False
 
 
 def has_iommufd(profile: Profile) -> bool:
@@ -33,7 +35,7 @@ def iommufd_init(kernel: Kernel) -> None:
     """Module init."""
     section = kernel.profile.section("iommufd", IommufdSection)
     operations = {**ioas.OPERATIONS, **vfio_compat.OPERATIONS, **device.OPERATIONS}
-    commands = Commands(operations, vfio_compat.iommufd_vfio_ioctl)
+    commands = Commands(operations, vfio_compat.iommufd_vfio_ioctl, section.mappable)
     device_add(IommuNode(kernel, section.minor, commands))
 
 

@@ -55,7 +55,7 @@ def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int)
     given = copy_from_user(memory, u.AttachIommufdPt, argument)
     if given.argsz < sizeof(u.AttachIommufdPt):
         raise Errno(errno.EINVAL)
-    _check_pasid(file, given.flags)
+    _check_pasid(file, given.flags, given.argsz, sizeof(u.AttachIommufdPtFull))
     number = vfio_iommufd_attach(device, given.pt_id)
     try:
         place = argument + u.AttachIommufdPt.pt_id.offset
@@ -71,15 +71,18 @@ def vfio_df_ioctl_detach_pt(file: VfioDeviceFile, caller: Caller, argument: int)
     given = copy_from_user(caller.address_space, u.DetachIommufdPt, argument)
     if given.argsz < sizeof(u.DetachIommufdPt):
         raise Errno(errno.EINVAL)
-    _check_pasid(file, given.flags)
+    _check_pasid(file, given.flags, given.argsz, sizeof(u.DetachIommufdPtFull))
     vfio_iommufd_detach(file.device)
     return 0
 
 
-def _check_pasid(file: VfioDeviceFile, flags: int) -> None:
-    """EINVAL for a flag; where PASIDs can be attached (6.15), EOPNOTSUPP as no driver here does."""
+def _check_pasid(file: VfioDeviceFile, flags: int, argsz: int, size: int) -> None:
+    """EINVAL for a flag, and for a structure without the PASID where there is one for it (6.15).
+
+    Nobody has judged what a function without PASIDs answers then: EOPNOTSUPP here.
+    """
     known = u.VFIO_DEVICE_ATTACH_PASID if file.device.core.section.pasid_attach else 0
-    if flags & ~known:
+    if flags & ~known or (flags and argsz < size):
         raise Errno(errno.EINVAL)
     if flags:
         raise Errno(errno.EOPNOTSUPP)

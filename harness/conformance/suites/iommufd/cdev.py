@@ -12,7 +12,6 @@ from harness.conformance.errnos import (
     EINVAL,
     ENOENT,
     ENOTTY,
-    EOPNOTSUPP,
     ESPIPE,
 )
 from harness.conformance.suites.iommufd._steps import (
@@ -166,8 +165,7 @@ def attach_refused(call: Call) -> None:
     expect(context.bind(device)[0], 0)
     ioas = context.ioas()
     expect(attach(call, device, ioas, argsz=11)[0], EINVAL)
-    with_pasid = EOPNOTSUPP if call.since("7.2") else EINVAL
-    expect(attach(call, device, ioas, flags=1)[0], with_pasid)
+    expect(attach(call, device, ioas, flags=1)[0], EINVAL)
     expect(attach(call, device, ioas, flags=2)[0], EINVAL)
     expect(attach(call, device, 9999)[0], ENOENT)
     expect(attach(call, device, 0)[0], ENOENT)

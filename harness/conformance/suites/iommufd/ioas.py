@@ -15,6 +15,7 @@ from harness.conformance.errnos import (
     ENODEV,
     ENOENT,
     ENOTTY,
+    ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
     EPERM,
@@ -70,7 +71,7 @@ def commands(call: Call) -> None:
         expect(call.ioctl(context.fd, command, call.buffer(64)), ENOTTY)
     expect(call.read(context.fd, 4), EINVAL)
     expect(call.write(context.fd, b"abcd"), EINVAL)
-    expect(call.mmap(PAGE, 0x1, 0x1, context.fd), ENODEV)
+    expect(call.mmap(PAGE, 0x1, 0x1, context.fd), ENXIO if call.since("7.2") else ENODEV)
 
 
 @case(source=f"iommufd_object_alloc: {_MAIN}", machine=MACHINE, since=FEATURE)
