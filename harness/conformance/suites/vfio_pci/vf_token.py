@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, Fd, case, expect, param
-from harness.conformance.call import Buffer
-from harness.conformance.errnos import EACCES, EFAULT, EINVAL, ENOTTY
+from harness.conformance.errnos import EACCES, EINVAL, ENOTTY
 from harness.conformance.suites.pci._sriov import MACHINE, NUMVFS, PF, VF, allow
 from harness.conformance.suites.vfio_pci._device import (
     GET,
@@ -16,7 +15,7 @@ from harness.conformance.suites.vfio_pci._device import (
     open_bound,
 )
 from harness.uapi import vfio as u
-from harness.uapi.fs import O_RDWR, PAGE_SIZE
+from harness.uapi.fs import O_RDWR
 
 _FEATURE = "vfio_pci_core_feature_token: drivers/vfio/pci/vfio_pci_core.c, 6.1"
 _FIRST, _SECOND = "2ab74924-c335-45f4-9b16-8569e5b08258", "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -77,19 +76,6 @@ def more_than_a_token(call: Call) -> None:
     fd = _opened(call)
     expect(feature(call, fd, SET, _BYTES + bytes(8))[0], 0)
     _is_token(call, _SECOND)
-
-
-@case(source=_FEATURE, machine=MACHINE)
-def from_nowhere(call: Call) -> None:
-    """The token is behind the memory's end."""
-    fd = _opened(call)
-    # PROT_READ | PROT_WRITE; MAP_PRIVATE | MAP_ANONYMOUS
-    memory = expect(call.mmap(2 * PAGE_SIZE, 0x3, 0x22, Fd(-1, "")))
-    expect(call.munmap(Buffer(memory.address + PAGE_SIZE, PAGE_SIZE)), None)
-    place = memory + (PAGE_SIZE - 16)
-    call.poke(place, bytes(u.Feature(24, SET)) + _BYTES[:8])
-    expect(call.ioctl(fd, u.VFIO_DEVICE_FEATURE, place), EFAULT)
-    _is_token(call, _FIRST)
 
 
 @case(source=_FEATURE, machine=MACHINE)
