@@ -70,15 +70,20 @@ class Mappings:
         if hasattr(self, "_maps"):
             os.close(self._maps)
 
-    def permit(self, address: int, count: int, *, write: bool) -> bool:
-        """Whether all of the range can be read, or written to."""
+    def permit(self, address: int, count: int, *, write: bool, but: bytes | None) -> bool:
+        """Whether all of the range can be read, or written to.
+
+        And nothing of it is mapped of a file system's files; ``but`` is its number as in maps.
+        """
         position, end = address, address + count
         for line in self._lines():
-            span, permissions, _ = line.split(b" ", 2)
+            span, permissions, _, file_system, _ = line.split(b" ", 4)
             start, _, last = span.partition(b"-")
             if int(last, 16) <= position:
                 continue
             if int(start, 16) > position or permissions[write] not in b"rw":
+                return False
+            if file_system == but:
                 return False
             position = int(last, 16)
             if position >= end:
@@ -145,16 +150,17 @@ class ProcessMemory:
         buffer = ctypes.create_string_buffer(data, len(data))
         self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
 
-    def pin(self, address: int, count: int, *, write: bool) -> None:
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
-        if not self._call(lambda: self._permit(address, count, write)):
+        but = self._spaces.device_pages if self._spaces is not None and not device else None
+        if not self._call(lambda: self._permit(address, count, write, but)):
             raise Errno(errno.EFAULT)
 
-    def _permit(self, address: int, count: int, write: bool) -> bool:
+    def _permit(self, address: int, count: int, write: bool, but: bytes | None) -> bool:
         try:
             if self._maps is None:
                 self._maps = Mappings(self.pid)
-            return self._maps.permit(address, count, write=write) and self._is_alive()
+            return self._maps.permit(address, count, write=write, but=but) and self._is_alive()
         except OSError:
             return False
 
@@ -177,6 +183,8 @@ class AddressSpaces:
 
     def __init__(self) -> None:
         self.detour: Detour = _directly
+        #: The file system whose files are devices when they are mapped, as in /proc/PID/maps.
+        self.device_pages: bytes | None = None
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
 

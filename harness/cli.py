@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _vm_parsers(commands)
     _golden_parsers(commands)
+    _selftests_parser(commands)
+
     explain = commands.add_parser("explain", help="where the answer of a case or node comes from")
     explain.add_argument(
         "subject", metavar="CASE|NODE", help="a case's id, or a path such as /sys/..."
@@ -278,6 +280,42 @@ examples:
   uapi-harness vm shell 6.1
   uapi-harness vm shell 6.1 -- ls /sys/bus/dsa/devices
   uapi-harness conform --target vm:6.1,model --profile 6.1"""
+
+
+_SELFTESTS_HELP = """\
+Build the kernel's selftests/vfio from Debian's package of its source, once, and run them as they
+are on PCI functions of a machine. The report is KTAP.
+
+examples:
+  uapi-harness selftests 0000:00:05.0
+  uapi-harness selftests 0000:00:05.0 --profile 6.12+iommufd --test vfio_pci_device_test
+  uapi-harness selftests 0000:00:05.0 --target vm:7.2+iommufd"""
+
+
+def _selftests_parser(commands: Any) -> None:
+    selftests = commands.add_parser(
+        "selftests",
+        help="run the kernel's own selftests/vfio",
+        epilog=_SELFTESTS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    selftests.add_argument("slot", nargs="+", metavar="SLOT", help="a function, as 0000:00:05.0")
+    selftests.add_argument(
+        "--machine", default="qemu-q35", metavar="M", help="default: %(default)s"
+    )
+    selftests.add_argument(
+        "--profile", default="7.2+iommufd", metavar="P", help="default: %(default)s"
+    )
+    selftests.add_argument(
+        "--target", default="process", metavar="T", help="process (the default), or vm:KERNEL"
+    )
+    selftests.add_argument(
+        "--test", action="append", default=[], metavar="NAME", help="this program alone; repeatable"
+    )
+    selftests.add_argument(
+        "--format", choices=("ktap", "json"), default="ktap", help="default: %(default)s"
+    )
+    selftests.set_defaults(function=_selftests)
 
 
 def _vm_parsers(commands: Any) -> None:
@@ -597,6 +635,20 @@ def _vm_shell(options: argparse.Namespace) -> int:
 
     words = (options.kernel, options.machine, options.command)
     return _vm("vm shell", lambda: shell(*words, sys.stdout))
+
+
+def _selftests(options: argparse.Namespace) -> int:
+    from harness.mounts.process import MountError
+    from harness.selftests.command import selftests
+
+    where = (options.slot, options.target, options.machine, options.profile)
+    words = (*where, options.test, options.format)
+    try:
+        return _vm("selftests", lambda: selftests(*words, sys.stdout))
+    except ValueError as error:
+        return _fail("selftests", str(error), BAD_INPUT)
+    except MountError as error:
+        return _fail("selftests", str(error), NOTHING_RAN)
 
 
 def _golden_record(options: argparse.Namespace) -> int:

@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from attrs import evolve
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
@@ -433,6 +432,14 @@ def _add_function(
         _add_function(child, (*keys, "children", index), sites, pci)
 
 
+def present_modules(names: tuple[str, ...], profile: str) -> list[str]:
+    """Those of the modules ``names`` that the kernel has; all for a kernel without a profile."""
+    if profile not in data.profile_names():
+        return list(names)
+    kernel = Profile(profile, data.load_profile(profile))
+    return [name for name in names if _find_module(name).in_kernel(kernel)]
+
+
 def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) -> list[Module]:
     """The modules in the order in which they are loaded, what they depend on first, and a user's
     own last. One of a user's may depend on another.
@@ -462,17 +469,6 @@ def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) 
         except Problem as problem:
             raise MachineError(f"module {name}: {problem}") from None
     return list(ordered.values())
-
-
-def for_kernel(file: MachineFile, profile: str) -> MachineFile:
-    """The machine without the modules that the kernel of this profile lacks.
-
-    As it is if there is no such profile.
-    """
-    if profile not in data.profile_names():
-        return file
-    there = ModuleFiles(_profile(file, profile))
-    return evolve(file, modules=tuple(name for name in file.modules if name in there))
 
 
 def _find_module(name: str) -> Module:

@@ -26,6 +26,8 @@ SCHEMA = 1
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _HEX = re.compile(r"([0-9a-fA-F]{2}|\s)*")
+#: As many devices as a bus can have; the bits of a ROM's address that cannot be written.
+_MOST_SLOTS, _SMALLEST_ROM = 32, 2048
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 
@@ -287,11 +289,21 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
     if entry.virtual_function is not None:
         _check_virtual_function(entry.virtual_function)
     _check_profiles(entry.registers_by_profile)
+    _check_firmware(entry)
     for index, child in enumerate(entry.children):
         try:
             _check_function(child, kinds, addresses)
         except Problem as problem:
             raise problem.below("children", index) from None
+
+
+def _check_firmware(entry: PciEntry) -> None:
+    if not 0 <= entry.slots <= _MOST_SLOTS:
+        raise Problem(f"{entry.slots} is no number of slots; allowed: 0 to {_MOST_SLOTS}", "slots")
+    if entry.irq is not None and entry.irq < 0:
+        raise Problem(f"{entry.irq} is no interrupt; allowed: 0 and more", "irq")
+    if entry.rom is not None and entry.rom.size < _SMALLEST_ROM:
+        raise Problem(f"a ROM has at least {_SMALLEST_ROM} bytes", "rom", "size")
 
 
 def _check_profiles(names: Collection[str]) -> None:

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,7 +16,7 @@ static int fail(const char *what)
     return 1;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     int fd = open("/dev/ring", O_RDWR);
     if (fd < 0)
@@ -37,12 +36,12 @@ int main(int argc, char **argv)
     printf("count: %d, can be read: %s\n", count, ready.revents & POLLIN ? "yes" : "no");
     if (ioctl(fd, RING_GET_COUNT + 1, &count) >= 0 || errno != ENOTTY)
         return fail("unknown ioctl");
-    if (argc > 1 && !strcmp(argv[1], "mmap")) {
-        unsigned char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-        if (page == MAP_FAILED)
-            return fail("mmap");
-        printf("page: %d\n", page[0]);
-    }
+    unsigned char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return fail("mmap");
+    printf("page: %d\n", page[0]);
+    if (mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED || errno != EINVAL)
+        return fail("mmap of too much");
     ssize_t got = read(fd, text, sizeof text);
     printf("read: %.*s\n", (int)got, text);
     return 0;

@@ -67,7 +67,11 @@ class RingFile(OpenFile):
 
 def ring_init(kernel):
     ring = Ring()
-    misc_register(kernel, "ring", lambda node, opener, flags: RingFile(node, opener, ring), 0o666)
+
+    def ring_open(node, opener, flags):
+        return RingFile(node, opener, ring)
+
+    misc_register(kernel, "ring", ring_open, 0o666, maps=True)
 
 
 MODULE = Module("ring", ring_init)

@@ -112,7 +112,8 @@ class Compiler:
             return {}
         lines = [f'"{name}" {name}' for name in names]
         output, _ = self._run("-E", "-P", text="\n".join([include, extra, _MARK, *lines, ""]))
-        after = output.decode(errors="replace").partition(f"\n{_MARK}\n")[2]
+        # A header may leave nothing before the mark.
+        after = f"\n{output.decode(errors='replace')}".partition(f"\n{_MARK}\n")[2]
         # The preprocessor may break a line, but never within the name at its beginning.
         texts = re.split(r'(?m)^"(\w+)"', after)[1:]
         words = zip(texts[::2], texts[1::2], strict=True)

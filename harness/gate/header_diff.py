@@ -124,7 +124,7 @@ def _constant(header: str, name: str, old: int, new: int) -> Iterator[Finding]:
 
 
 def _constant_rule(name: str, old: int, new: int) -> str:
-    if is_mask(name) and old >= 0 and new >= 0 and (old & new in (old, new)):
+    if is_mask(name, old, new) and old >= 0 and new >= 0 and (old & new in (old, new)):
         return "mask-grew" if old & new == old else "mask-shrank"
     if is_limit(name) and flag_family(name) is None:
         return "limit-raised" if new > old else "limit-lowered"

@@ -10,6 +10,8 @@ import re
 
 _LIMIT = re.compile(r"(?:^|_)(?:MAX|LAST|COUNT|CNT|END|NR|NUM)(?:_|$)|_NUM_", re.IGNORECASE)
 _MASK = re.compile(r"(?:^|_)(?:MASK|ALL|VALID)(?:_|$)|MASK$")
+#: So many bits in a row are no number by chance.
+_RANGE = 4
 _FLAG = re.compile(r"(.*?_FLAGS?)(?:_|$)")
 _RESERVED = re.compile(
     r"^_*(?:pad(?:ding)?|rsvd|rsv|resv?|reserved?|unused|spare|mbz)_*\d*$", re.IGNORECASE
@@ -21,9 +23,14 @@ def is_limit(name: str) -> bool:
     return _LIMIT.search(name) is not None
 
 
-def is_mask(name: str) -> bool:
-    """Several bits together."""
-    return _MASK.search(name) is not None
+def is_mask(name: str, *values: int) -> bool:
+    """Several bits together: it is called so, or all ``values`` are bits in a row, not from 0."""
+    return _MASK.search(name) is not None or (bool(values) and all(map(_is_range, values)))
+
+
+def _is_range(value: int) -> bool:
+    bits = f"{value:b}".strip("0") if value > 0 else ""
+    return len(bits) >= _RANGE and "0" not in bits and not value & 1
 
 
 def is_flag(value: int) -> bool:

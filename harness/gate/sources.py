@@ -115,7 +115,7 @@ def _of_revision(source: str, options: Options) -> tuple[Snapshot, Lines]:
         raise GateError(f"{source}: write git:DIR:REVISION")
     with tempfile.TemporaryDirectory(prefix="uapi-gate-") as folder:
         place = installed_headers(Path(tree), revision, Path(folder), options.progress)
-        return _of_headers(place, f"{Path(tree).name} {revision}", options)
+        return _of_headers(place, f"{Path(tree).resolve().name} {revision}", options)
 
 
 def _of_package(suite: str, options: Options) -> tuple[Snapshot, Lines]:

@@ -26,17 +26,14 @@ T = TypeVar("T", bound=Interval)
 _MOST = 512
 
 
-def _start(interval: Interval) -> int:
-    return interval.start
-
-
 class IntervalMap(Generic[T]):
     """Intervals by address. A start must not change while its interval is in the map."""
 
     def __init__(self) -> None:
         self._chunks: list[list[T]] = []
-        #: The start of the first interval of each chunk.
-        self._starts: list[int] = []
+        #: The starts of the intervals of each chunk, and those of the first ones.
+        self._starts: list[list[int]] = []
+        self._firsts: list[int] = []
         self._count = 0
 
     def __len__(self) -> int:
@@ -49,37 +46,45 @@ class IntervalMap(Generic[T]):
     def insert(self, interval: T) -> None:
         """Add one that overlaps none."""
         self._count += 1
+        start = interval.start
         if not self._chunks:
-            self._chunks.append([interval])
-            self._starts.append(interval.start)
+            self._put(0, [interval], [start])
             return
-        number = max(bisect_right(self._starts, interval.start) - 1, 0)
-        chunk = self._chunks[number]
-        chunk.insert(bisect_right(chunk, interval.start, key=_start), interval)
+        number = max(bisect_right(self._firsts, start) - 1, 0)
+        chunk, starts = self._chunks[number], self._starts[number]
+        place = bisect_right(starts, start)
+        chunk.insert(place, interval)
+        starts.insert(place, start)
+        self._firsts[number] = starts[0]
         if len(chunk) > _MOST:
             # One that grows at its end stays full.
-            middle = _MOST if chunk[-1] is interval else _MOST // 2
-            self._chunks.insert(number + 1, chunk[middle:])
-            self._starts.insert(number + 1, chunk[middle].start)
-            del chunk[middle:]
-        self._starts[number] = chunk[0].start
+            middle = _MOST if place == _MOST else _MOST // 2
+            self._put(number + 1, chunk[middle:], starts[middle:])
+            del chunk[middle:], starts[middle:]
+
+    def _put(self, number: int, chunk: list[T], starts: list[int]) -> None:
+        self._chunks.insert(number, chunk)
+        self._starts.insert(number, starts)
+        self._firsts.insert(number, starts[0])
 
     def remove(self, interval: T) -> None:
         """Take one out that is there."""
-        number = bisect_right(self._starts, interval.start) - 1
-        chunk = self._chunks[number]
-        place = bisect_right(chunk, interval.start, key=_start) - 1
+        number = bisect_right(self._firsts, interval.start) - 1
+        chunk, starts = self._chunks[number], self._starts[number]
+        place = bisect_right(starts, interval.start) - 1
         assert chunk[place] is interval
-        del chunk[place]
+        del chunk[place], starts[place]
         self._count -= 1
         if chunk:
-            self._starts[number] = chunk[0].start
+            self._firsts[number] = starts[0]
         else:
-            del self._chunks[number], self._starts[number]
+            del self._chunks[number], self._starts[number], self._firsts[number]
 
     def clear(self) -> None:
         """Take all out."""
-        self.__init__()  # type: ignore[misc]
+        for table in (self._chunks, self._starts, self._firsts):
+            table.clear()
+        self._count = 0
 
     def at(self, address: int) -> T | None:
         """The one that ``address`` is in."""
@@ -94,13 +99,14 @@ class IntervalMap(Generic[T]):
 
         The map must not change meanwhile.
         """
-        number = max(bisect_right(self._starts, start) - 1, 0)
-        if number >= len(self._chunks):
+        if not self._chunks:
             return
-        place = max(bisect_right(self._chunks[number], start, key=_start) - 1, 0)
+        number = max(bisect_right(self._firsts, start) - 1, 0)
+        place = max(bisect_right(self._starts[number], start) - 1, 0)
         while number < len(self._chunks):
             chunk = self._chunks[number]
-            for interval in chunk[place:] if place else chunk:
+            for position in range(place, len(chunk)):
+                interval = chunk[position]
                 if interval.start > last:
                     return
                 if interval.last >= start:

@@ -185,7 +185,7 @@ def iommu_group_store_type(group: IommuGroup, caller: Caller, data: bytes) -> No
     if wanted is None or group.type is None:
         raise Errno(errno.EINVAL)
     adds_queue = (wanted, group.type) == ("DMA-FQ", "DMA")
-    if group.kernel.profile.section("iommu", IommuSection).type_needs_unowned:
+    if group.kernel.iommu_groups.section.type_needs_unowned:
         if not adds_queue and (not group.devices or group.dma_owner_claimed):
             raise Errno(errno.EPERM)
     elif len(group.devices) != 1:
@@ -206,6 +206,7 @@ class IommuGroups:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.section = kernel.profile.section("iommu", IommuSection)
         self.groups: dict[int, IommuGroup] = {}
         self._ida = Ida()
 

@@ -22,6 +22,7 @@ class MappedPages:
     pages: Pages
     length: int
     writable: bool
+    of_device = True
 
     def __len__(self) -> int:
         return self.length

@@ -28,13 +28,15 @@ class MiscDevice(Device):
 
 
 def misc_register(
-    kernel: Kernel, name: str, open_method: OpenMethod, mode: int = 0o600
+    kernel: Kernel, name: str, open_method: OpenMethod, mode: int = 0o600, *, maps: bool = False
 ) -> MiscDevice:
     """Make /dev/NAME with a dynamic minor. EEXIST if there is a device of this name.
 
     ``open_method(node, opener, flags)`` returns the open file: a subclass of
     :class:`harness.kernel.vfs.OpenFile` whose constructor takes no more will do by itself.
+    ``maps`` says that its files have an mmap method, which programs are watched for.
     """
+    kernel.maps_files = kernel.maps_files or maps
     device = MiscDevice(kernel, name, kernel.misc_minors.alloc())
     device.devt = (MISC_MAJOR, _DYNAMIC_MINORS - 1 - device.number)
     device.devmode = mode

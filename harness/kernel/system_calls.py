@@ -158,6 +158,11 @@ def may_map(opened: int, length: int, prot: int, flags: int, offset: int) -> Non
         raise Errno(errno.EACCES)
 
 
+def path_noexec(kernel: Kernel, node: Node) -> bool:
+    """Whether nothing of the file can be executed (fs/exec.c, and alloc_anon_inode in 7.2)."""
+    return isinstance(node, AnonInode) and kernel.section.anon_inode_noexec
+
+
 class SystemCalls:
     """System calls of one task, named as the kernel names them. All raise Errno."""
 
@@ -217,9 +222,10 @@ class SystemCalls:
         """The last close of a description releases the file (fput)."""
         description = self.caller.description(fd)
         del self.caller.descriptions[fd]
-        self._put(description)
+        self.put(description)
 
-    def _put(self, description: Description) -> None:
+    def put(self, description: Description) -> None:
+        """One reference less (fput)."""
         description.references -= 1
         if not description.references:
             self.kernel.release(description.open_file)
@@ -282,32 +288,33 @@ class SystemCalls:
         open_file = self.caller.description(fd).open_file
         return int(self._call("ioctl", open_file, command, argument))
 
-    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        """ksys_mmap_pgoff of a file: the address. The mapping keeps the file open."""
+    def map_file(self, length: int, prot: int, flags: int, fd: int, offset: int) -> MappedPages:
+        """ksys_mmap_pgoff of a file, but for finding a place: what is to be there."""
         description = self.caller.description(fd)
         may_map(description.flags, length, prot, flags, offset)
-        if prot & PROT_EXEC and self._is_noexec(description.open_file.node):
+        if prot & PROT_EXEC and path_noexec(self.kernel, description.open_file.node):
             raise Errno(errno.EPERM)
         pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
         if not flags & MAP_SHARED:
             raise UnableError("the model maps no file privately")
         size = length + -length % PAGE_SIZE
-        area = MappedPages(pages, size, writable=bool(prot & PROT_WRITE))
-        address = self.caller.address_space.map(area)
+        return MappedPages(pages, size, writable=bool(prot & PROT_WRITE))
+
+    def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """The same, at an address of its own. The mapping keeps the file open."""
+        area = self.map_file(length, prot, flags, fd, offset)
+        description = self.caller.description(fd)
         description.references += 1
+        address = self.caller.address_space.map(area)
         self.caller.mapped[address] = description
         return address
-
-    def _is_noexec(self, node: Node) -> bool:
-        """path_noexec."""
-        return isinstance(node, AnonInode) and self.kernel.section.anon_inode_noexec
 
     def munmap(self, address: int) -> None:
         """vm_munmap of the area that begins there; EINVAL if none does."""
         self.caller.address_space.unmap(address)
         description = self.caller.mapped.pop(address, None)
         if description is not None:
-            self._put(description)
+            self.put(description)
 
     def exit(self) -> None:
         """The end of the process: exit_mm, then exit_files (do_exit)."""

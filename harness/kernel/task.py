@@ -56,9 +56,10 @@ class AddressSpace(Protocol):
     def write(self, address: int, data: bytes) -> None:
         """Store all of ``data``, or EFAULT (copy_to_user)."""
 
-    def pin(self, address: int, count: int, *, write: bool) -> None:
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """Make sure that all pages of the range are there and can be read, or written to; EFAULT
-        (pin_user_pages_remote)."""
+        (pin_user_pages_remote). ``device``: pages of a device, which have no struct page, will do,
+        too (follow_pfnmap_start)."""
 
 
 class HostFile(Protocol):
@@ -111,6 +112,9 @@ class Area(Protocol):
 
     @property
     def writable(self) -> bool: ...
+    @property
+    def of_device(self) -> bool:
+        """Whether its pages are a device's (VM_PFNMAP)."""
 
     def __len__(self) -> int: ...
 
@@ -130,6 +134,7 @@ class _Buffer:
 
     content: bytearray
     writable: bool
+    of_device = False
 
     def __len__(self) -> int:
         return len(self.content)
@@ -190,10 +195,10 @@ class LocalMemory:
             raise Errno(errno.EFAULT)
         area.write(offset, data)
 
-    def pin(self, address: int, count: int, *, write: bool) -> None:
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`AddressSpace`."""
         area, _ = self.find(address, count)
-        if write and not area.writable:
+        if (write and not area.writable) or (area.of_device and not device):
             raise Errno(errno.EFAULT)
 
     def find(self, address: int, count: int) -> tuple[Area, int]:

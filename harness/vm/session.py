@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
-from harness.machine import for_kernel
+from harness.machine import present_modules
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
 from harness.vm.guest import TRANSPORT, prepared, qemu_of
@@ -81,7 +81,7 @@ class Session:
 
     def __init__(self, image: KernelImage, machine: MachineFile) -> None:
         self._image = image
-        self._machine = for_kernel(machine, image.name)
+        self._machine = machine
         #: The accelerators' addresses; those of all functions that may be taken away.
         self._slots = self._all_slots = ""
         self._stack = ExitStack()
@@ -143,7 +143,8 @@ class Session:
 
     def _check_modules(self) -> None:
         script = 'for m in $modules; do [ -d "/sys/module/$m" ] || echo "$m"; done'
-        wanted = [*self._machine.modules, *qemu_of(self._machine).modules]
+        own = present_modules(self._machine.modules, self._image.name)
+        wanted = [*own, *qemu_of(self._machine).modules]
         missing = self.run(script, modules=" ".join(wanted)).split()
         if missing:
             raise VmError(f"the kernel {self._image.name} did not load {', '.join(missing)}")
@@ -165,4 +166,5 @@ class Session:
     @property
     def _own_modules(self) -> list[str]:
         """The machine's modules without those that carry us."""
-        return [name for name in self._machine.modules if name not in TRANSPORT]
+        own = present_modules(self._machine.modules, self._image.name)
+        return [name for name in own if name not in TRANSPORT]

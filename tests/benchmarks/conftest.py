@@ -73,9 +73,9 @@ def uapi_run():
     return running_in("spr-2s")
 
 
-def running_in(machine):
+def running_in(machine, *options):
     """The command line that runs what follows it in a machine."""
-    return [sys.executable, "-m", "harness", "run", "--machine", machine, "--"]
+    return [sys.executable, "-m", "harness", "run", "--machine", machine, *options, "--"]
 
 
 @contextlib.contextmanager

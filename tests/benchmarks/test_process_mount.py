@@ -89,7 +89,7 @@ kill $peer
 """
 
 
-@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "start"])
+@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "share", "start"])
 @pytest.mark.parametrize("where", ["native", "machine"])
 def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
     file = tmp_path / "file"
@@ -98,6 +98,18 @@ def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
     prefix = uapi_run if where == "machine" else []
     with looping([*prefix, build("loop"), mode, target], count) as loop:
         measure(f"{mode}: {where}", loop, count)
+
+
+@pytest.mark.parametrize("mode", ["stat", "access"])
+@pytest.mark.parametrize("where", ["native", "machine", "char devices"])
+def test_what_devices_cost_other_files(measure, build, tmp_path, mode, where):
+    """With --char-devices each stat of a program is a notification; nothing else is."""
+    options = ["--char-devices"] if where == "char devices" else []
+    prefix = running_in("spr-2s", *options) if where != "native" else []
+    file = tmp_path / "file"
+    file.touch()
+    with looping([*prefix, build("loop"), mode, str(file)], BULK) as loop:
+        measure(f"foreign {mode}: {where}", loop, BULK)
 
 
 ACCEL = ["accel-config", "list", "-i"]
@@ -178,6 +190,15 @@ compare("open, read, close of an attribute against tmpfs", "ocr: machine", "ocr:
 compare("the same against minimal C libfuse", "ocr: machine", "ocr: C libfuse", 1.4)
 compare("cached stat against tmpfs", "stat: machine", "stat: tmpfs", 1.3)
 compare("cached access against tmpfs", "access: machine", "access: tmpfs", 1.3)
+compare(
+    "a file's stat under --char-devices", "foreign stat: char devices", "foreign stat: native", 60
+)
+compare(
+    "its access, which is none of the calls",
+    "foreign access: char devices",
+    "foreign access: native",
+    1.5,
+)
 compare("accel-config list -i against tmpfs", "accel-config: machine", "accel-config: tmpfs", 6)
 compare_growth(
     f"accel-config list -i, per device, {MANY} against {FEW}",
@@ -204,5 +225,11 @@ compare(
     "machine start: python",
     99,
 )
-for _mode, _limit in (("read", 1.1), ("ioctl", 1.1), ("mmap", 1.1), ("start", 1.3)):
+for _mode, _limit in (
+    ("read", 1.1),
+    ("ioctl", 1.1),
+    ("mmap", 1.1),
+    ("share", 60),
+    ("start", 1.3),
+):
     compare(f"{_mode} of what is not ours", f"{_mode}: machine", f"{_mode}: native", _limit)

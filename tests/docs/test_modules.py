@@ -88,7 +88,7 @@ def ring(tmp_path_factory):
 
 def test_character_device(inside, ring):
     run = inside("ring", ring)
-    lines = ["empty: can be written", "count: 5, can be read: yes", "read: hello"]
+    lines = ["empty: can be written", "count: 5, can be read: yes", "page: 5", "read: hello"]
     assert (run.returncode, run.stdout.splitlines()) == (0, lines), run.stderr
 
 

@@ -10,6 +10,7 @@
 #define LAMP_NAME "lamp"
 #define LAMP_TYPE 'L'
 #define LAMP_BASE 64
+#define LAMP_LEVEL_BITS 0x0ff0
 
 /* Commands with a size in the struct. */
 #define LAMP_GET_INFO _IO(LAMP_TYPE, LAMP_BASE + 0)

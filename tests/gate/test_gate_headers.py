@@ -73,3 +73,8 @@ def test_what_is_a_number(text, value, tmp_path):
     constants = snapshot_of(source, tmp_path).headers["linux/lamp.h"].constants
     assert constants.get("WHAT") == value
     assert constants["GOOD"] == 1
+
+
+def test_a_header_of_macros_alone(tmp_path):
+    header = snapshot_of("#define ONE 1\n", tmp_path).headers["linux/lamp.h"]
+    assert header.constants == {"ONE": 1}

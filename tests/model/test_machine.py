@@ -114,6 +114,30 @@ def changed(old, new):
             changed("    id:", "    config: abc\n    id:"),
             ":5: pci[0].config: not an even number of ",
         ),
+        (
+            changed("    id:", "    slots: 33\n    id:"),
+            ":5: pci[0].slots: 33 is no number of slots; allowed: 0 to 32",
+        ),
+        (
+            changed("    id:", "    irq: -1\n    id:"),
+            ":5: pci[0].irq: -1 is no interrupt; allowed: 0 and more",
+        ),
+        (
+            changed("    id:", "    rom: {size: 1024}\n    id:"),
+            ":5: pci[0].rom.size: a ROM has at least 2048 bytes",
+        ),
+        (
+            changed("    id:", "    rom: {size: 4096, address: 2048}\n    id:"),
+            ":5: pci[0].rom: a BAR's size is a power of two, ",
+        ),
+        (
+            changed("    id:", '    virtual_function: {config: "f"}\n    id:'),
+            ":5: pci[0].virtual_function.config: not an even number of ",
+        ),
+        (
+            changed("    id:", '    virtual_function: {config: "", bars: {6: {size: 1}}}\n    id:'),
+            ":5: pci[0].virtual_function.bars[6]: a BAR of 32 bits is number 0 to 5",
+        ),
         (changed("pci:", "modules: idxd\npci:"), ':3: modules: "idxd" is not a list'),
         (
             changed("pci:", "modules: [nonesuch]\npci:"),

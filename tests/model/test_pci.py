@@ -721,3 +721,54 @@ class TestIommu:
         assert "/sys/kernel/iommu_groups/2/type" in machine.tree()
         machine.write("/sys/bus/pci/rescan", "1")
         assert machine.tree() == before
+
+
+class TestSeldomFiles:
+    """What functions of the machines that come along do not have, or hardly ever."""
+
+    def load(self, tmp_path, functions):
+        path = tmp_path / "seldom.yaml"
+        path.write_text(f'schema: 1\nprofile: "6.1"\npci:\n{functions}')
+        return load_machine(path)
+
+    def test_the_first_vga_that_decodes_was_used_to_boot(self, tmp_path):
+        display = "class: 0x030000, command: "
+        machine = self.load(
+            tmp_path,
+            f'  - {{slot: "0000:00:01.0", id: "1234:1111", {display} 0}}\n'
+            f'  - {{slot: "0000:00:02.0", id: "1234:1111", {display} 3}}\n'
+            f'  - {{slot: "0000:00:03.0", id: "1234:1111", {display} 3}}\n'
+            '  - {slot: "0000:00:04.0", id: "1234:1111", class: 0x038000}\n',
+        )
+        shown = [machine.read(f"{DEVICES}/0000:00:0{n}.0/boot_vga") for n in (1, 2, 3)]
+        assert shown == ["0\n", "1\n", "0\n"]
+        assert "boot_vga" not in machine.listdir(f"{DEVICES}/0000:00:04.0")
+
+    def test_vital_product_data_is_never_ready(self, tmp_path, fails):
+        config = "00" * 4 + "0000 1000" + "00" * 44 + "40" + "00" * 11 + "0300"
+        machine = self.load(
+            tmp_path, f'  - {{slot: "0000:00:01.0", id: "1234:1111", config: "{config}"}}\n'
+        )
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at
+            machine.read(f"{DEVICES}/0000:00:01.0/vpd")
+        assert caught.value.errno == errno.ENODEV
+
+    def test_a_rom_is_read_after_something_was_written(self, tmp_path):
+        machine = self.load(
+            tmp_path,
+            '  - {slot: "0000:00:01.0", id: "1234:1111", rom: {size: 0x800, address: 0x1000}}\n',
+        )
+        path = f"{DEVICES}/0000:00:01.0/rom"
+
+        def number():
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is looked at
+                machine.read(path)
+            return caught.value.errno
+
+        shown = machine.tree("/sys/devices/pci0000:00/0000:00:01.0")
+        assert {"mode": "0o600", "size": 0x800} in shown.values()
+        assert number() == errno.EINVAL
+        machine.write(path, "1")
+        assert number() == errno.EIO
+        machine.write(path, "0\n")
+        assert number() == errno.EINVAL

@@ -19,9 +19,9 @@ HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY, OPENERS
     0x3B00, 0x3B0C
 )
 
-#: Where in a file its memory is, its registers, and its doorbell. A register reads as one more than
-#: what was stored.
-MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
+#: Where in a file its memory is, its registers, its doorbell, and pages that cannot be touched. A
+#: register reads as one more than what was stored.
+MEMORY, REGISTERS, DOORBELL, NOTHING = 0, 1 << 40, 2 << 40, 4 << 40
 
 
 class Toy(OpenFile):
@@ -109,6 +109,8 @@ class Toy(OpenFile):
             return Pages(length, load=self.driver.load, store=self.driver.store)
         if offset == DOORBELL:
             return Pages(length, load=self.driver.load, store=self.driver.store, doorbell=True)
+        if offset == NOTHING:
+            return Pages(length)
         raise Errno(errno.ENXIO)
 
     def watch(self, caller, fd):

@@ -31,8 +31,11 @@ from harness.kernel.task import LocalCaller
 from harness.kernel.vfs import Stat
 from harness.kernel.wait import Interruption
 from harness.mounts.inprocess import InProcessMount, UnmodelledError
+from harness.mounts.inprocess.mapping import BusError
+from harness.uapi.fs import MAP_ANONYMOUS
 
-_MAP_ANONYMOUS = 0x20
+#: Addresses of the machine's mappings, which no memory has: they are no buffers.
+_FIRST_MAPPING, _MAPPING_DISTANCE = 1 << 56, 1 << 44
 
 
 def _python(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -68,7 +71,10 @@ class InProcessTask(ModelTask):
         self._os: Any = mount.modules["os"]
         self._fcntl: Any = mount.modules["fcntl"]
         self._select: Any = mount.modules["select"]
+        self._mmap: Any = mount.modules["mmap"]
         self._buffers: list[mmap.mmap] = []
+        #: Mappings of the machine's files.
+        self._mappings: dict[int, Any] = {}
         #: Whether the read that was begun last is of a file of the host.
         self._in_host = False
 
@@ -114,13 +120,45 @@ class InProcessTask(ModelTask):
         return len(ready), [ready.get(fd, 0) for fd in pairs[::2]]
 
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
-        if not flags & _MAP_ANONYMOUS:
-            return super().mmap(length, prot, flags, fd, offset)
-        self._buffers.append(mmap.mmap(-1, length))
-        return ctypes.addressof(ctypes.c_char.from_buffer(self._buffers[-1]))
+        if flags & MAP_ANONYMOUS:
+            self._buffers.append(mmap.mmap(-1, length))
+            return ctypes.addressof(ctypes.c_char.from_buffer(self._buffers[-1]))
+        mapping = _python(self._mmap.mmap, fd, length, flags, prot, mmap.ACCESS_DEFAULT, offset)
+        address = max(self._mappings, default=_FIRST_MAPPING) + _MAPPING_DISTANCE
+        self._mappings[address] = mapping
+        return address
 
     def munmap(self, address: int, length: int) -> Answer:
+        mapping = self._mappings.pop(address, None)
+        if mapping is not None:
+            mapping.close()
         return 0
+
+    def _touch(self, address: int, count: int) -> bytes:
+        mapping, offset = self._mapping(address, count)
+        if mapping is None:
+            return self.caller.address_space.read(address, count)
+        try:
+            return bytes(mapping[offset : offset + count])
+        except BusError as error:
+            raise ImpossibleError(f"the end of this process: {error}") from None
+
+    def _change(self, address: int, data: bytes) -> None:
+        mapping, offset = self._mapping(address, len(data))
+        if mapping is None:
+            self.caller.address_space.write(address, data)
+            return
+        try:
+            mapping[offset : offset + len(data)] = data
+        except BusError as error:
+            raise ImpossibleError(f"the end of this process: {error}") from None
+
+    def _mapping(self, address: int, count: int) -> tuple[Any, int]:
+        """The machine's mapping that has all of a range, and the place in it."""
+        for start, mapping in self._mappings.items():
+            if start <= address and address + count <= start + len(mapping):
+                return mapping, address - start
+        return None, 0
 
     def stat(self, path: bytes) -> Answer:
         return _fields(_python(self._os.stat, path))

@@ -18,12 +18,13 @@ from harness.conformance.targets import HARMLESS, Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
+from harness.kernel.task import Area
 from harness.kernel.task import Task as KernelTask
 from harness.kernel.unknown import UnknownUapi
 from harness.kernel.vfs import Changes, Stat
 from harness.kernel.wait import Interruption
 from harness.machine import Machine, load_machine
-from harness.uapi.fs import MAP_ANONYMOUS, PAGE_SIZE, PROT_WRITE
+from harness.uapi.fs import MAP_ANONYMOUS, PROT_WRITE
 
 _ENTRY_HEAD = 19
 _SIGBUS, _SIGSEGV = 7, 11
@@ -65,6 +66,8 @@ class ModelTask:
         self.caller = caller
         self.calls = SystemCalls(self.kernel, caller)
         self.children: dict[int, ModelTask] = {}
+        #: What the case has mapped, and may touch: address and length.
+        self.ranges: dict[int, int] = {}
         #: All threads of this process; the first is the one that fork made.
         self.process: list[ModelTask] = [self]
         self.status: int | None = None
@@ -125,14 +128,18 @@ class ModelTask:
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
         """An address."""
         if flags & MAP_ANONYMOUS:
-            return self.caller.address_space.allocate(length, writable=bool(prot & PROT_WRITE))
-        return self.calls.mmap(length, prot, flags, fd, offset)
+            memory = self.caller.address_space
+            address = memory.allocate(length, writable=bool(prot & PROT_WRITE))
+        else:
+            address = self.calls.mmap(length, prot, flags, fd, offset)
+        self.ranges[address] = length
+        return address
 
     def munmap(self, address: int, length: int) -> Answer:
         """0. Only a whole mapping, as in the agents."""
-        area, offset = self.caller.address_space.find(address, 0)
-        if offset or len(area) != length + -length % PAGE_SIZE:
+        if self.ranges.get(address) != length:
             raise Errno(errno.EINVAL)
+        del self.ranges[address]
         self.calls.munmap(address)
         return 0
 
@@ -154,8 +161,14 @@ class ModelTask:
         self._change(address, data)
         return 0
 
+    def _find(self, address: int, count: int) -> tuple[Area, int]:
+        for start, length in self.ranges.items():
+            if start <= address and address + count <= start + length:
+                return self.caller.address_space.find(address, count)
+        raise Errno(errno.EFAULT)
+
     def _touch(self, address: int, count: int) -> bytes:
-        area, offset = self.caller.address_space.find(address, count)
+        area, offset = self._find(address, count)
         with self.kernel.lock:
             try:
                 return area.read(offset, count)
@@ -163,7 +176,7 @@ class ModelTask:
                 raise _KilledError(_SIGBUS) from None
 
     def _change(self, address: int, data: bytes) -> None:
-        area, offset = self.caller.address_space.find(address, len(data))
+        area, offset = self._find(address, len(data))
         if not area.writable:
             raise _KilledError(_SIGSEGV)
         with self.kernel.lock:
@@ -279,6 +292,7 @@ class ModelTask:
         for address, description in self.caller.mapped.items():
             description.references += 1
             child.caller.mapped[address] = description
+        child.ranges = dict(self.ranges)
         pid = child.caller.task.pid
         self.children[pid] = child
         return number, [pid]
@@ -287,6 +301,7 @@ class ModelTask:
         """kernel_clone of a thread: the same memory, fds and limits, and who we are for now."""
         number, thread = self.endpoint.new_thread(self.caller)
         thread.children = self.children
+        thread.ranges = self.ranges
         thread.process = self.process
         self.process.append(thread)
         return number, [thread.caller.task.tid]

@@ -61,7 +61,8 @@ class Area:
         first = self.vaddr & -PAGE_SIZE
         end = self.vaddr + self.last - self.start + 1
         count = -(-(end - first) // PAGE_SIZE)
-        self.pages.memory.pin(first, count * PAGE_SIZE, write=self.pages.writable)
+        length = count * PAGE_SIZE
+        self.pages.memory.pin(first, length, write=self.pages.writable, device=False)
         self.pages.accounting.lock(count)
         self.pinned = count
 

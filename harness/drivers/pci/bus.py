@@ -84,8 +84,9 @@ class PciSection:
 
     ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
     would be; none takes a function here. ``builtin_modules``: they are linked with those all the
-    same (lookup_or_create_module_kobject; a run of 6.12). ``lacks``: modules of drivers that this
-    kernel was built without.
+    same (lookup_or_create_module_kobject; a run of 6.12). ``absent_modules`` are those of
+    our drivers that the kernel's configuration leaves out, and ``write_combining`` says whether it
+    has files ``resourceN_wc`` (CONFIG_X86_PAT).
     """
 
     aer_correctable: tuple[str, ...]
@@ -97,7 +98,8 @@ class PciSection:
     serial_number: bool = False
     builtin_drivers: Mapping[str, str] = Factory(dict)
     builtin_modules: bool = False
-    lacks: tuple[str, ...] = ()
+    absent_modules: tuple[str, ...] = ()
+    write_combining: bool = True
 
 
 @frozen
@@ -253,6 +255,8 @@ class PciSegment(Device):
         self.self_device = self_device
         self.numa_node = numa_node
         self.devices: list[PciDevice] = []
+        #: Names of its hot-plug slots.
+        self.slots: list[str] = []
 
     def pci_rescan_bus(self) -> None:
         """Find functions that came; then let drivers have them."""

@@ -278,7 +278,7 @@ class PciDevice(Device):
         if rom is not None:
             start = self.pci_read_config(cfg.ROM_ADDRESS, 4) & ~0x7FF
             resources[PCI_ROM_RESOURCE] = Resource(start, start + rom.size - 1, _ROM_FLAGS)
-        if self.site.virtual_function is not None:
+        if self.sriov_cap and self.site.virtual_function is not None:
             for index, bar in self.site.virtual_function.bars.items():
                 resources[PCI_IOV_RESOURCES + index] = self._sriov_region(index, bar)
         if self.is_bridge:

@@ -15,6 +15,7 @@ from harness.drivers.pci.driver import PciDriver
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import PciFunction
+from harness.hardware.pci_config import FunctionEntry
 from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import kstrtobool, kstrtoint, kstrtouint
 from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_create_link, sysfs_remove_link
@@ -95,8 +96,7 @@ def _pci_iov_add_virtfn(device: PciDevice, index: int) -> None:
     offset, stride = _read(device, cfg.SRIOV_OFFSET), _read(device, cfg.SRIOV_STRIDE)
     devfn = device.site.devfn + offset + stride * index & 0xFF
     address = f"{device.segment.name}:{devfn >> 3:02x}.{devfn & 7}"
-    assert device.site.virtual_function is not None
-    function = PciFunction(device.site.virtual_function)
+    function = PciFunction(device.site.virtual_function or FunctionEntry())
     site = Site(address, function, device.numa_node)
     virtfn = VirtualFunction(device.segment, site, device, index)
     device.virtual_functions.append(virtfn)

@@ -32,8 +32,8 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     for child in _children(device):
         _pci_remove_bus_device(child)
     if device.subordinate is not None:
-        for number in range(device.site.slots):  # acpiphp_remove_slots
-            device.pci_bus.sysfs.directory("slots").remove(str(number))
+        for name in device.subordinate.slots:  # acpiphp_remove_slots
+            device.pci_bus.sysfs.directory("slots").remove(name)
         device_del(device.subordinate)
         del device.pci_bus.segments[device.subordinate.name]
         device.subordinate = None

@@ -89,6 +89,20 @@ def rom_attribute(device: PciDevice) -> BinaryAttribute:
     return BinaryAttribute("rom", 0o600, size, pci_read_rom, pci_write_rom)
 
 
+def vpd_read(device: PciDevice, opener: Caller, offset: int, count: int) -> bytes:
+    """ENODEV: vital product data is in no machine file, so the function never answers
+    (pci_vpd_available: drivers/pci/vpd.c, 6.1)."""
+    raise Errno(errno.ENODEV)
+
+
+def vpd_write(device: PciDevice, opener: Caller, offset: int, data: bytes) -> int:
+    """ENODEV, likewise."""
+    raise Errno(errno.ENODEV)
+
+
+VPD = BinaryAttribute("vpd", 0o600, 0, vpd_read, vpd_write)
+
+
 def pci_resource_io(device: PciDevice, bar: int, offset: int, count: int) -> int:
     """How many bytes to move: exactly 1, 2 or 4 inside the BAR, else EINVAL; 0 past its end."""
     size = device.resources[bar].size
@@ -171,7 +185,7 @@ def pci_create_resource_files(device: PciDevice) -> None:
             directory.add(node)
             continue
         directory.add(ResourceFile(directory.root, name, device, bar))
-        if resource.flags & IORESOURCE_PREFETCH:
+        if resource.flags & IORESOURCE_PREFETCH and device.pci_bus.section.write_combining:
             directory.add(ResourceFile(directory.root, f"{name}_wc", device, bar))
 
 

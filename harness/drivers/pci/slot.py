@@ -22,6 +22,7 @@ from harness.kernel.task import Caller
 if TYPE_CHECKING:
     from harness.drivers.pci.bus import PciSegment
     from harness.drivers.pci.device import PciDevice
+    from harness.kernel.kernfs import KernfsDirectory
 
 #: The bus of a conventional bridge (pci_bus_speed_strings).
 _SPEED = "33 MHz PCI"
@@ -110,11 +111,19 @@ _ATTRIBUTES = (
 )
 
 
+def _make_slot_name(name: str, slots: KernfsDirectory) -> str:
+    tries = (name, *(f"{name}-{number}" for number in range(1, len(slots.children) + 1)))
+    return next(one for one in tries if one not in slots.children)
+
+
 def acpiphp_enumerate_slots(segment: PciSegment, count: int) -> None:
-    """The slots of a new bus; they go with it."""
+    """The slots of a new bus; they go with it. Of two with one number, the second is ``N-1``."""
     module = segment.kernel.sysfs.directory("module").directory("acpiphp")
+    slots = segment.pci_bus.sysfs.directory("slots")
     for number in range(count):
-        directory = segment.pci_bus.sysfs.directory("slots").directory(str(number))
+        name = _make_slot_name(str(number), slots)
+        segment.slots.append(name)
+        directory = slots.directory(name)
         for attribute in _ATTRIBUTES:
             sysfs_create_file(directory, Slot(segment, number), attribute)
         sysfs_create_link(directory, module, "module")

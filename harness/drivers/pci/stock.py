@@ -114,14 +114,14 @@ def _init(entry: StockEntry, kernel: Kernel) -> None:
     pci_register_driver(StockDriver(entry, bus))
 
 
+def _in_kernel(entry: StockEntry, profile: Profile) -> bool:
+    return entry.module not in profile.section("pci", PciSection).absent_modules
+
+
 def _exit(entry: StockEntry, kernel: Kernel) -> None:
     driver = kernel.buses["pci"].drivers[entry.name]
     assert isinstance(driver, PciDriver)
     pci_unregister_driver(driver)
-
-
-def _is_in_kernel(module: str, profile: Profile) -> bool:
-    return module not in profile.section("pci", PciSection).lacks
 
 
 MODULES = tuple(
@@ -129,7 +129,7 @@ MODULES = tuple(
         entry.module,
         partial(_init, entry),
         exit=partial(_exit, entry),
-        in_kernel=partial(_is_in_kernel, entry.module),
+        in_kernel=partial(_in_kernel, entry),
     )
     for entry in STOCK
     if entry.module is not None

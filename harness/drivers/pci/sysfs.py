@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.drivers.pci.cpumask import cpulist, cpumap
-from harness.drivers.pci.device import PCI_ROM_RESOURCE
+from harness.drivers.pci.device import PCI_ROM_RESOURCE, PciDevice
 from harness.drivers.pci.iov import VirtualFunction, sriov_groups
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.drivers.pci.reset import (
@@ -16,7 +16,7 @@ from harness.drivers.pci.reset import (
     pci_reset_function,
     reset_method_select,
 )
-from harness.drivers.pci.resource import config_attribute, rom_attribute
+from harness.drivers.pci.resource import VPD, config_attribute, rom_attribute
 from harness.hardware import pci_config as cfg
 from harness.kernel.driver_core import driver_set_override
 from harness.kernel.errors import Errno
@@ -27,7 +27,6 @@ from harness.uapi.fs import CAP_SYS_ADMIN
 
 if TYPE_CHECKING:
     from harness.drivers.pci.bus import PciSegment
-    from harness.drivers.pci.device import PciDevice
 
 #: CONFIG_NODES_SHIFT is 10.
 _MAX_NUMNODES = 1024
@@ -42,6 +41,7 @@ _LINK_SPEEDS = (
     "64.0 GT/s PCIe",
 )
 _WIDTH_UNKNOWN = 0xFF
+_CLASS_DISPLAY_VGA = 0x0300
 #: Root complex integrated endpoint, and root complex event collector.
 _TYPES_WITHOUT_LINK = (9, 10)
 
@@ -99,6 +99,18 @@ def serial_number_show(device: PciDevice, caller: Caller) -> str:
     capability = device.pci_find_ext_capability(cfg.EXT_CAP_DSN)
     number = [device.pci_read_config(capability + 4 + index, 1) for index in reversed(range(8))]
     return "-".join(f"{byte:02x}" for byte in number) + "\n"
+
+
+def boot_vga_show(device: PciDevice, caller: Caller) -> str:
+    """Whether it is the first that decodes its ports and memory (vga_default_device)."""
+    decodes = cfg.COMMAND_IO | cfg.COMMAND_MEMORY
+    for other in device.pci_bus.devices.values():
+        assert isinstance(other, PciDevice)
+        if other.class_code >> 8 != _CLASS_DISPLAY_VGA:
+            continue
+        if other.pci_read_config(cfg.COMMAND, 2) & decodes == decodes:
+            return f"{other is device:d}\n"
+    return "0\n"
 
 
 def irq_show(device: PciDevice, caller: Caller) -> str:
@@ -402,6 +414,7 @@ _AER = (
 )
 _AER_RATELIMIT = (*_ratelimit_attributes("correctable"), *_ratelimit_attributes("nonfatal"))
 _SERIAL_NUMBER = (Attribute("serial_number", 0o400, serial_number_show),)
+_BOOT_VGA = (Attribute("boot_vga", 0o444, boot_vga_show),)
 _SUPPLIER = (Attribute("waiting_for_supplier", 0o444, waiting_for_supplier_show),)
 
 
@@ -417,6 +430,8 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
         *(() if isinstance(device, VirtualFunction) else _HOTPLUG),
         config_attribute(device),
         *((rom_attribute(device),) if device.resources[PCI_ROM_RESOURCE].size else ()),
+        *((VPD,) if device.pci_find_capability(cfg.CAP_VPD) else ()),
+        *(_BOOT_VGA if device.class_code >> 8 == _CLASS_DISPLAY_VGA else ()),
         *(_RESET if device.reset_methods else ()),
         *(_BRIDGE if device.is_bridge else ()),
         *(_PCIE if device.pci_find_capability(cfg.CAP_PCIE) else ()),

@@ -12,8 +12,10 @@ class VfioSection:
 
     * ``iommufd_aware``: a file that is no container is EBADFD to a group
       (vfio_group_ioctl_set_container, 6.2);
-    * ``nesting``: type1 says that it has type 6 (vfio_iommu_type1_check_extension, to 6.12), and
-      ``nesting_domain`` that the IOMMU makes such domains (intel_iommu_enable_nesting, 6.1);
+    * ``nesting``: type1 says that it has type 6, which fails (vfio_iommu_type1_check_extension,
+      to 6.12);
+    * ``info_padded``: struct vfio_iommu_type1_info is written with its padding
+      (vfio_iommu_type1_get_info, 6.6);
     * ``info_cap_align``: the size of a capability is rounded up to this (vfio_info_cap_add);
     * ``dma_overflow``: ranges that wrap are told from other bad ones: EOVERFLOW
       (vfio_dma_do_map, vfio_dma_do_unmap, vfio_iommu_type1_dirty_pages, 6.18);
@@ -21,15 +23,18 @@ class VfioSection:
       (vfio_ioctl_device_feature_migration_data_size, 6.2);
     * ``device_cdev``: devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV, 6.6);
     * ``pasid_attach``: a device can be attached for one PASID (vfio_df_ioctl_attach_pt, 6.15);
+    * ``hidden_before_wait``: a device that is unregistered is hidden first, and then waited for
+      (vfio_unregister_group_dev, 6.6);
     * ``noiommu``: there is a mode without an IOMMU, and its parameter (CONFIG_VFIO_NOIOMMU).
     """
 
     iommufd_aware: bool = False
     nesting: bool = False
-    nesting_domain: bool = False
+    info_padded: bool = False
     info_cap_align: int = 1
     dma_overflow: bool = False
     mig_data_size: bool = False
     device_cdev: bool = False
     pasid_attach: bool = False
     noiommu: bool = False
+    hidden_before_wait: bool = False

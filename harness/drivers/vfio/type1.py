@@ -162,7 +162,11 @@ class Type1:
             flags=u.VFIO_IOMMU_INFO_PGSIZES | u.VFIO_IOMMU_INFO_CAPS,
             iova_pgsizes=self.pgsize_bitmap,
         )
-        written = min(given.argsz, whole)
+        if self._section.info_padded:
+            written = min(given.argsz, whole)
+        else:
+            end = u.offsetofend(u.IommuType1InfoCaps, "cap_offset")
+            written = end if given.argsz >= end else sizeof(u.IommuType1Info)
         caps = self._build_caps()
         if given.argsz < whole + caps.size:
             info.argsz = whole + caps.size
@@ -279,7 +283,8 @@ class Type1:
         most = pages if dma.lock_cap else min(pages, max(_lockable(caller), 0))
         # The first page beyond the limit is still looked at.
         looked_at = min(most + 1, pages)
-        dma.memory.pin(dma.vaddr, looked_at * PAGE_SIZE, write=bool(dma.prot & IOMMU_WRITE))
+        write = bool(dma.prot & IOMMU_WRITE)
+        dma.memory.pin(dma.vaddr, looked_at * PAGE_SIZE, write=write, device=True)
         if most < pages:
             raise Errno(errno.ENOMEM)
         dma.memory.locked_pages += pages
@@ -452,7 +457,7 @@ class Type1:
         if not group.physical:
             self.emulated_groups.insert(0, group)
             return
-        if self.nesting and not self._section.nesting_domain:
+        if self.nesting:  # the IOMMU makes no such domains
             raise Errno(errno.EINVAL)
         ranges = valid_ranges([*self.domain_groups, group])
         for dma in self.dma_list:

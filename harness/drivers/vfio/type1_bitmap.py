@@ -39,7 +39,8 @@ def update_user_bitmap(
 ) -> None:
     """Put a mapping's bits into a bitmap that begins at ``base``, whole words at a time.
 
-    Bits below the mapping's first in its first word stay; those above its last become 0.
+    If the mapping does not begin with a word, all bits that were set in its first word stay set:
+    bitmap_or() goes by words. Bits behind the mapping become 0 otherwise.
     """
     shift = _shift(bitmap.pgsize)
     count = dma.size >> shift
@@ -47,6 +48,5 @@ def update_user_bitmap(
     word, below = divmod((dma.start - base) >> shift, _BITS)
     address = bitmap.data + 8 * word
     if below:
-        left = int.from_bytes(memory.read(address, 8), "little") & (1 << below) - 1
-        bits = bits << below | left
+        bits = bits << below | int.from_bytes(memory.read(address, 8), "little")
     memory.write(address, bits.to_bytes(8 * bitmap_words(count + below), "little"))

@@ -287,6 +287,9 @@ def vfio_unregister_group_dev(device: VfioDevice) -> None:
 
     A signal does not end the wait; from then on nothing interrupts it.
     """
+    section = vfio(device.kernel).section
+    if section.hidden_before_wait:
+        _hide(device)
     device.put_registration()
     scheduler = device.kernel.scheduler
     count = 0
@@ -303,9 +306,15 @@ def vfio_unregister_group_dev(device: VfioDevice) -> None:
             )
         except Errno:
             interruptible = False
+    if not section.hidden_before_wait:
+        _hide(device)
+    vfio(device.kernel).groups.remove_group(device)
+
+
+def _hide(device: VfioDevice) -> None:
+    """Nobody can open the device any more; its device of the class goes."""
     device.group.unregister(device)
     device_del(device.device)
-    vfio(device.kernel).groups.remove_group(device)
 
 
 # --- open files

@@ -106,6 +106,13 @@ class InProcessCalls(SystemCalls):
         super().__init__(kernel, InProcessCaller(holder=Holder(kernel)))
         self._overlay = Overlay(kernel)
 
+    def _call(self, operation: str, target: Any, *arguments: Any) -> Any:
+        """After what was done to real eventfds before."""
+        if self.caller.holder.watches:
+            with self.kernel.lock:
+                self.caller.holder.catch_up()
+        return super()._call(operation, target, *arguments)
+
     @property
     def root(self) -> Node:
         """See :class:`harness.kernel.vfs.Walker`."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine's /sys and /dev for the Python code of this process.
 
-pyfakefs finds every place that holds ``os``, ``io``, ``fcntl``, ``select``, ``open`` or one of
-their functions, in modules loaded before and during the mount, and puts ours there. Its own fake
-file system stays unused: what is not the machine's is the host's, as in the process mount.
+pyfakefs finds every place that holds ``os``, ``io``, ``fcntl``, ``select``, ``mmap``, ``open`` or
+one of their functions, in modules loaded before and during the mount, and puts ours there. Its own
+fake file system stays unused: what is not the machine's is the host's, as in the process mount.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.machine import Machine
 from harness.mounts.inprocess.calls import InProcessCalls
 from harness.mounts.inprocess.children import Children
 from harness.mounts.inprocess.fake_os import NAMES, FakeOs, make_os
+from harness.mounts.inprocess.mapping import make_mmap
 from harness.mounts.inprocess.modules import make_fcntl, make_io
 from harness.mounts.inprocess.polling import make_select
 from harness.mounts.process.errors import MountError
@@ -30,6 +31,7 @@ _FUNCTIONS = {
     "io": ["open"],
     "fcntl": ["ioctl", "fcntl"],
     "select": ["select", "poll"],
+    "mmap": ["mmap"],
 }
 
 
@@ -120,6 +122,7 @@ class InProcessMount:
             "io": make_io(fake),
             "fcntl": make_fcntl(fake, self.calls),
             "select": make_select(self.calls),
+            "mmap": make_mmap(fake, self.calls),
         }
         self._children.start(fake.getuid, fake.getcwd)
         if self._patched:

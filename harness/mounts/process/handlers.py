@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import errno
+
 from harness.host_files import open_flags
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
-from harness.kernel.system_calls import may_map
+from harness.kernel.system_calls import may_map, path_noexec
 from harness.kernel.vfs import Pages
 from harness.mounts.process.notifications import NotifiedCall, Table
 from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
-from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR
+from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR, PROT_EXEC, PROT_WRITE
 
 _MMAP, _IOCTL = 9, 16  # x86-64
 #: Arguments of mmap.
-_FLAGS, _OFFSET = 3, 5
+_PROT, _FLAGS, _OFFSET = 2, 3, 5
 #: Where the second region of a VFIO device begins.
 _FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
@@ -26,13 +28,7 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
     for command in sorted(kernel.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
     if kernel.maps_files:
-        kind = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
-        table.add(Rule(_MMAP, (kind,)), mmap)
-        # Private mappings of parts where no file of the host has anything: libraries are mapped
-        # privately all the time.
-        kind = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
-        far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
-        table.add(Rule(_MMAP, (kind, far)), mmap)
+        _add_mmap_rules(table)
     if options.network or options.devices or options.system:
         from harness.mounts.process import file_status
 
@@ -40,6 +36,18 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
             file_status.add_file_system_rules(table)
         if options.devices:
             file_status.add_device_rules(table)
+
+
+def _add_mmap_rules(table: Table) -> None:
+    """All shared mappings of files, and of the private ones, which libraries are mapped with all
+    the time, those that no library has: to write to a file's first page, or far behind its end."""
+    shared = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
+    private = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
+    writable = Argument(_PROT, PROT_WRITE, mask=PROT_WRITE)
+    first = (Argument(_OFFSET, 0), Argument(_OFFSET, 0, high=True))
+    far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
+    for conditions in ((shared,), (private, writable, *first), (private, far)):
+        table.add(Rule(_MMAP, conditions), mmap)
 
 
 def ioctl(call: NotifiedCall) -> int | None:
@@ -69,6 +77,8 @@ def mmap(call: NotifiedCall) -> int | None:
         may_map(opened, length, prot, flags, offset)
     except Errno:
         return None
+    if prot & PROT_EXEC and path_noexec(call.kernel, open_file.node):
+        raise Errno(errno.EPERM)
     pages: Pages = call.kernel.call(call.caller, "mmap", open_file, offset, length, prot, flags)
     writable = bool(flags & MAP_SHARED) and opened & O_ACCMODE == O_RDWR
     call.server.map(open_file, offset, pages, writable=writable)

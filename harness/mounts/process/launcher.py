@@ -52,7 +52,7 @@ BARRIER = ".barrier"
 #: Directories that the mount may be on for a moment, before its parts are where they belong.
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
-_MS_NODEV, _MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC = 4, 2 | 4, 2 | 4 | 8
+_MS_NODEV, _MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC, _MS_REMOUNT = 4, 2 | 4, 2 | 4 | 8, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _CLONE_NEWNET = 0x40000000
@@ -192,6 +192,8 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
     real = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in covered}
     for path in covered:
         _mount(f"/proc/self/fd/{root}{path}", path, None, _MS_BIND)
+    # Files without a name are opened below it, which a program may map for execution.
+    _mount("", stage, None, _MS_REMOUNT | _MS_BIND | _MS_NOSUID_NODEV)
     _check("umount", _libc.umount2(stage.encode(), _MNT_DETACH))
     for directory in {os.path.dirname(path) for path in binds}:
         # One READDIRPLUS tells the kernel what a LOOKUP for each entry would.

@@ -34,6 +34,10 @@ class SystemFiles:
         self._temporary = tempfile.TemporaryDirectory(prefix="uapi-proc-")
         self._folder = Path(self._temporary.name)
         self._folder.chmod(0o755)
+        # Kept open: what programs see of them can be written by nobody.
+        self._files = {name: (self._folder / name).open("w") for name in _NAMES}
+        for file in self._files.values():
+            os.fchmod(file.fileno(), 0o444)
         self._write()
         kernel_calls.add_rules(table, self._write)
 
@@ -44,6 +48,8 @@ class SystemFiles:
 
     def close(self) -> None:
         """Remove them."""
+        for file in self._files.values():
+            file.close()
         self._temporary.cleanup()
 
     def _write(self) -> None:
@@ -56,9 +62,11 @@ class SystemFiles:
                 "version": proc_version(kernel),
             }
         for name, text in contents.items():
-            path = self._folder / name
-            path.write_text(text)
-            path.chmod(0o444)
+            file = self._files[name]
+            file.seek(0)
+            file.truncate()
+            file.write(text)
+            file.flush()
 
 
 def proc_version(kernel: Kernel) -> str:

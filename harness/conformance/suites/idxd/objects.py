@@ -197,7 +197,8 @@ _ERROR_BITMAP = ",".join(["00000000"] * 8)
 
 def _varying_dsa(call: Call) -> list[tuple[str, str]]:
     """The major number depends on what else a kernel has; the recorded 6.12 had an event log."""
-    major = "243" if call.since("7.2") else "244" if call.since("6.12") else "245"
+    majors = {"+iommufd": "249", "7.2": "243", "6.12": "244", "6.1": "245"}
+    major = next(major for kernel, major in majors.items() if call.since(kernel))
     values = [
         ("cdev_major", f"{major}\n"),
         ("errors", f"{_ERROR_BITMAP if call.since('6.12') else _ERRORS}\n"),

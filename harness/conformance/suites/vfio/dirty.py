@@ -122,19 +122,26 @@ def no_pages(call: Call) -> None:
 
 @case(source="update_user_bitmap: drivers/vfio/vfio_iommu_type1.c, 6.1", machine=MACHINE)
 def some_pages(call: Call) -> None:
-    """Whole words are written; below a mapping the bits stay as they were."""
+    """Where a mapping begins within a word, the word keeps all that was set in it."""
     mapped, bits = _tracked(call)
     memory = call.buffer(0x2000)
     expect(mapped.map(0x16000, 0x2000, memory), 0)
     expect(mapped.map(0x10000 + 64 * PAGE, PAGE, memory), 0)
     expect(_get(mapped, 0xE000, 0x80000, bits, room=32), 0)
-    # From 0xe000 on: 4 pages from the third, 2 from the ninth, 1 from the 67th. The word of a
-    # mapping keeps only what is below the mapping.
+    # From 0xe000 on: 4 pages from the third, 2 from the ninth, 1 from the 67th.
     data = expect(call.peek(bits, 24))
-    below = 0xAA & 0b11 | 0b1111 << 2
-    expect(data[:8], (below | 0b11 << 8).to_bytes(8, "little"))
-    expect(data[8:16], (0b10 | 1 << 2).to_bytes(8, "little"))
+    filled = int.from_bytes(_FILL * 8, "little")
+    expect(data[:8], (filled | 0b1111 << 2 | 0b11 << 8).to_bytes(8, "little"))
+    expect(data[8:16], (filled | 1 << 2).to_bytes(8, "little"))
     expect(data[16:], _FILL * 8)
+
+
+@case(source="update_user_bitmap: drivers/vfio/vfio_iommu_type1.c, 6.1", machine=MACHINE)
+def whole_words(call: Call) -> None:
+    """What is behind a mapping in its last word becomes 0."""
+    mapped, bits = _tracked(call)
+    expect(_get(mapped, 0x10000, 64 * PAGE, bits), 0)
+    expect(call.peek(bits, 16), b"\x0f".ljust(8, b"\0") + _FILL * 8)
 
 
 @case(source=_BITMAP, machine=MACHINE)

@@ -97,7 +97,6 @@ def file_operations(call: Call) -> None:
     expect(call.read(fd, 4), EINVAL)
     expect(call.write(fd, b"abcd"), EINVAL)
     expect(call.mmap(PAGE, 0x1, 0x1, fd), ENODEV)
-    expect(call.lseek(fd, 0, SEEK_SET), ESPIPE)
     expect(call.poll({fd: POLLIN | POLLOUT}), {fd: POLLIN | POLLOUT})
     for command in (0x5401, u.VFIO_TYPE << 8 | u.VFIO_BASE + 50, u.VFIO_DEVICE_GET_INFO):
         expect(call.ioctl(fd, command, call.buffer(64)), ENOTTY)
@@ -356,7 +355,16 @@ def device_meant(call: Call, name: str) -> None:
     group = mapper(call).group
     device = Fd(expect(get_device_fd(call, group, name.encode())), "device")
     expect(call.pread(device, 4, u.VFIO_PCI_CONFIG_REGION_INDEX << 40), b"\x34\x12\xe8\x11")
-    expect(call.lseek(device, 0, SEEK_SET), ESPIPE)
+
+
+@case(source="vfs_llseek: fs/read_write.c, 6.1", machine=MACHINE)
+@param("what", [("group",), ("device",)])
+def no_position(call: Call, what: str) -> None:
+    """A device can be read anywhere, but has no llseek."""
+    fd = mapper(call).group
+    if what == "device":
+        fd = Fd(expect(get_device_fd(call, fd, EDU.encode())), "device")
+    expect(call.lseek(fd, 0, SEEK_SET), ESPIPE)
 
 
 @case(source="strndup_user: mm/util.c, 6.1", machine=MACHINE, golden="group/get_device_badptr")

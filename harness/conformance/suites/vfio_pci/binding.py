@@ -22,6 +22,7 @@ from harness.conformance.suites.vfio_pci._device import (
     unbind,
     wire,
 )
+from harness.uapi import vfio as u
 from harness.uapi.fs import O_RDWR, O_WRONLY, POLLIN
 
 _PCI = "vfio_pci_probe: drivers/vfio/pci/vfio_pci.c, 6.1"
@@ -96,14 +97,20 @@ def unbound_while_open(call: Call) -> None:
 
 @case(source=_UNREGISTER, machine=MACHINE)
 def opened_again_while_unbound(call: Call) -> None:
-    """It can be opened as long as it is open, so unbinding waits on."""
+    """It can be opened as long as it is open, so unbinding waits on; from 6.6 on it cannot."""
     opened = open_device(call, NVME)
     request = eventfd(call)
     expect(wire(call, opened.fd, REQ, 0, request), 0)
     pending = _unbind(call, NVME)
     expect(call.poll({request: POLLIN}, 10000), {request: POLLIN})
-    again: Fd = device_fd(call, opened.group, NVME)
-    expect(call.close(opened.fd))
-    expect(len(expect(call.pread(again, 4, 0))), 4)
-    expect(call.close(again))
+    if call.since("6.12"):
+        name = call.buffer(64)
+        expect(call.poke(name, NVME.encode() + b"\0"))
+        expect(call.ioctl(opened.group, u.VFIO_GROUP_GET_DEVICE_FD, name), ENODEV)
+        expect(call.close(opened.fd))
+    else:
+        again: Fd = device_fd(call, opened.group, NVME)
+        expect(call.close(opened.fd))
+        expect(len(expect(call.pread(again, 4, 0))), 4)
+        expect(call.close(again))
     expect(pending.wait(), len(NVME))
