@@ -78,4 +78,4 @@ def mtty_dev_init(kernel: Kernel) -> None:
     sample_init(MttyDriver(kernel))
 
 
-MTTY = sample_module("mtty", mtty_dev_init)
+MTTY = sample_module("mtty", mtty_dev_init, suites=("mdev", "samples"))

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 from harness.drivers.mdev import MdevDevice
+from harness.drivers.samples.device import SampleDevice
 from harness.drivers.samples.mtty_migration import Migration
 from harness.drivers.samples.mtty_port import SerialPort
 from harness.drivers.samples.profile import SamplesSection
@@ -16,7 +16,6 @@ from harness.drivers.vfio.set_irqs import (
     vfio_set_irqs_validate_and_prepare,
 )
 from harness.drivers.vfio.user import copy_in, copy_out
-from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import EventfdContext, eventfd_ctx_fdget
@@ -58,7 +57,7 @@ def _config_space(ports: int) -> bytearray:
     return config
 
 
-class MttyDevice(VfioDevice):
+class MttyDevice(SampleDevice):
     """struct mdev_state."""
 
     def __init__(self, dev: MdevDevice, ports: int) -> None:
@@ -69,8 +68,6 @@ class MttyDevice(VfioDevice):
         self._irq_index = _NO_IRQ
         self._eventfds: dict[int, EventfdContext] = {}
         self._intx_masked = False
-        #: GET_INFO leaves it here, and until then there is none (sic).
-        self._num_irqs = 0
         self._migration = Migration(self)
         if self._section.mtty_migration:
             self.migration_flags = _MIGRATION
@@ -100,11 +97,7 @@ class MttyDevice(VfioDevice):
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """mtty_ioctl."""
         if command == u.VFIO_DEVICE_GET_INFO:
-            info = copy_in(caller, argument, u.DeviceInfo)
-            info.flags = u.VFIO_DEVICE_FLAGS_PCI
-            info.num_regions, info.num_irqs = u.VFIO_PCI_NUM_REGIONS, u.VFIO_PCI_NUM_IRQS
-            self._num_irqs = info.num_irqs
-            copy_out(caller, argument, info)
+            self.get_device_info(caller, argument)
         elif command == u.VFIO_DEVICE_GET_REGION_INFO:
             region = copy_in(caller, argument, u.RegionInfo)
             self._get_region_info(region)
@@ -133,7 +126,7 @@ class MttyDevice(VfioDevice):
 
     def _get_irq_info(self, info: u.IrqInfo) -> None:
         known = {_INTX, _MSI} | ({u.VFIO_PCI_REQ_IRQ_INDEX} - self._unknown)
-        if info.index >= self._num_irqs or info.index not in known:
+        if info.index >= self.num_irqs or info.index not in known:
             raise Errno(errno.EINVAL)
         info.flags, info.count = u.VFIO_IRQ_INFO_EVENTFD, 1
         if info.index == _INTX:
@@ -152,7 +145,7 @@ class MttyDevice(VfioDevice):
     def _set_irqs(self, caller: Caller, argument: int) -> None:
         size = u.offsetofend(u.IrqSet, "count")
         header = u.IrqSet.from_buffer_copy(caller.address_space.read(argument, size))
-        data_size = vfio_set_irqs_validate_and_prepare(header, self._num_irqs, u.VFIO_PCI_NUM_IRQS)
+        data_size = vfio_set_irqs_validate_and_prepare(header, self.num_irqs, u.VFIO_PCI_NUM_IRQS)
         request = read_set_irqs(caller, argument, header, data_size)
         if self._section.mtty_irqs:
             self._mtty_set_irqs(caller, request)
@@ -229,26 +222,13 @@ class MttyDevice(VfioDevice):
 
     # --- regions
 
-    def read(self, caller: Caller, offset: int, count: int) -> bytes:
-        """mtty_read: aligned accesses of 4, 2 and 1 bytes; EFAULT for whatever goes wrong."""
-        content = b""
-        for position, size in _units(offset, count):
-            content += self._access(position, size)
-        return content
-
-    def write(self, caller: Caller, offset: int, data: bytes) -> int:
-        """mtty_write."""
-        for position, size in _units(offset, len(data)):
-            self._store(position, data[position - offset : position - offset + size])
-        return len(data)
-
     def _place(self, position: int) -> tuple[int, int]:
         region = position >> u.VFIO_PCI_OFFSET_SHIFT
         if region > u.VFIO_PCI_BAR5_REGION_INDEX and region != u.VFIO_PCI_CONFIG_REGION_INDEX:
             raise Errno(errno.EFAULT)
         return region, position & _OFFSET_MASK
 
-    def _access(self, position: int, size: int) -> bytes:
+    def load(self, position: int, size: int) -> bytes:
         """Nothing looks whether a place is inside; what is not is 0 here."""
         region, offset = self._place(position)
         if region == u.VFIO_PCI_CONFIG_REGION_INDEX:
@@ -256,7 +236,8 @@ class MttyDevice(VfioDevice):
         value = self.ports[region].read(offset & 0xFFFF) if region < len(self.ports) else 0
         return value.to_bytes(size, "little")
 
-    def _store(self, position: int, data: bytes) -> None:
+    def store(self, position: int, data: bytes) -> None:
+        """Writes that nobody takes are dropped."""
         region, offset = self._place(position)
         if region == u.VFIO_PCI_CONFIG_REGION_INDEX:
             self._config_write(offset, data)
@@ -275,11 +256,3 @@ class MttyDevice(VfioDevice):
             value = int.from_bytes(data.ljust(4, b"\0"), "little")
             value = (value & _BAR_MASK if value == 0xFFFFFFFF else value) | cfg.BAR_IO
         self._config[offset : offset + 4] = value.to_bytes(4, "little")
-
-
-def _units(offset: int, count: int) -> Iterator[tuple[int, int]]:
-    end = offset + count
-    while offset < end:
-        size = next(size for size in (4, 2, 1) if not offset % size and offset + size <= end)
-        yield offset, size
-        offset += size

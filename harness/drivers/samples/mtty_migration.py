@@ -80,6 +80,10 @@ class SavingFile(MigrationFile):
         self.position += len(content)
         return content
 
+    def write(self, caller: Caller, offset: int, data: bytes) -> int:
+        """The file is open for reading alone (O_RDONLY), which mounts are not told."""
+        raise Errno(errno.EBADF)
+
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """mtty_precopy_ioctl: ENOTTY, EINVAL in other states, ENODEV."""
         if command != u.VFIO_MIG_GET_PRECOPY_INFO:
@@ -98,6 +102,10 @@ class ResumingFile(MigrationFile):
     """mtty_resume_fops."""
 
     __slots__ = ()
+
+    def read(self, caller: Caller, offset: int, count: int) -> bytes:
+        """The file is open for writing alone (O_WRONLY), which mounts are not told."""
+        raise Errno(errno.EBADF)
 
     def write(self, caller: Caller, offset: int, data: bytes) -> int:
         """mtty_resume_write: ENOMEM for too much, EFAULT for a header of another device."""

@@ -213,10 +213,10 @@ class Type1:
         iova, vaddr, size = given.iova, given.vaddr, given.size
         prot = given.flags & (IOMMU_READ | IOMMU_WRITE)
         update = bool(given.flags & u.VFIO_DMA_MAP_FLAG_VADDR)
-        if update == bool(prot):
-            raise Errno(errno.EINVAL)
         if self._section.dma_overflow and size:
             self._check_wrap(iova, vaddr, size)
+        if update == bool(prot):
+            raise Errno(errno.EINVAL)
         if not size or (size | iova | vaddr) & self._pgsize - 1:
             raise Errno(errno.EINVAL)
         self._check_wrap(iova, vaddr, size)
@@ -351,16 +351,16 @@ class Type1:
     def _range_to_unmap(self, given: u.DmaUnmap, pgsize: int, *, unmap_all: bool) -> int:
         """The last address; EINVAL, EOVERFLOW."""
         iova, size = given.iova, given.size
-        if self._section.dma_overflow and size and iova + size - 1 > U64_MAX:
-            raise Errno(errno.EOVERFLOW)
         if iova & pgsize - 1:
             raise Errno(errno.EINVAL)
         if unmap_all:
             if iova or size:
                 raise Errno(errno.EINVAL)
             return U64_MAX
-        if not size or size & pgsize - 1 or iova + size - 1 > U64_MAX:
+        if not size or size & pgsize - 1:
             raise Errno(errno.EINVAL)
+        if iova + size - 1 > U64_MAX:
+            raise Errno(self._wrap_errno)
         last: int = iova + size - 1
         return last
 

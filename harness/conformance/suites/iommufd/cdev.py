@@ -77,7 +77,11 @@ def not_bound(call: Call) -> None:
     expect(call.pwrite(device, b"\0\0", CONFIG + 4), EINVAL)
     expect(call.read(device, 4), EINVAL)
     expect(call.mmap(PAGE_SIZE, 0x1, 0x1, device), EINVAL)
-    expect(call.lseek(device, 0, SEEK_SET), ESPIPE)
+
+
+@case(source="vfs_llseek: fs/read_write.c, 6.12", machine=MACHINE, since=FEATURE)
+def no_position(call: Call) -> None:
+    expect(call.lseek(open_cdev(call), 0, SEEK_SET), ESPIPE)
 
 
 @case(source=_BIND, machine=MACHINE, since=FEATURE)

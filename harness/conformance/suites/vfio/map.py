@@ -114,13 +114,15 @@ def wraps(call: Call, probe: str, iova: int, size: int, vaddr: int | None) -> No
 
 
 @case(source=_DO_MAP, machine=MACHINE)
-def unaligned_before_wrap(call: Call) -> None:
-    """Flags come first of all; a size of 0 wraps nothing."""
+def wraps_first(call: Call) -> None:
+    """Since 6.18 before a missing direction is seen; a size of 0 wraps nothing."""
     mapped = mapper(call)
     memory = call.buffer(PAGE)
+    answer = EOVERFLOW if call.since("7.2") else EINVAL
     expect(mapped.map(U64 - PAGE + 1, 0, memory), EINVAL)
-    expect(mapped.map(U64 - PAGE + 1, 2 * PAGE, memory, 0), EINVAL)
-    expect(mapped.map(U64 - PAGE + 1, 2 * PAGE, memory, VADDR | RW), EINVAL)
+    expect(mapped.map(U64 - PAGE + 1, 2 * PAGE, memory, 0), answer)
+    expect(mapped.map(U64 - PAGE + 1, 2 * PAGE, memory, VADDR | RW), answer)
+    expect(mapped.map(U64 - PAGE + 1, 2 * PAGE, memory, 8 | RW), EINVAL)
 
 
 @case(source=f"vfio_iommu_iova_dma_valid: {_DO_MAP}", machine=MACHINE, golden="{probe}")
