@@ -582,12 +582,17 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
     from harness.report import ConformError, conform, write_missing
 
+    targets = _several(options.target, "model")
+    real = [name for name in targets if name.startswith("vm:")]
+    if options.module and real:
+        message = f"--module: {real[0]} is a real kernel; model, inprocess and process can have it"
+        return _fail("conform", message, BAD_INPUT)
     _with_modules(options.module)
     try:
         if options.missing:
             return write_missing(_several(options.profile, "6.1")[0], sys.stdout)
         return conform(
-            targets=_several(options.target, "model"),
+            targets=targets,
             profiles=_several(options.profile, "6.1"),
             suites=options.suite,
             pattern=options.pattern,

@@ -34,4 +34,5 @@ def kernel():
         "eventfd_write_exact": False,
         "anon_inode_noexec": False,
     }
-    return Kernel(Profile("test", {"kernel": section}))
+    sections = {"kernel": section, "iommu": {"type_needs_unowned": False}}
+    return Kernel(Profile("test", sections))

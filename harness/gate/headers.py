@@ -78,7 +78,7 @@ def read_headers(
                 try:
                     found[name], lines[name] = task.result()
                 except HeaderError as error:
-                    if wanted or not error.wants_more:
+                    if name in wanted or not error.wants_more:
                         pool.shutdown(cancel_futures=True)
                         raise
                     skipped[name] = str(error).removeprefix(f"{name}: ")

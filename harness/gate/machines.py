@@ -29,7 +29,7 @@ _BUS = re.compile(r"^pci[0-9a-f]{4}:[0-9a-f]{2}$|^[0-9a-f]{4}:[0-9a-f]{2}$")
 _UUID = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _NUMBER = re.compile(r"\d+")
 #: Words whose digits are part of the name.
-_NAMES = frozenset({"broken_parity_status", "d3cold_allowed", "msi_irqs", "resource0_wc"})
+_NAMES = frozenset({"d3cold_allowed"})
 #: As in uevent, where there may be one or several.
 _SETTINGS = "KEY=VALUE"
 #: What lines look like, most special first, by how the kernel prints them.
@@ -118,15 +118,12 @@ def of_machine(name: str, profile: str | None = None) -> dict[str, SysfsNode]:
         raise GateError(str(error)) from None
 
 
-def of_profile(
-    profile: str, progress: Callable[[str], None]
-) -> tuple[dict[str, SysfsNode], dict[str, Behaviour]]:
-    """The nodes of all machines with this kernel, and how all cases end with it. GateError."""
+def nodes_of_profile(profile: str) -> dict[str, SysfsNode]:
+    """The nodes of all machines with this kernel. GateError."""
     try:
-        trees = [load_machine(name, profile=profile).tree() for name in machine_names()]
+        return sysfs([load_machine(name, profile=profile).tree() for name in machine_names()])
     except MachineError as error:
         raise GateError(str(error)) from None
-    return sysfs(trees), _behaviours(profile, progress)
 
 
 class _Errors:
@@ -150,17 +147,20 @@ class _Errors:
         return names or None
 
 
-def _behaviours(profile: str, progress: Callable[[str], None]) -> dict[str, Behaviour]:
-    """The case's end on a real kernel, if that was recorded; and the errors that it is about.
+def behaviours_of_profile(
+    profile: str, progress: Callable[[str], None], text: str = ""
+) -> dict[str, Behaviour]:
+    """How each case ends whose id has ``text`` in it, and which errors it is about. GateError.
 
-    The errors are the model's, which a case that passes on both has compared with the kernel's.
+    The end is that on a real kernel, if it was recorded. The errors are the model's, which a case
+    that passes on both has compared with the kernel's.
     """
     errors = _Errors()
     target = WatchedModel(errors)
     found: dict[str, Behaviour] = {}
     try:
         for case in discover():
-            if not case.is_about(profile):
+            if not case.is_about(profile) or text not in case.id:
                 continue
             progress(f"{profile}: {case.id}")
             state = run_case(case, target, profile).state

@@ -58,7 +58,8 @@ def only(snapshot: Snapshot, wanted: Sequence[str]) -> Snapshot:
 def _take(source: str, options: Options) -> tuple[Snapshot, Lines]:
     if source.startswith(_PROFILE):
         name = source.removeprefix(_PROFILE)
-        nodes, behaviours = machines.of_profile(name, options.progress)
+        nodes = machines.nodes_of_profile(name)
+        behaviours = machines.behaviours_of_profile(name, options.progress)
         return Snapshot(SCHEMA, source, sysfs=nodes, behaviours=behaviours), {}
     if source.startswith(_GIT):
         return _of_revision(source, options)

@@ -436,9 +436,16 @@ def vfs_unlink(caller: Caller, directory: Node, name: str) -> None:
 def vfs_rename(
     caller: Caller, directory: Node, name: str, new_directory: Node, new_name: str
 ) -> None:
-    """rename(2): the source may be deleted, the target created or replaced (vfs_rename)."""
+    """rename(2): the source may be deleted, the target created or replaced; to itself it is nothing
+    (do_renameat2, vfs_rename)."""
     source = vfs_lookup(caller, directory, name)
     target = _has(caller, new_directory, new_name)
+    if any(node is source for node in ancestors(new_directory)):
+        raise Errno(errno.EINVAL)  # into itself
+    if target is not None and any(node is target for node in ancestors(directory)):
+        raise Errno(errno.ENOTEMPTY)
+    if source is target:
+        return
     _may_delete(caller, directory, name, want_directory=is_directory(source))
     if target is None:
         vfs_permission(caller, new_directory, MAY_WRITE | MAY_EXEC)

@@ -168,7 +168,7 @@ def record(
     modules = loaded_modules(tree)
     pci = recorder.entries(chosen.addresses)
     extra = recorder.mdev_types(chosen.mdev_parents, chosen.addresses, modules)
-    if not pci and not extra:
+    if not pci and not extra and not {*chosen.mdev_parents} & {*modules}:
         raise NothingToRecord("there is nothing that a machine file could have")
     cpu, cpu_remarks = describe_cpu(tree, recorder.configs, modules)
     pasids = [pasid_enabled(tree, function) for function in recorder.configs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -41,16 +41,11 @@ def selftests(
     ``target`` is ``process`` or ``vm:KERNEL``; ``wanted`` are the names of programs, none for all.
     Raises MachineError, MountError, PackagesError, VmError, AgentError, ValueError.
     """
+    run = _runner(target, machine, profile)
     with progress() as line:
         folder = build(line)
         names = _chosen(programs(folder), wanted)
-        if target == "process":
-            found = in_fake_machine(folder, slots, machine, profile, names)
-        elif target.startswith(_VM):
-            kernel = target.removeprefix(_VM)
-            found = in_virtual_machine(folder, slots, machine, kernel, names, line)
-        else:
-            raise ValueError(f"unknown target {target!r}; allowed: process, {_VM}KERNEL")
+        found = run(folder, slots, names, line)
     if form == "json":
         where = {"target": target, "machine": machine, "slots": list(slots), "source": folder.name}
         json.dump({"schema": 1, **where, "programs": outcomes(found)}, output, indent=1)
@@ -67,38 +62,55 @@ def _chosen(there: list[str], wanted: Sequence[str]) -> list[str]:
     return list(wanted) or there
 
 
-def in_fake_machine(
-    folder: Path, slots: Sequence[str], machine: str, profile: str | None, names: Sequence[str]
-) -> list[Program]:
-    """Run them in a machine of ours. MachineError, MountError."""
+#: Runs programs: their folder, the functions, the programs' names, and what is told of progress.
+Runner = Callable[[Path, Sequence[str], Sequence[str], Progress], list[Program]]
+
+
+def _runner(target: str, machine: str, profile: str | None) -> Runner:
+    """What runs programs on ``target``; the rest of its errors come when it is called."""
+    if target == "process":
+        return in_fake_machine(machine, profile)
+    if target.startswith(_VM):
+        return in_virtual_machine(machine, target.removeprefix(_VM))
+    raise ValueError(f"unknown target {target!r}; allowed: process, {_VM}KERNEL")
+
+
+def in_fake_machine(machine: str, profile: str | None) -> Runner:
+    """Runs them in a machine of ours. MachineError; MountError when it is called."""
     loaded = load_machine(machine, profile=profile, clock=RealClock())
-    with ProcessMount(loaded) as mount:
-        child = mount.popen(
-            ["bash", "-c", script(folder, slots, names)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        out, _ = child.communicate(_SECONDS)
-    return _answers(out.decode(errors="replace"), names)
+
+    def run(
+        folder: Path, slots: Sequence[str], names: Sequence[str], line: Progress
+    ) -> list[Program]:
+        with ProcessMount(loaded) as mount:
+            child = mount.popen(
+                ["bash", "-c", script(folder, slots, names)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            out, _ = child.communicate(_SECONDS)
+        return _answers(out.decode(errors="replace"), names)
+
+    return run
 
 
-def in_virtual_machine(
-    folder: Path,
-    slots: Sequence[str],
-    machine: str,
-    kernel: str,
-    names: Sequence[str],
-    line: Progress,
-) -> list[Program]:
-    """Run them on a real kernel. MachineError, PackagesError, VmError, AgentError."""
+def in_virtual_machine(machine: str, kernel: str) -> Runner:
+    """Runs them on a real kernel. MachineError, VmError; PackagesError, VmError and AgentError when
+    it is called."""
     file = machine_for(machine)
     if file is None:
         raise VmError(f"the machine {machine} has no section qemu: no virtual machine can be it")
-    with Session(kernels.build(kernel, line), file) as session:
-        command = ["bash", "-c", script(folder, slots, names)]
-        _, text = run_host_program(session, command, _SECONDS)
-    return _answers(text, names)
+
+    def run(
+        folder: Path, slots: Sequence[str], names: Sequence[str], line: Progress
+    ) -> list[Program]:
+        with Session(kernels.build(kernel, line), file) as session:
+            command = ["bash", "-c", script(folder, slots, names)]
+            _, text = run_host_program(session, command, _SECONDS)
+        return _answers(text, names)
+
+    return run
 
 
 def _answers(output: str, names: Sequence[str]) -> list[Program]:

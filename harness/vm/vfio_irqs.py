@@ -16,6 +16,7 @@ import os
 import select
 import struct
 
+from harness.drivers.vfio.set_irqs import vfio_set_irqs_validate_and_prepare
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import (
     MSIX_ENTRY_SIZE,
@@ -26,14 +27,6 @@ from harness.hardware.pci import (
 from harness.kernel.errors import Errno
 from harness.uapi import vfio as u
 from harness.vm.vfio_file import Caller, copy_in
-
-_FLAGS = u.VFIO_IRQ_SET_DATA_TYPE_MASK | u.VFIO_IRQ_SET_ACTION_TYPE_MASK
-#: How much data there is for each vector.
-_DATA_SIZES = {
-    u.VFIO_IRQ_SET_DATA_NONE: 0,
-    u.VFIO_IRQ_SET_DATA_BOOL: 1,
-    u.VFIO_IRQ_SET_DATA_EVENTFD: 4,
-}
 
 
 class Interrupts:
@@ -75,9 +68,11 @@ class Interrupts:
     def set(self, caller: Caller, argument: int) -> None:
         """vfio_pci_ioctl_set_irqs."""
         request = copy_in(caller, argument, u.IrqSet)
-        data_type = self._check(request)
-        address = argument + u.IrqSet.count.offset + u.IrqSet.count.size
-        data = caller.memory.read(address, request.count * _DATA_SIZES[data_type])
+        size = vfio_set_irqs_validate_and_prepare(
+            request, self.count(request.index), u.VFIO_PCI_NUM_IRQS
+        )
+        data_type = request.flags & u.VFIO_IRQ_SET_DATA_TYPE_MASK
+        data = caller.memory.read(argument + u.offsetofend(u.IrqSet, "count"), size)
         if request.flags & u.VFIO_IRQ_SET_ACTION_TYPE_MASK != u.VFIO_IRQ_SET_ACTION_TRIGGER:
             raise Errno(errno.ENOTTY)
         is_msix = request.index == u.VFIO_PCI_MSIX_IRQ_INDEX
@@ -91,20 +86,6 @@ class Interrupts:
             self._disable_or_trigger_msix(request, data)
         else:
             self._remove_or_trigger_single(request, data)
-
-    def _check(self, request: u.IrqSet) -> int:
-        """The data type; EINVAL in the order of vfio_set_irqs_validate_and_prepare."""
-        if request.index >= u.VFIO_PCI_NUM_IRQS or request.flags & ~_FLAGS:
-            raise Errno(errno.EINVAL)
-        count = self.count(request.index)
-        if request.start >= count or request.start + request.count > count:
-            raise Errno(errno.EINVAL)
-        data_type: int = request.flags & u.VFIO_IRQ_SET_DATA_TYPE_MASK
-        size = _DATA_SIZES.get(data_type)
-        header = u.IrqSet.count.offset + u.IrqSet.count.size
-        if size is None or request.argsz - header < request.count * size:
-            raise Errno(errno.EINVAL)
-        return data_type
 
     def _wire_msix(self, caller: Caller, start: int, numbers: tuple[int, ...]) -> None:
         """vfio_msi_set_block: a bad descriptor leaves what came before it in this call unwired."""

@@ -2,7 +2,8 @@
 /* loop MODE PATH: for each number N read from stdin, do the operation N times, then answer a line.
  *
  * Modes: ocr (open, read, close), stat, access, read (pread at 0 of an open file), ioctl (an
- * unknown one on an open file), mmap (map and unmap one page), start (fork and exec PATH).
+ * unknown one on an open file), mmap (map and unmap one page), share (the same, shared), start (fork
+ * and exec PATH).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -50,10 +51,20 @@ static int do_ioctl(void)
 	return 0;
 }
 
+static int map(int flags)
+{
+	void *page = mmap(NULL, 4096, PROT_READ, flags, fd, 0);
+	return page == MAP_FAILED ? -1 : munmap(page, 4096);
+}
+
 static int do_mmap(void)
 {
-	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
-	return page == MAP_FAILED ? -1 : munmap(page, 4096);
+	return map(MAP_PRIVATE);
+}
+
+static int do_share(void)
+{
+	return map(MAP_SHARED);
 }
 
 static int start(void)
@@ -76,6 +87,7 @@ static const struct {
 } modes[] = {
 	{ "ocr", ocr, 0 },	{ "stat", do_stat, 0 },	  { "access", do_access, 0 }, { "read", do_read, 1 },
 	{ "ioctl", do_ioctl, 1 }, { "mmap", do_mmap, 1 }, { "start", start, 0 },
+	{ "share", do_share, 1 },
 };
 
 int main(int argc, char **argv)

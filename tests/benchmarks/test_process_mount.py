@@ -89,7 +89,7 @@ kill $peer
 """
 
 
-@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "start"])
+@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "share", "start"])
 @pytest.mark.parametrize("where", ["native", "machine"])
 def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
     file = tmp_path / "file"
@@ -225,5 +225,11 @@ compare(
     "machine start: python",
     99,
 )
-for _mode, _limit in (("read", 1.1), ("ioctl", 1.1), ("mmap", 1.1), ("start", 1.3)):
+for _mode, _limit in (
+    ("read", 1.1),
+    ("ioctl", 1.1),
+    ("mmap", 1.1),
+    ("share", 60),
+    ("start", 1.3),
+):
     compare(f"{_mode} of what is not ours", f"{_mode}: machine", f"{_mode}: native", _limit)

@@ -134,6 +134,13 @@ def test_conform_runs_cases_with_a_module(tmp_path):
     assert run.returncode == 1, run.stdout
 
 
+def test_a_real_kernel_cannot_have_a_module():
+    run = harness("conform", "--target", "model,vm:6.1", "--module", str(EXAMPLES / "tide.py"))
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+    assert "vm:6.1 is a real kernel" in run.stderr
+
+
 WRONG = {
     "syntax": ("x = 1\ndef f(:\n", 2, "invalid syntax"),
     "import": ("\nimport nosuchthing\n", 2, "ModuleNotFoundError: No module named 'nosuchthing'"),

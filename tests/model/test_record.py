@@ -308,6 +308,12 @@ def test_mdev_types_are_recorded_paths(recorded):
     assert machine.tree() == {**nodes, **types}
 
 
+def test_a_parent_that_a_module_of_ours_makes_is_that_module(recorded):
+    machine, _ = recorded(load_machine("qemu-q35").tree(), "mtty")
+    assert machine.listdir("/sys/class/mdev_bus/mtty/mdev_supported_types") == ["mtty-1", "mtty-2"]
+    assert machine.devices("pci") == []
+
+
 # --- copies and streams
 
 

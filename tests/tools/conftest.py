@@ -6,9 +6,29 @@ import subprocess
 import sys
 
 import pytest
+from scenarios import Scenarios, version_of
 
 from harness.doctor import missing_for_process_mount
 from harness.machine import load_machine
+
+
+def pytest_addoption(parser):
+    parser.addoption("--scenarios", metavar="FILE", help="write a table of what real programs did")
+
+
+def pytest_configure(config):
+    file = config.getoption("--scenarios")
+    if file is not None:
+        config.pluginmanager.register(Scenarios(file))
+
+
+@pytest.fixture(autouse=True)
+def _tool(request):
+    """What the table of scenarios says of a test's tool."""
+    package = getattr(request.module, "PACKAGE", None)
+    if package is not None:
+        request.node.user_properties.append(("tool", package))
+        request.node.user_properties.append(("version", version_of(package)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,6 +100,7 @@ def inside(request):
 
         def mount(name, *, mount=(), **options):
             machine = load_machine(name, **options)
+            request.node.user_properties.append(("profile", machine.profile.name))
             made = ProcessMount(machine, options=MountOptions.of(mount))
             return Inside(machine, stack.enter_context(made))
 

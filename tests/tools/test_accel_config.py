@@ -12,6 +12,8 @@ import pytest
 from newer import EACH_ACCEL_CONFIG, inside_with
 from ruamel.yaml import YAML
 
+PACKAGE = "accel-config"
+
 CONFIGS = Path("/etc/accel-config/contrib/configs")
 PROFILES = [CONFIGS / f"{name}_profile.conf" for name in ("app", "net", "os", "storage")]
 DSA = "/sys/bus/dsa/devices"
@@ -29,6 +31,8 @@ def _installed(need):
 
 @pytest.fixture(params=EACH_ACCEL_CONFIG)
 def inside(request, inside):
+    if request.param != "installed":
+        request.node.user_properties.append(("version", f"4.1.8 ({request.param})"))
     return inside_with(request.param, inside)
 
 

@@ -6,6 +6,8 @@ import json
 import pytest
 from newer import EACH_ACCEL_CONFIG, inside_with
 
+PACKAGE = "accel-config"
+
 DSA = "/sys/bus/dsa/devices"
 KERNELS = ["6.1", "6.12", "7.2"]
 
@@ -17,6 +19,8 @@ def _installed(need):
 
 @pytest.fixture(params=EACH_ACCEL_CONFIG)
 def inside(request, inside):
+    if request.param != "installed":
+        request.node.user_properties.append(("version", f"4.1.8 ({request.param})"))
     return inside_with(request.param, inside)
 
 

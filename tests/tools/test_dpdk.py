@@ -13,6 +13,8 @@ from debian import source_file
 from harness.machine import load_machine
 from harness.mounts.inprocess import InProcessMount
 
+PACKAGE = "dpdk"
+
 DSA = "/sys/bus/dsa/devices"
 ADDRESS = "0000:6a:01.0"
 

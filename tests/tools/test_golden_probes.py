@@ -34,7 +34,8 @@ class Program:
 
     def golden(self, profile):
         """What the kernel answered, by probe."""
-        name = f"{self.recording}-{profile}" if self.recording else profile
+        kernel = profile.removesuffix("+iommufd")
+        name = f"{self.recording}-{kernel}" if self.recording else kernel
         text = data_path("fixtures", "golden", "probes", f"{name}.json").read_text()
         return answers(text, self.categories)
 
@@ -44,17 +45,20 @@ class Program:
         return known.get(f"{name}-{profile}", {})
 
 
+_IOMMUFD = ("cdev", "mtty-mig", "attach", "life", "iommufd")
 _VFIO = ("group", "container", "type1", "limit", "edu", "edu-dma", "nvme", "e1000e")
 PROGRAMS = {
     "idxd": Program("qemu-q35-dsa", "idxd", ("idxd",), 200),
     "pci": Program("qemu-q35", "", ("pci",), 60, ("--system",)),
-    "mdev": Program("qemu-q35", "", ("mdev",), 60),
+    "mdev": Program("qemu-q35", "", ("mdev", "mtty-vfio"), 100),
     "vfio": Program("qemu-q35", "", _VFIO, 850),
     "configfs": Program("qemu-q35", "", ("configfs", "nullb", "nvmet"), 85),
+    "iommufd": Program("qemu-q35", "iommufd", _IOMMUFD, 140, ("--char-devices",)),
 }
 RUNS = [
     *((name, profile) for name in ("idxd", "pci", "vfio") for profile in ("6.1", "6.12", "7.2")),
     *((name, profile) for name in ("mdev", "configfs") for profile in ("6.1", "6.12")),
+    ("iommufd", "6.12+iommufd"),
 ]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from harness.kernel.profile import KernelSection
 
+PACKAGE = "kmod"
+
 
 @pytest.fixture(autouse=True)
 def _installed(need):
@@ -125,3 +127,40 @@ def test_without_the_option_nothing_is_different(inside):
     plain = inside("no-driver")
     assert plain("uname", "-r").out == f"{os.uname().release}\n"
     assert plain("cat", "/proc/version").out == Path("/proc/version").read_text()
+
+
+def test_a_module_of_mediated_devices(inside):
+    machine = inside("no-driver", mount=["system"], profile="6.12")
+    machine("modprobe", "mtty")
+    create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
+    machine("sh", "-c", f"echo 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001 > {create}")
+    assert machine.machine.devices("mdev") == ["83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"]
+    machine("rmmod", "mtty")
+    assert machine.machine.devices("mdev") == []
+    assert machine("ls", "/sys/class/mdev_bus").out == ""
+    machine("modprobe", "mtty")
+    assert machine("ls", "/sys/class/mdev_bus").out == "mtty\n"
+
+
+def test_an_open_queue_holds_the_driver(inside):
+    machine = inside("spr-2s", mount=["system"], profile="7.2")
+    for path, text in {
+        "wq0.0/group_id": "0",
+        "wq0.0/size": "16",
+        "wq0.0/mode": "dedicated",
+        "wq0.0/priority": "9",
+        "wq0.0/type": "user",
+        "wq0.0/name": "app",
+        "wq0.0/driver_name": "user",
+        "engine0.0/group_id": "0",
+    }.items():
+        machine.machine.write(f"/sys/bus/dsa/devices/{path}", text)
+    machine.machine.write("/sys/bus/dsa/drivers/idxd/bind", "dsa0")
+    machine.machine.write("/sys/bus/dsa/drivers/user/bind", "wq0.0")
+    program = machine.start("sh", "-c", "exec 3<>/dev/dsa/wq0.0; echo open; exec sleep 60")
+    assert program.stdout.readline() == b"open\n"
+    assert machine("rmmod", "idxd", status=1).err == "rmmod: ERROR: Module idxd is in use\n"
+    program.kill()
+    program.communicate(timeout=60)
+    machine("rmmod", "idxd")
+    assert machine.machine.devices("dsa") == []

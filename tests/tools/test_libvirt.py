@@ -10,6 +10,8 @@ import os
 
 import pytest
 
+PACKAGE = "libvirt-daemon"
+
 PREPARE = """
     set -e
     folder=$(mktemp -d)

@@ -6,6 +6,7 @@ definitions in /etc/mdevctl.d; each test has a folder of its own there.
 """
 
 import json
+import sys
 
 import pytest
 
@@ -14,6 +15,18 @@ from harness.packages import PackagesError, Suite
 UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa0001"
 OTHER = "83b8f4f2-509f-382f-3c1e-e6bfe0fa0002"
 DEVICES = "/sys/bus/mdev/devices"
+#: Has a device open, as QEMU would, until it is killed.
+HOLDER = """
+import fcntl, os, signal, struct, sys
+uuid = sys.argv[1]
+group = os.path.basename(os.readlink(f"/sys/bus/mdev/devices/{uuid}/iommu_group"))
+container, group = os.open("/dev/vfio/vfio", os.O_RDWR), os.open(f"/dev/vfio/{group}", os.O_RDWR)
+fcntl.ioctl(group, 0x3b68, struct.pack("<i", container))
+fcntl.ioctl(container, 0x3b66, 3)
+device = fcntl.ioctl(group, 0x3b6a, bytearray(uuid.encode() + bytes(1)))
+print("open", flush=True)
+signal.pause()
+"""
 
 
 class Mdevctl:
@@ -27,9 +40,16 @@ class Mdevctl:
         self.definitions = definitions
 
     def __call__(self, *arguments, status=0):
+        return self._inside(*self.words(*arguments), status=status)
+
+    def start(self, *command):
+        """A program in the machine; for mdevctl's own words see ``words``."""
+        return self._inside.start(*command)
+
+    def words(self, *arguments):
+        """The command that is mdevctl with these arguments."""
         mount = 'mount --bind "$0" /etc/mdevctl.d && exec "$@"'
-        command = ("sh", "-c", mount, str(self.definitions), self._program, *arguments)
-        return self._inside(*command, status=status)
+        return ("sh", "-c", mount, str(self.definitions), self._program, *arguments)
 
     def fails(self, *arguments):
         """What it says when it fails."""
@@ -321,3 +341,22 @@ def test_stop_after_unbind(mdevctl):
     mdevctl.machine.write("/sys/bus/mdev/drivers/mtty/unbind", UUID)
     mdevctl("stop", "-u", UUID)
     assert mdevctl.devices() == []
+
+
+def test_stop_while_open(mdevctl):
+    """It waits for the program; meanwhile the device is gone, and its UUID is not to be had."""
+    mdevctl("start", "-u", UUID, "-p", "mtty", "-t", "mtty-1")
+    holder = mdevctl.start(sys.executable, "-c", HOLDER, UUID)
+    assert holder.stdout.readline() == b"open\n"
+    stop = mdevctl.start(*mdevctl.words("stop", "-u", UUID))
+    while mdevctl("list").out.strip():
+        assert stop.poll() is None
+    assert mdevctl.devices() == []
+    message = mdevctl.fails("start", "-u", UUID, "-p", "mtty", "-t", "mtty-1")
+    assert "File exists" in message
+    assert stop.poll() is None
+    holder.kill()
+    for program in (stop, holder):
+        program.communicate(timeout=60)
+    assert stop.wait() == 0
+    assert mdevctl.available("mtty-1") == 24

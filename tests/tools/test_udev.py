@@ -141,6 +141,8 @@ def test_udevd_loads_the_driver_of_a_device(inside):
 
 PYUDEV = """
 import sys, pyudev
+
+PACKAGE = "udev"
 context = pyudev.Context()
 names = sorted(device.sys_name for device in context.list_devices(subsystem="dsa", DEVTYPE="dsa"))
 print(*names)

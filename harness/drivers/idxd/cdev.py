@@ -119,7 +119,7 @@ class IdxdFile(Device):
 class IdxdUserContext(OpenFile):
     """An open queue (struct idxd_user_context). ``file`` is None where it is no device."""
 
-    __slots__ = ("file", "pasid", "wq")
+    __slots__ = ("_memory", "file", "pasid", "wq")
 
     seekable = False
 
@@ -128,14 +128,12 @@ class IdxdUserContext(OpenFile):
         self.wq = wq
         self.pasid = pasid
         self.file: IdxdFile | None = None
-
-    @property
-    def _memory(self) -> object:
-        return self.opener.address_space.identity
+        # Held from here on: when the file is released, the opener may be gone.
+        self._memory = opener.address_space
 
     def _foreign(self, caller: Caller) -> bool:
         """Whether the caller has other memory than the opener had."""
-        return caller.address_space.identity != self._memory
+        return caller.address_space.identity != self._memory.identity
 
     def write(self, caller: Caller, offset: int, data: bytes) -> int:
         """idxd_cdev_write: an error counts only if nothing was submitted before it."""
@@ -205,7 +203,7 @@ class IdxdUserContext(OpenFile):
             _disable_pasid(wq)
         else:
             idxd_device_drain_pasid(wq.idxd, self.pasid)
-        wq.idxd.module.pasids.unbind(self.opener.address_space)
+        wq.idxd.module.pasids.unbind(self._memory)
         wq.client_count -= 1
         wq.kernel.modules["idxd"].references -= 1
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
+from harness.drivers.samples.mdpy_device import MdpyDevice
 from harness.drivers.samples.parent import (
     SampleDriver,
     sample_init,
     sample_module,
     vendor_group,
 )
+from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
@@ -51,6 +53,11 @@ class MdpyDriver(SampleDriver):
             MdpyType("hd", "mdpy-hd", width=1920, height=1080),
         )
 
+    def vfio_device(self, device: MdevDevice) -> VfioDevice:
+        """See :mod:`.mdpy_device`."""
+        assert isinstance(device.type, MdpyType)
+        return MdpyDevice(device, device.type.width, device.type.height)
+
     def show_description(self, type: MdevType) -> str:
         """mdpy_show_description."""
         assert isinstance(type, MdpyType)
@@ -67,4 +74,4 @@ def mdpy_parameters() -> tuple[Parameter, ...]:
     return (UintParameter("count", 4, 0o444),)
 
 
-MDPY = sample_module("mdpy", mdpy_dev_init, mdpy_parameters)
+MDPY = sample_module("mdpy", mdpy_dev_init, mdpy_parameters, suites=("mdev", "samples"))

@@ -8,12 +8,14 @@ import errno
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
+from harness.drivers.samples.mtty_device import MttyDevice
 from harness.drivers.samples.parent import (
     SampleDriver,
     sample_init,
     sample_module,
     vendor_group,
 )
+from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.kernel.errors import Errno
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
@@ -60,6 +62,11 @@ class MttyDriver(SampleDriver):
             raise Errno(errno.ENOSPC)
         self.avail_ports -= device.type.nr_ports
 
+    def vfio_device(self, device: MdevDevice) -> VfioDevice:
+        """See :mod:`.mtty_device`."""
+        assert isinstance(device.type, MttyType)
+        return MttyDevice(device, device.type.nr_ports)
+
     def release_device(self, device: MdevDevice) -> None:
         """mtty_release_dev."""
         assert isinstance(device.type, MttyType)
@@ -71,4 +78,4 @@ def mtty_dev_init(kernel: Kernel) -> None:
     sample_init(MttyDriver(kernel))
 
 
-MTTY = sample_module("mtty", mtty_dev_init)
+MTTY = sample_module("mtty", mtty_dev_init, suites=("mdev", "samples"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.drivers.mdev import (
     MdevDevice,
@@ -13,6 +14,7 @@ from harness.drivers.mdev import (
     mdev_bus,
     mdev_register_driver,
     mdev_register_parent,
+    mdev_unregister_parent,
 )
 from harness.drivers.vfio.vfio_main import (
     VfioDevice,
@@ -20,7 +22,13 @@ from harness.drivers.vfio.vfio_main import (
     vfio_register_emulated_iommu_dev,
     vfio_unregister_group_dev,
 )
-from harness.kernel.driver_core import Device, DeviceClass, device_add
+from harness.kernel.driver_core import (
+    Device,
+    DeviceClass,
+    device_add,
+    device_del,
+    driver_unregister,
+)
 from harness.kernel.module import Module, Parameter
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.system import Kernel
@@ -30,8 +38,6 @@ class SampleDriver(MdevDriver):
     """The mdev driver of a sample."""
 
     device_api = "vfio-pci"
-    #: What programs are handed.
-    vfio_device: type[VfioDevice] = VfioDevice
     #: The types that its parent offers.
     types: tuple[MdevType, ...]
 
@@ -43,6 +49,10 @@ class SampleDriver(MdevDriver):
 
     def release_device(self, device: MdevDevice) -> None:
         """Give it back."""
+
+    def vfio_device(self, device: MdevDevice) -> VfioDevice:
+        """What programs are handed."""
+        return VfioDevice(device)
 
     def probe(self, device: Device) -> None:
         """Hand the device to programs, in a group that no IOMMU is behind."""
@@ -72,20 +82,33 @@ def sample_init(driver: SampleDriver) -> None:
     device = Device(kernel, driver.name, None, None)
     device.device_class = DeviceClass(kernel, driver.name)
     device_add(device)
-    mdev_register_parent(device, driver, driver.types)
+    parent = mdev_register_parent(device, driver, driver.types)
+    kernel.modules[driver.name].data = (driver, parent)
+
+
+def sample_exit(name: str, kernel: Kernel) -> None:
+    """Module exit: the parent with what was made of it, its device, the driver, the class."""
+    driver, parent = kernel.modules[name].data
+    mdev_unregister_parent(parent)
+    device_del(parent.device)
+    driver_unregister(driver)
+    kernel.devices.unregister_chrdev_region(name)
+    kernel.sysfs.directory("class").remove(name)
 
 
 def sample_module(
     name: str,
     init: Callable[[Kernel], None],
     parameters: Callable[[], tuple[Parameter, ...]] = tuple,
+    suites: tuple[str, ...] = ("mdev",),
 ) -> Module:
     """The module of a sample, as samples have been since they are drivers themselves."""
     return Module(
         name,
         init,
+        exit=partial(sample_exit, name),
         depends=("mdev", "vfio"),
         parameters=parameters,
-        suites=("mdev",),
+        suites=suites,
         in_kernel=lambda profile: not has_vendor_create(profile),
     )

@@ -26,26 +26,26 @@ class AnonymousFiles:
         self._table = table
         self._numbers = itertools.count(1)
         self._ids: dict[Node, int] = {}
-        #: Files that are to be opened, with their node ids, by number.
-        self.waiting: dict[int, tuple[int, OpenFile]] = {}
+        #: Files that are to be opened, by number.
+        self.waiting: dict[int, OpenFile] = {}
+        #: Which of them the launcher has looked up, by node id: it opens that next.
+        self._looked_up: dict[int, int] = {}
 
     def name_of(self, open_file: OpenFile) -> str:
         """A name for it, to be opened once."""
         number = next(self._numbers)
-        self.waiting[number] = self._node_id(number, open_file.node), open_file
+        self.waiting[number] = open_file
         return f"{PREFIX}{number}"
-
-    def _node_id(self, number: int, node: Node) -> int:
-        known = self._table.entries
-        self._ids = {node: nodeid for node, nodeid in self._ids.items() if nodeid in known}
-        return self._ids.setdefault(node, Tree.ANONYMOUS << 32 | number)
 
     def looked_up(self, name: str, now: int) -> bytes | None:
         """The reply to a lookup of ``name``; None if it is none of these."""
         if not name.startswith(PREFIX):
             return None
-        nodeid, open_file = self.waiting[int(name.removeprefix(PREFIX))]
+        number = int(name.removeprefix(PREFIX))
+        open_file = self.waiting[number]
         node = open_file.node
+        nodeid = self._node_id(number, node)
+        self._looked_up[nodeid] = number
         entry = self._table.entries.get(nodeid)
         if entry is None:
             entry = self._table.entries[nodeid] = Entry(nodeid, Tree.ANONYMOUS, node)
@@ -53,10 +53,16 @@ class AnonymousFiles:
         found = node.getattr(open_file.opener)
         return ENTRY.pack(nodeid, 0, 0, 0, 0, 0) + entry.attributes(found, now)
 
+    def _node_id(self, number: int, node: Node) -> int:
+        known = self._table.entries
+        self._ids = {node: nodeid for node, nodeid in self._ids.items() if nodeid in known}
+        return self._ids.setdefault(node, Tree.ANONYMOUS << 32 | number)
+
     def opened(self, nodeid: int) -> OpenFile | None:
         """The file that is opened under this id; None if it is none of these."""
-        for number, (waiting, open_file) in self.waiting.items():
-            if waiting == nodeid:
-                del self.waiting[number]
-                return open_file
-        return None
+        number = self._looked_up.pop(nodeid, None)
+        return self.waiting.pop(number) if number is not None else None
+
+    def forget(self, name: str) -> OpenFile | None:
+        """The file of this name if it was not opened, and will not be."""
+        return self.waiting.pop(int(name.removeprefix(PREFIX)), None)

@@ -33,6 +33,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.host_files import copy_fd
@@ -144,8 +145,9 @@ class NotifiedCall:
             os.close(placeholder)
 
     def put(self, fd: int, number: int) -> None:
-        """The program's ``number`` is a copy of our ``fd`` from now on."""
-        self._listener.add(self.notification, fd, number)
+        """The program's ``number`` is a copy of our ``fd`` from now on, if there is a program."""
+        with suppress(FileNotFoundError):
+            self._listener.add(self.notification, fd, number)
 
     def respond(self, result: int | None, error: int) -> None:
         """The call is over."""

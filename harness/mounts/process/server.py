@@ -39,6 +39,7 @@ from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.anonymous import AnonymousFiles
 from harness.mounts.process.aside import Aside, Questions
 from harness.mounts.process.caller import ProcessCaller, UserNamespace
+from harness.mounts.process.errors import MountError
 from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
@@ -393,7 +394,13 @@ class Server:
         """Let the numbers that were reserved for a call's new files be those files."""
         for number, open_file in call.caller.installed:
             call.hand_over()
-            fd = self._opener(self._anonymous.name_of(open_file))
+            name = self._anonymous.name_of(open_file)
+            try:
+                fd = self._opener(name)
+            except MountError:
+                if self._anonymous.forget(name) is not None:
+                    self.kernel.release(open_file)
+                raise
             try:
                 call.put(fd, number)
             finally:

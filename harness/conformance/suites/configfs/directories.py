@@ -7,6 +7,7 @@ from harness.conformance import Call, case, expect, param
 from harness.conformance.errnos import (
     EACCES,
     EEXIST,
+    EINVAL,
     EISDIR,
     ENAMETOOLONG,
     ENOENT,
@@ -159,6 +160,18 @@ def rename(call: Call) -> None:
     expect(call.rename(f"{SIMPLE}/description", f"{SIMPLE}/a"), EISDIR)
     expect(call.rename(f"{SIMPLE}/none", f"{SIMPLE}/a"), ENOENT)
     expect(sorted(expect(call.listdir(SIMPLE))), ["a", "b", "description"])
+
+
+@case(source=f"do_renameat2, lock_rename: {NAMEI}", machine=MACHINE)
+def rename_to_itself_or_into_itself(call: Call) -> None:
+    call.mkdir(f"{GROUPS}/g")
+    call.mkdir(f"{GROUPS}/g/c")
+    expect(call.rename(f"{GROUPS}/g", f"{GROUPS}/g"))
+    expect(call.rename(f"{GROUPS}/description", f"{GROUPS}/description"))
+    expect(call.rename(f"{GROUPS}/g", f"{GROUPS}/g/x"), EINVAL)
+    expect(call.rename(f"{GROUPS}/g", f"{GROUPS}/g/c/x"), EINVAL)
+    expect(call.rename(f"{GROUPS}/g/c", f"{GROUPS}/g"), ENOTEMPTY)
+    expect(call.listdir(f"{GROUPS}/g/c"), ["storeme"])
 
 
 @case(source=f"configfs_symlink: {SYMLINK}", machine=MACHINE)

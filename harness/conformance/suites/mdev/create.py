@@ -29,11 +29,9 @@ _FILE = f"{type_of('mtty-1')}/create"
     [
         ("mdev/create_ok", UUID, 36),
         ("mdev/recreate_same_uuid", f"{UUID}\n", 37),
-        ("mdev/create_37_space", f"{UUID} ", 37),
         ("mdev/create_37_x", f"{OTHER_UUID}x", 37),
         ("", f"{UUID}\0", 37),
         ("", f"{UUID}-", 37),
-        ("mdev/create_nil", "00000000-0000-0000-0000-000000000000", 36),
         ("", "FFFFFFFF-ffff-ffff-ffff-ffffffffffff", 36),
     ],
     id="{text}",
@@ -42,6 +40,26 @@ def accepted(call: Call, probe: str, text: str, count: int) -> None:
     """A UUID, and perhaps one more byte, whichever."""
     expect(call.write_text(_FILE, text), count)
     expect(call.listdir(f"{BUS}/devices"), [text[:36].lower()])
+
+
+@case(
+    source=_STORE,
+    machine=MACHINE,
+    golden=("mdev/create_37_space", "mdev/created_by_space?", "mdev/rm_space"),
+)
+def with_a_blank(call: Call) -> None:
+    """It is no part of the name."""
+    expect(call.write_text(_FILE, f"{UUID} "), 37)
+    expect(call.listdir(f"{BUS}/devices"), [UUID])
+    expect(call.write_text(f"{device()}/remove", "1"), 1)
+
+
+@case(source=_STORE, machine=MACHINE, golden=("mdev/create_nil", "mdev/rm_nil"))
+def nil(call: Call) -> None:
+    """It is a UUID as any other."""
+    uuid = "00000000-0000-0000-0000-000000000000"
+    create(call, "mtty-1", uuid)
+    expect(call.write_text(f"{device(uuid)}/remove", "1"), 1)
 
 
 @case(source=f"{_STORE}; guid_parse: lib/uuid.c", machine=MACHINE, golden="{probe}")
@@ -135,7 +153,7 @@ def taken(call: Call, how: str, type: str, uuid: str) -> None:
 @case(
     source="mtty_init_dev: samples/vfio-mdev/mtty.c, 6.1",
     machine=MACHINE,
-    golden=("mdev/overcapacity_t1", "mdev/overcapacity_t2"),
+    golden=("mdev/overcapacity_t1", "mdev/overcapacity_t2", "mdev/fail_leaves_nothing"),
 )
 @param("type", ["mtty-1", "mtty-2"])
 def too_many_for_the_driver(call: Call, type: str) -> None:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording which uAPI a tool uses, of real tools."""
+
+import pytest
+
+from harness.gate.recording import record
+
+
+@pytest.fixture
+def recorded(tmp_path, need):
+    """What was recorded of a tool."""
+
+    def recorded(tool, program):
+        need(program)
+        lines = []
+        assert record([tool], tmp_path, lines.append) == 0
+        assert lines[0].startswith(f"{tmp_path / tool}.json: {tool} ")
+        return (tmp_path / f"{tool}.json").read_text()
+
+    return recorded
+
+
+def test_what_setpci_does(recorded):
+    text = recorded("setpci", "setpci")
+    assert '"/sys/devices/<bus>/<function>/config": ["read", "write"]' in text
+
+
+def test_what_accel_config_does(recorded):
+    text = recorded("accel-config", "accel-config")
+    assert '"/sys/devices/<bus>/<function>/dsa<n>/wq<n>.<n>/size": ["read", "write"]' in text
+    assert '"/sys/bus/dsa/drivers/idxd/bind": ["write"]' in text
+
+
+def test_a_tool_that_is_not_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lines = []
+    assert record(["lspci"], tmp_path, lines.append) == 3
+    assert lines == ["lspci: left out, there is no lspci here\n"]
