@@ -43,7 +43,7 @@ class Loop:
         self.count = count
 
     def __call__(self):
-        self._process.stdin.write(b"%d\n" % self.count)
+        self._process.stdin.write(f"{self.count}\n".encode())
         self._process.stdin.flush()
         assert self._process.stdout.readline() == b"done\n"
 
@@ -51,6 +51,16 @@ class Loop:
         self._process.stdin.close()
         assert self._process.wait(30) == 0
         self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def looping(arguments, count):
+    """A :class:`Loop`, which ends well."""
+    loop = Loop(arguments, count)
+    try:
+        yield loop
+    finally:
+        loop.close()
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +180,7 @@ def pytest_terminal_summary(terminalreporter):
             verdict = "within" if ratio <= limit else "ABOVE"
             microseconds = f"{_times[measured] * 1e6:9.1f} us / {_times[reference] * 1e6:9.1f} us"
             terminalreporter.write_line(
-                f"{what:<58}{microseconds} = {ratio:5.2f}  {verdict} {limit}"
+                f"{what:<58}{microseconds} = {ratio:5.2f}  {verdict} {limit:.4g}"
             )
     for what, measured, reference, limit in _growths:
         if {*measured, *reference} <= _times.keys():
