@@ -2,7 +2,8 @@
 """Loops that run side by side in one run, and a table of their ratios at the end.
 
 Absolute times say little; each line compares two measurements of the same run. Nothing is asserted:
-a ratio above its limit is marked in the table, for a reader to judge on a quiet machine.
+a ratio above its limit is marked in the table, for a reader to judge. The shortest round of each
+measurement counts: whatever else this machine does only makes rounds longer.
 """
 
 import contextlib
@@ -149,7 +150,7 @@ def measure(benchmark):
         benchmark.group = name.split(":")[0]
         function()  # warm caches
         benchmark.pedantic(function, rounds=rounds, iterations=1)
-        _times[name] = benchmark.stats.stats.median / count
+        _times[name] = benchmark.stats.stats.min / count
 
     return measure_it
 
