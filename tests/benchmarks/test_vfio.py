@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Loop, compare, looping, running_in
+from conftest import compare, looping, running_in
 
 COUNT = 3000
 EMPTY = Path(__file__).with_name("empty.py")
@@ -74,22 +74,20 @@ def test_umockdev_ioctl(measure, build, tmp_path):
 ENDS, ROUNDS = 1000, 10
 
 
-def map_many(measure, command, name, total, *, full=False):
+def map_many(measure_ends, command, name, total, *, full=False):
     """Map ``total`` times; the cost of the first thousand and of the last."""
     piece = ENDS // ROUNDS
-    loop = Loop(command, piece)
-    try:
-        # The first round is the one that warms caches.
-        measure(f"map {name}: first", loop, piece, rounds=ROUNDS - 1)
-        loop.count = total - 2 * ENDS
-        loop()
-        loop.count = piece
-        measure(f"map {name}: last", loop, piece, rounds=ROUNDS - 1)
+    with looping(command, piece) as loop:
+
+        def most():
+            loop.count = total - 2 * ENDS
+            loop()
+            loop.count = piece
+
+        measure_ends(f"map {name}", loop, piece, ROUNDS, most)
         if full:
             loop.count = "full"
             loop()
-    finally:
-        loop.close()
 
 
 #: dma_entry_limit's default.
@@ -97,15 +95,15 @@ LIMIT = 65535
 
 
 @pytest.mark.timeout(600)
-def test_all_maps_of_type1(measure, vfio):
-    map_many(measure, [*in_machine(), vfio, "type1"], "type1", LIMIT, full=True)
+def test_all_maps_of_type1(measure_ends, vfio):
+    map_many(measure_ends, [*in_machine(), vfio, "type1"], "type1", LIMIT, full=True)
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mode", ["iommufd", "iommufd_anywhere"])
-def test_many_maps_of_iommufd(measure, vfio, mode):
+def test_many_maps_of_iommufd(measure_ends, vfio, mode):
     command = [*in_machine("--profile", "7.2+iommufd"), vfio, mode]
-    map_many(measure, command, mode, 1 << 18)
+    map_many(measure_ends, command, mode, 1 << 18)
 
 
 #: What is compared in a machine, the empty handler beside it, what is native, and the limit.
