@@ -2,10 +2,11 @@
 /* loop MODE PATH: for each number N read from stdin, do the operation N times, then answer a line.
  *
  * Modes: ocr (open, read, close), stat, access, read (pread at 0 of an open file), ioctl (an
- * unknown one on an open file), mmap (map and unmap one page), share (the same, shared), start (fork
- * and exec PATH).
+ * unknown one on an open file), capabilities (of a USB device, one word), mmap (map and unmap one
+ * page), share (the same, shared), start (fork and exec PATH).
  */
 #include <fcntl.h>
+#include <linux/usbdevice_fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,12 @@ static int do_ioctl(void)
 	return 0;
 }
 
+static int capabilities(void)
+{
+	unsigned int word;
+	return ioctl(fd, USBDEVFS_GET_CAPABILITIES, &word);
+}
+
 static int map(int flags)
 {
 	void *page = mmap(NULL, 4096, PROT_READ, flags, fd, 0);
@@ -87,7 +94,7 @@ static const struct {
 } modes[] = {
 	{ "ocr", ocr, 0 },	{ "stat", do_stat, 0 },	  { "access", do_access, 0 }, { "read", do_read, 1 },
 	{ "ioctl", do_ioctl, 1 }, { "mmap", do_mmap, 1 }, { "start", start, 0 },
-	{ "share", do_share, 1 },
+	{ "share", do_share, 1 }, { "capabilities", capabilities, 1 },
 };
 
 int main(int argc, char **argv)

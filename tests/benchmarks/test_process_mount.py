@@ -9,20 +9,11 @@ import sys
 
 import pytest
 
-from conftest import CPU, Loop, compare, compare_growth, on_tmpfs_copy, running_in
+from conftest import CPU, compare, compare_growth, looping, on_tmpfs_copy, running_in
 from harness.machine import load_machine
 
 BULK = 3000
 PROGRAM = "/bin/true"
-
-
-@contextlib.contextmanager
-def looping(arguments, count=BULK):
-    loop = Loop(arguments, count)
-    try:
-        yield loop
-    finally:
-        loop.close()
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +35,13 @@ ATTRIBUTE_MODES = ("ocr", "stat", "access")
 
 @pytest.mark.parametrize("mode", ATTRIBUTE_MODES)
 def test_attribute_on_tmpfs(measure, build, on_tmpfs, device, mode):
-    with looping([*on_tmpfs, build("loop"), mode, f"{device}/state"]) as loop:
+    with looping([*on_tmpfs, build("loop"), mode, f"{device}/state"], BULK) as loop:
         measure(f"{mode}: tmpfs", loop, BULK)
 
 
 @pytest.mark.parametrize("mode", ATTRIBUTE_MODES)
 def test_attribute_in_a_machine(measure, build, uapi_run, device, mode):
-    with looping([*uapi_run, build("loop"), mode, f"{device}/state"]) as loop:
+    with looping([*uapi_run, build("loop"), mode, f"{device}/state"], BULK) as loop:
         measure(f"{mode}: machine", loop, BULK)
 
 

@@ -9,7 +9,8 @@ while there is a domain.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from attrs import define, frozen
@@ -89,6 +90,8 @@ class IoPagetable:
         self._reserved: list[tuple[int, int, object]] = []
         self._allowed: list[Range] = []
         self._domains: dict[object, IommuCapabilities] = {}
+        #: There is no hole below, so that nobody has to look for one among very many areas.
+        self._full_below = PAGE_SIZE
         self.disable_large_pages = False
 
     @property
@@ -111,12 +114,15 @@ class IoPagetable:
 
     def usable(self) -> list[Range]:
         """What is not reserved, ascending."""
-        return list(self._holes([(start, last) for start, last, _ in self._reserved], 0, ULONG_MAX))
+        return list(self._holes(self._reserved_ranges(), 0, ULONG_MAX))
+
+    def _reserved_ranges(self) -> list[Range]:
+        return sorted((start, last) for start, last, _ in self._reserved)
 
     @staticmethod
-    def _holes(used: list[Range], start: int, last: int) -> Iterator[Range]:
-        """What is left of a range without those used."""
-        for low, high in sorted(used):
+    def _holes(used: Iterable[Range], start: int, last: int) -> Iterator[Range]:
+        """What is left of a range without those used, which are given ascending."""
+        for low, high in used:
             if high < start:
                 continue
             if low > last:
@@ -137,6 +143,7 @@ class IoPagetable:
     def unreserve(self, owner: object) -> None:
         """All that ``owner`` reserved (iopt_remove_reserved_iova)."""
         self._reserved = [entry for entry in self._reserved if entry[2] is not owner]
+        self._full_below = PAGE_SIZE
 
     def set_allowed(self, ranges: list[Range]) -> None:
         """EADDRINUSE if any is reserved (iopt_set_allow_iova)."""
@@ -144,6 +151,7 @@ class IoPagetable:
             if self._is_reserved(start, last):
                 raise Errno(errno.EADDRINUSE)
         self._allowed = ranges
+        self._full_below = PAGE_SIZE
 
     def _is_reserved(self, start: int, last: int) -> bool:
         return any(low <= last and start <= high for low, high, _ in self._reserved)
@@ -241,16 +249,22 @@ class IoPagetable:
         if alignment < self.alignment:
             raise Errno(errno.EINVAL)
         offset = vaddr % PAGE_SIZE
-        allowed = sorted(self._allowed) or [(PAGE_SIZE, ULONG_MAX - PAGE_SIZE)]
-        reserved = [(start, last) for start, last, _ in self._reserved]
-        for low, high in allowed:
-            low, high = max(low, PAGE_SIZE), min(high, ULONG_MAX - PAGE_SIZE)
-            mapped = [(area.start, area.last) for area in self.areas.overlapping(low, high)]
-            for start, last in self._holes(reserved + mapped, low, high):
-                aligned = -(-start // alignment) * alignment | offset
-                if aligned < last and last - aligned >= length - 1:
-                    return aligned
+        for start, last in self._unused():
+            aligned = -(-start // alignment) * alignment | offset
+            if aligned < last and last - aligned >= length - 1:
+                return aligned
         raise Errno(errno.ENOSPC)
+
+    def _unused(self) -> Iterator[Range]:
+        """The holes that may be given to who leaves the choice to the table, ascending."""
+        first = True
+        for low, high in sorted(self._allowed) or [(PAGE_SIZE, ULONG_MAX - PAGE_SIZE)]:
+            low, high = max(low, self._full_below), min(high, ULONG_MAX - PAGE_SIZE)
+            mapped = ((area.start, area.last) for area in self.areas.overlapping(low, high))
+            for hole in self._holes(heapq.merge(self._reserved_ranges(), mapped), low, high):
+                if first:
+                    self._full_below, first = hole[0], False
+                yield hole
 
     def get_pages(self, iova: int, length: int) -> list[Piece]:
         """What is mapped in a range without a gap: EINVAL, EOVERFLOW, ENOENT (iopt_get_pages)."""
@@ -292,6 +306,7 @@ class IoPagetable:
     def _remove(self, area: Area) -> None:
         area.unpin()
         self.areas.remove(area)
+        self._full_below = max(min(self._full_below, area.start), PAGE_SIZE)
 
     def cut(self, last: int) -> None:
         """Make an area that goes on after ``last`` two (iopt_cut_iova)."""

@@ -8,8 +8,10 @@ the common calls never do.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from harness.address_space import AddressSpaces
@@ -22,6 +24,53 @@ from harness.mounts.overlay import directory_on_host
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile
     from harness.mounts.process.workers import Worker
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_SYS_TGKILL = 234  # x86-64
+
+
+class ThreadGroups:
+    """Which process a thread is of: what was true of its number before, if it still is.
+
+    tgkill(2) of signal 0 says so, in a fraction of the time that ``/proc/TID/status`` takes.
+    """
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def of(self, status: TaskStatus) -> int:
+        """A process id of the host; a task that has gone keeps its own."""
+        tid = status.tid
+        known = self._known.get(tid)
+        if known is not None and self._is_in(tid, known):
+            return known
+        group = int(status.field("Tgid") or tid)
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        self._known[tid] = group
+        return group
+
+    @staticmethod
+    def _is_in(tid: int, group: int) -> bool:
+        """EPERM comes behind the search."""
+        sent = _libc.syscall(_SYS_TGKILL, group, tid, 0) == 0
+        return sent or ctypes.get_errno() == errno.EPERM
+
+
+_CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
+
+
+def effective_capabilities(tid: int) -> int:
+    """Of a task; none of one that has gone (capget(2), sooner done than a look into /proc)."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, tid)
+    data = ctypes.create_string_buffer(24)
+    if _libc.capget(header, data) != 0:
+        return 0
+    low, _, _, high, _, _ = struct.unpack("=6I", data.raw)
+    return int(low | high << 32)
 
 
 class TaskStatus:
@@ -117,9 +166,7 @@ class TaskCredentials(Credentials):
     @property
     def capabilities(self) -> int:
         """The effective set; none for a task in another user namespace than the mount's."""
-        if not self._namespace.owns(self._tid):
-            return 0
-        return int(self._field("CapEff") or "0", 16)
+        return effective_capabilities(self._tid) if self._namespace.owns(self._tid) else 0
 
 
 class ProcessCaller:
@@ -182,7 +229,7 @@ class ProcessCaller:
     @property
     def process(self) -> int:
         """The task's process id on the host (thread group)."""
-        return int(self.status.field("Tgid") or self.tid)
+        return self.worker.server.thread_groups.of(self.status)
 
     @property
     def address_space(self) -> AddressSpace:

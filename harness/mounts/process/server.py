@@ -38,7 +38,7 @@ from harness.mounts.overlay import HostNode, Overlay, prepare
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.anonymous import AnonymousFiles
 from harness.mounts.process.aside import Aside, Questions
-from harness.mounts.process.caller import ProcessCaller, UserNamespace
+from harness.mounts.process.caller import ProcessCaller, ThreadGroups, UserNamespace
 from harness.mounts.process.errors import MountError
 from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
@@ -137,6 +137,7 @@ class Server:
         self._connection = io.FileIO(fd, "r+", closefd=True)
         self.user_namespace = namespace
         self.address_spaces = AddressSpaces()
+        self.thread_groups = ThreadGroups()
         #: What drivers hold of the programs' own files.
         self.holder = Holder(kernel)
         #: The mount's st_dev.
