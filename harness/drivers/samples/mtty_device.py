@@ -212,7 +212,8 @@ class MttyDevice(SampleDevice):
             self._irq_index = _NO_IRQ
 
     def _trigger_interrupt(self) -> None:
-        """mtty_trigger_interrupt: INTx is masked by itself, since 6.8."""
+        """mtty_trigger_interrupt: INTx is masked by itself, since 6.8. Before that, an
+        interrupt without an eventfd is an oops; here it is none."""
         context = self._eventfds.get(self._irq_index)
         if context is None or (self._irq_index == _INTX and self._intx_masked):
             return

@@ -20,7 +20,7 @@ from harness.conformance.suites.vfio_pci._device import (
 )
 from harness.uapi import dma_buf as d
 from harness.uapi import vfio as u
-from harness.uapi.fs import SEEK_CUR, SEEK_END, SEEK_SET
+from harness.uapi.fs import POLLIN, POLLOUT, SEEK_CUR, SEEK_END, SEEK_SET
 
 _MBOCHS = "samples/vfio-mdev/mbochs.c, 6.1"
 _DMA_BUF = "drivers/dma-buf/dma-buf.c, 6.1"
@@ -36,6 +36,8 @@ _CAPS, _CAP_SIZE = 8, 16
 _PROBE, _DMABUF, _REGION = 1, 2, 4
 _PRIMARY, _CURSOR = 1, 2
 _XR24 = 0x34325258
+#: Of a picture of 640 by 480 pixels, in bytes.
+_SIZE = 640 * 480 * 4
 _NO_PICTURE = (60, _DMABUF, _PRIMARY, *(0,) * 11)
 
 
@@ -297,8 +299,7 @@ def picture(call: Call) -> None:
     expect(found, _NO_PICTURE)
     _show(call, fd)
     expect(_picture(call, fd), 1)
-    size = 640 * 480 * 4
-    shown = (60, _DMABUF, _PRIMARY, _XR24, 0, 640, 480, 2560, size, 0, 0, 0, 0, 1)
+    shown = (60, _DMABUF, _PRIMARY, _XR24, 0, 640, 480, 2560, _SIZE, 0, 0, 0, 0, 1)
     expect(_plane(call, fd)[1], shown)
     expect(query_plane(call, fd, _DMABUF, 60, _CURSOR)[1], (60, _DMABUF, _CURSOR, *(0,) * 11))
     _set(call, fd, _XRES, 800)
@@ -384,22 +385,36 @@ def file_outlives_the_device(call: Call) -> None:
     """Its size can still be asked for."""
     fd, dmabuf = _dmabuf(call)
     expect(call.close(fd), None)
-    expect(call.lseek(dmabuf, 0, SEEK_END), 640 * 480 * 4)
+    expect(call.lseek(dmabuf, 0, SEEK_END), _SIZE)
 
 
 @case(source=f"dma_buf_fops: {_DMA_BUF}", machine=MACHINE)
 def dmabuf(call: Call) -> None:
-    """A file with a size, without content, that is always ready."""
+    """A file without content, that is always ready."""
     _, fd = _dmabuf(call)
-    size = 640 * 480 * 4
-    expect(call.fstat(fd), size=size, mode=0o600, nlink=1)
+    expect(call.fstat(fd), size=_SIZE, nlink=1, uid=0)
     expect(call.read(fd, 4), EINVAL)
     expect(call.write(fd, b"x"), EBADF)
-    expect(call.lseek(fd, 0, SEEK_END), size)
+    both = POLLIN | POLLOUT
+    expect(call.poll({fd: both}), {fd: both})
+    expect(call.poll({fd: POLLIN}), {fd: POLLIN})
+
+
+@case(source="alloc_anon_inode: fs/libfs.c, 6.1", machine=MACHINE)
+def dmabuf_mode(call: Call) -> None:
+    """There is no type of file in it."""
+    _, fd = _dmabuf(call)
+    expect(call.fstat(fd), mode=0o600)
+
+
+@case(source=f"dma_buf_llseek: {_DMA_BUF}", machine=MACHINE)
+def dmabuf_position(call: Call) -> None:
+    """Both ends, and nothing else."""
+    _, fd = _dmabuf(call)
+    expect(call.lseek(fd, 0, SEEK_END), _SIZE)
     expect(call.lseek(fd, 0, SEEK_SET), 0)
     for offset, whence in ((1, SEEK_SET), (-1, SEEK_END), (0, SEEK_CUR), (0, 3)):
         expect(call.lseek(fd, offset, whence), EINVAL)
-    expect(call.poll({fd: 5}, 0), {fd: 5})
 
 
 @case(source=f"mbochs_mmap_dmabuf: {_MBOCHS}; do_mmap: mm/mmap.c, 6.1", machine=MACHINE)
