@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.drivers.pci import PciDevice, pci_reset_function
 from harness.drivers.pci.device import IORESOURCE_MEM, PCI_POWER_NAMES, PCI_STD_NUM_BARS
 from harness.drivers.pci.reset import SavedState, pci_restore_state, pci_save_state
-from harness.drivers.vfio.info_caps import InfoCaps
+from harness.drivers.vfio.info_caps import InfoCaps, put_region_info
 from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_and_prepare
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
@@ -265,15 +265,7 @@ class VfioPciCoreDevice(VfioDevice):
         info = copy_in(caller, argument, u.RegionInfo)
         caps = InfoCaps(self.core.section.info_cap_align)
         self._fill_region_info(info, caps)
-        if caps.size:
-            info.flags |= u.VFIO_REGION_INFO_FLAG_CAPS
-            start = u.offsetofend(u.RegionInfo, "offset")
-            if info.argsz < start + caps.size:
-                info.argsz, info.cap_offset = start + caps.size, 0
-            else:
-                caller.address_space.write(argument + start, caps.chain(start))
-                info.cap_offset = start
-        copy_out(caller, argument, info)
+        put_region_info(caller, argument, info, caps)
 
     def _fill_region_info(self, info: u.RegionInfo, caps: InfoCaps) -> None:
         """EINVAL for a region that is not there; VGA is none (CONFIG_VFIO_PCI_VGA is off)."""
