@@ -39,7 +39,10 @@ _transfer_arguments: list[type[Any]] = [
 for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
     _function.argtypes = _transfer_arguments
     _function.restype = ctypes.c_ssize_t
-
+_libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64]
+_libc.pread.restype = ctypes.c_ssize_t
+#: Where the byte of page 0 would go.
+_byte = ctypes.create_string_buffer(1)
 
 T = TypeVar("T")
 
@@ -130,10 +133,9 @@ class ProcessMemory:
         return self._call(self._is_alive)
 
     def _is_alive(self) -> bool:
-        try:
-            return bool(os.pread(self._mm, 1, 0))
-        except OSError:
-            return True  # page 0 is not mapped, but there is an mm that could map it
+        # Below 0: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
+        # that, which takes longer than the call.
+        return bool(_libc.pread(self._mm, _byte, 1, 0) != 0)
 
     def shared_with(self, pid: int) -> bool:
         """Whether process ``pid`` uses this same mm, as after vfork (kcmp(2))."""

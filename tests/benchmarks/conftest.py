@@ -155,6 +155,27 @@ def measure(benchmark):
     return measure_it
 
 
+@pytest.fixture
+def measure_ends(benchmark):
+    """Measure a callable that does ``count`` operations, ``rounds`` times before ``between()`` is
+    called and as often after; as NAME: first and NAME: last."""
+
+    def measure_it(name, function, count, rounds, between):
+        benchmark.group = name
+        done = iter(range(2 * rounds))
+
+        def setup():
+            if next(done) == rounds:
+                between()
+
+        benchmark.pedantic(function, setup=setup, rounds=2 * rounds, iterations=1)
+        seconds = benchmark.stats.stats.data
+        _times[f"{name}: first"] = min(seconds[:rounds]) / count
+        _times[f"{name}: last"] = min(seconds[rounds:]) / count
+
+    return measure_it
+
+
 def compare(what, measured, reference, limit):
     """A line of the table: ``measured`` may take ``limit`` times what ``reference`` takes."""
     _ratios.append((what, measured, reference, limit))

@@ -14,6 +14,7 @@ from harness.machine import load_machine
 
 BULK = 3000
 PROGRAM = "/bin/true"
+MACHINES = {"machine": "spr-2s", "VFIO machine": "qemu-q35"}
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +82,12 @@ kill $peer
 
 
 @pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "share", "start"])
-@pytest.mark.parametrize("where", ["native", "machine"])
-def test_foreign_files(measure, build, uapi_run, tmp_path, mode, where):
+@pytest.mark.parametrize("where", ["native", "machine", "VFIO machine"])
+def test_foreign_files(measure, build, tmp_path, mode, where):
     file = tmp_path / "file"
     file.write_bytes(bytes(4096))
     target, count = (PROGRAM, 200) if mode == "start" else (str(file), 30000)
-    prefix = uapi_run if where == "machine" else []
+    prefix = running_in(MACHINES[where]) if where in MACHINES else []
     with looping([*prefix, build("loop"), mode, target], count) as loop:
         measure(f"{mode}: {where}", loop, count)
 
@@ -223,4 +224,6 @@ for _mode, _limit in (
     ("share", 60),
     ("start", 1.3),
 ):
-    compare(f"{_mode} of what is not ours", f"{_mode}: machine", f"{_mode}: native", _limit)
+    for _where in MACHINES:
+        what = f"{_mode} of what is not ours, {_where}"
+        compare(what, f"{_mode}: {_where}", f"{_mode}: native", _limit)

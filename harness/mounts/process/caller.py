@@ -176,6 +176,8 @@ class ProcessCaller:
         "_credentials",
         "_gid",
         "_interruption",
+        "_lasting",
+        "_memory",
         "_status",
         "_uid",
         "tid",
@@ -196,6 +198,9 @@ class ProcessCaller:
         self._credentials: Credentials | None = None
         self._interruption: Interruption | None = None
         self._status: TaskStatus | None = None
+        #: A call's memory stays the same while it lasts; that of who opened a file need not.
+        self._memory: AddressSpace | None = None
+        self._lasting = False
 
     @property
     def status(self) -> TaskStatus:
@@ -234,8 +239,13 @@ class ProcessCaller:
     @property
     def address_space(self) -> AddressSpace:
         """The memory of the task's process, now."""
+        if self._memory is not None:
+            return self._memory
         spaces: AddressSpaces = self.worker.server.address_spaces
-        return spaces.of(self.process)
+        memory = spaces.of(self.process)
+        if not self._lasting:
+            self._memory = memory
+        return memory
 
     @property
     def interruption(self) -> Interruption:
@@ -245,7 +255,8 @@ class ProcessCaller:
         return self._interruption
 
     def settle(self) -> None:
-        """Look up now what must stay as it is while a file is open."""
+        """Look up now what must stay as it is while a file is open, and keep nothing else."""
+        self._memory, self._lasting = None, True
         credentials = self.credentials
         if isinstance(credentials, TaskCredentials):
             self._credentials = Credentials(
