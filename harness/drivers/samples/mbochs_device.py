@@ -176,7 +176,8 @@ class MbochsDevice(SampleDevice):
         for known in self._dmabufs:
             if known.mode == mode:
                 return known.number
-        self._dmabufs.append(MbochsDmabuf(self._next_id, mode))
+        module = self.kernel.modules["mbochs"]
+        self._dmabufs.append(MbochsDmabuf(module, self._next_id, mode))
         self._next_id += 1
         raise Errno(errno.ENOMEM)
 

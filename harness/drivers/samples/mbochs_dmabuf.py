@@ -10,6 +10,7 @@ from attrs import frozen
 from harness.drivers.samples import mbochs_registers as vbe
 from harness.kernel.dma_buf import DmaBuf
 from harness.kernel.errors import Errno
+from harness.kernel.module import LoadedModule
 from harness.kernel.task import Caller
 from harness.uapi.fs import PAGE_SIZE
 
@@ -47,14 +48,15 @@ def check_framebuffer(registers: vbe.VbeRegisters, memory_size: int) -> Mode | N
 class MbochsDmabuf:
     """struct mbochs_dmabuf: a picture that a program was told of."""
 
-    def __init__(self, number: int, mode: Mode) -> None:
+    def __init__(self, module: LoadedModule, number: int, mode: Mode) -> None:
+        self._module = module
         self.number = number
         self.mode = mode
         self._exported: _Exported | None = None
 
     def export(self, caller: Caller) -> DmaBuf:
-        """mbochs_dmabuf_export: one file, as long as it is open. EINVAL if the picture does not
-        begin with a page.
+        """mbochs_dmabuf_export: one file, as long as it is open, which holds the module. EINVAL if
+        the picture does not begin with a page.
 
         In a kernel further fds do not count (sic): once the first is closed, they refer to what is
         gone. Here they are of no use then, but do no harm.
@@ -62,12 +64,15 @@ class MbochsDmabuf:
         if self._exported is None:
             if self.mode.offset % PAGE_SIZE:
                 raise Errno(errno.EINVAL)
+            self._module.references += 1
             self._exported = _Exported(caller, self)
         return self._exported
 
-    def released(self) -> None:
-        """mbochs_release_dmabuf."""
-        self._exported = None
+    def released(self, file: DmaBuf) -> None:
+        """mbochs_release_dmabuf, dma_buf_release."""
+        if self._exported is file:
+            self._exported = None
+            self._module.references -= 1
 
 
 class _Exported(DmaBuf):
@@ -80,4 +85,4 @@ class _Exported(DmaBuf):
         self._dmabuf = dmabuf
 
     def release(self) -> None:
-        self._dmabuf.released()
+        self._dmabuf.released(self)

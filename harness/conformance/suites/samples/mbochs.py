@@ -25,6 +25,7 @@ from harness.uapi.fs import POLLIN, POLLOUT, SEEK_CUR, SEEK_END, SEEK_SET
 _MBOCHS = "samples/vfio-mdev/mbochs.c, 6.1"
 _DMA_BUF = "drivers/dma-buf/dma-buf.c, 6.1"
 _PAGE = 4096
+_REFERENCES = "/sys/module/mbochs/refcnt"
 _MMIO, _EDID, _MEMORY = _PAGE, 2 * _PAGE, 3 * _PAGE
 _BLOB = _EDID + 2048
 _VBE = _MMIO + 0x500
@@ -378,6 +379,18 @@ def no_dmabuf(call: Call) -> None:
     third = Fd(expect(_get_dmabuf(call, fd, _picture(call, fd))), "dmabuf")
     expect(call.close(third), None)
     expect(call.close(Fd(expect(_get_dmabuf(call, fd, 3)), "dmabuf")), None)
+
+
+@case(source=f"dma_buf_export, dma_buf_release: {_DMA_BUF}", machine=MACHINE)
+def dmabuf_holds_the_module(call: Call) -> None:
+    fd = _open(call)
+    _show(call, fd)
+    number = _picture(call, fd)
+    references = int(expect(call.read_text(_REFERENCES)))
+    dmabuf = Fd(expect(_get_dmabuf(call, fd, number)), "dmabuf")
+    expect(call.read_text(_REFERENCES), f"{references + 1}\n")
+    expect(call.close(dmabuf), None)
+    expect(call.read_text(_REFERENCES), f"{references}\n")
 
 
 @case(source=f"mbochs_close_device: {_MBOCHS}", machine=MACHINE)
