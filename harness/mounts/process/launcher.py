@@ -22,7 +22,7 @@ launcher (fd 3):
     launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", ...) of Launcher.cover
     launcher: ("ready", device number) or ("failed", what, errno) at any point
     model: ("spawn", argv, env, cwd, uid, nested, filter) + [child's socket, failure pipe, 0, 1, 2]
-    model: ("open", name)                        launcher: ("opened",) + [fd], ("closed",); or ("failed", ...)
+    model: ("open", name)    launcher: ("opened",) + [fd], then ("closed",); or ("failed", ...)
 
 Model and init, on the child's socket; the kernel adds who sent it:
 
