@@ -15,7 +15,7 @@ import json
 import os
 import textwrap
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -190,18 +190,32 @@ def evidence(case: Case, profile: str) -> Evidence:
 
 # --- writing
 
+#: Nothing of the kernel's: the host was too slow, or lacked something.
+_NO_ANSWER = (State.TIMEOUT, State.NOT_RUNNABLE)
 
-def write(run: Run, cases: Mapping[str, Case], provenance: Mapping[str, str], to: Path) -> Path:
+
+def write(
+    run: Run,
+    cases: Mapping[str, Case],
+    provenance: Mapping[str, str],
+    to: Path,
+    existing: Container[str],
+) -> Path:
     """Write a run on a real kernel into the folder ``to``; the new file, whole or not at all.
 
-    Cases that could not run there are kept, too: that they could not is an answer. Records of cases
-    that the run left out stay as they are.
+    Cases that are not for virtual machines are kept, too: that they are not is an answer. Records
+    of cases that the run left out, or that a slow host kept from an end, stay as they are, unless
+    they are no longer ``existing``.
     """
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{run.profile}.json"
     before = _read(path)
-    kept = {one.id: one for one in before.cases} if before is not None else {}
-    kept |= {record.id: _judgement(record, cases[record.id]) for record in run.records}
+    kept = {one.id: one for one in before.cases if one.id in existing} if before else {}
+    kept |= {
+        record.id: _judgement(record, cases[record.id])
+        for record in run.records
+        if record.state not in _NO_ANSWER
+    }
     head = {"schema": SCHEMA, "kernel": run.profile, "provenance": dict(provenance)}
     lines = [f"{json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
     # A case a line, so that a diff shows which answers changed.

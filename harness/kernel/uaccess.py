@@ -27,6 +27,11 @@ def copy_from_user(memory: AddressSpace, kind: type[Structure], address: int) ->
     return kind.from_buffer_copy(memory.read(address, sizeof(kind)))
 
 
+def get_user_u32(memory: AddressSpace, address: int) -> int:
+    """A number of 32 bits at ``address``; EFAULT."""
+    return int.from_bytes(memory.read(address, 4), "little")
+
+
 def get_user_s32(memory: AddressSpace, address: int) -> int:
     """A signed number of 32 bits at ``address``; EFAULT."""
     return int.from_bytes(memory.read(address, 4), "little", signed=True)

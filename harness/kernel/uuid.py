@@ -8,7 +8,8 @@ import re
 
 from harness.kernel.errors import Errno
 
-UUID_STRING_LEN = 36
+#: Of a UUID itself, in bytes, and as text.
+UUID_LEN, UUID_STRING_LEN = 16, 36
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -23,3 +24,11 @@ def stored_uuid(data: bytes) -> str:
     if len(data) not in (UUID_STRING_LEN, UUID_STRING_LEN + 1) or uuid is None:
         raise Errno(errno.EINVAL)
     return uuid.group().decode().lower()
+
+
+def uuid_parse(text: bytes) -> bytes:
+    """The UUID that ``text`` begins with, in its own order of bytes; EINVAL if there is none."""
+    uuid = _UUID.match(text)
+    if uuid is None:
+        raise Errno(errno.EINVAL)
+    return bytes.fromhex(uuid.group().decode().replace("-", ""))

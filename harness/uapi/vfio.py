@@ -411,7 +411,7 @@ class BindIommufd(LittleEndianStructure):
 
 
 class BindIommufdFull(BindIommufd):
-    """struct vfio_device_bind_iommufd of 6.18."""
+    """struct vfio_device_bind_iommufd of 6.17."""
 
     _fields_ = [("token_uuid_ptr", c_uint64)]
 

@@ -211,3 +211,12 @@ def test_a_crowd_of_forks_is_killed_with_its_command(command_line):
     status, _, err = finished(command_line("--", "sh", "-c", script))
     assert status == 0
     assert len(err.rpartition("killed: ")[2].split(", ")) == 100
+
+
+def test_a_write_that_truncates_does_not_shorten_what_sendfile_gives(command_line):
+    """The host's kernel would take the file to be as long as what was written to it."""
+    script = "printf dedicated > $0; exec python3 -c 'import os; os.sendfile(1, 0, 0, 99)' < $0"
+    mode = "/sys/bus/dsa/devices/wq0.0/mode"
+    process = command_line("--", "sh", "-c", script, mode, stdout=subprocess.PIPE)
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("dedicated\n", "")

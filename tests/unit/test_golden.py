@@ -15,7 +15,6 @@ from harness.conformance.errnos import EINVAL, ENOENT
 from harness.conformance.probes import GoldenError
 from harness.conformance.records import Record, Run, State
 from harness.conformance.results import Failure
-from harness.data import profile_names
 
 
 def one(call):
@@ -38,6 +37,10 @@ def a_case(function=one, **options):
     return Case(
         **{"id": "s/f::x", "function": function, "source": "s", "evidence": "source"} | options
     )
+
+
+#: The kernels that there are records of.
+RECORDED = [path.stem for path in golden.folder().glob("*.json")]
 
 
 class TestDigest:
@@ -100,9 +103,12 @@ def folder(tmp_path, monkeypatch):
     golden._by_id.cache_clear()
 
 
-def write(folder, *records, cases=None):
+EXISTING = {"s/f::x", "s/f::y"}
+
+
+def write(folder, *records, cases=None, existing=EXISTING):
     cases = cases or {one.id: a_case(id=one.id) for one in records}
-    return golden.write(Run("vm:9", "9", records), cases, {"version": "9.1"}, folder)
+    return golden.write(Run("vm:9", "9", records), cases, {"version": "9.1"}, folder, existing)
 
 
 class TestRecords:
@@ -118,6 +124,17 @@ class TestRecords:
         write(folder, record())
         path = write(folder, evolve(record(), id="s/f::y"))
         assert [one["id"] for one in json.loads(path.read_text())["cases"]] == ["s/f::x", "s/f::y"]
+
+    def test_records_of_cases_that_are_gone_go(self, folder):
+        write(folder, record())
+        path = write(folder, evolve(record(), id="s/f::y"), existing={"s/f::y"})
+        assert [one["id"] for one in json.loads(path.read_text())["cases"]] == ["s/f::y"]
+
+    @pytest.mark.parametrize("state", [State.TIMEOUT, State.NOT_RUNNABLE])
+    def test_a_host_that_was_too_slow_is_no_answer(self, folder, state):
+        write(folder, record())
+        write(folder, record(state, reason="no end after 20 s"))
+        assert golden.judgement(a_case(), "9").state is State.PASS
 
     @pytest.mark.parametrize(
         ("state", "worth"), [(State.PASS, "kernel-run"), (State.FAIL, "source")]
@@ -155,7 +172,7 @@ class TestRecords:
             golden.recorded(a_case(), "9")
 
 
-@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize("profile", RECORDED)
 def test_what_comes_along_is_of_cases_that_exist(profile):
     found = golden.load(profile)
     known = {case.id for case in discover()}

@@ -22,6 +22,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuCapabilities, IommuGroup
 from harness.kernel.task import AddressSpace, Caller
+from harness.kernel.uaccess import get_user_u32
 from harness.kernel.vfs import NoSeekFile, Pages
 from harness.uapi import iommufd as u
 from harness.uapi.fs import CAP_IPC_LOCK, PAGE_SIZE, RLIMIT_MEMLOCK
@@ -258,7 +259,7 @@ class IommufdFile(NoSeekFile):
         if operation is None:
             return self.commands.compat(self.context, caller, command, argument)
         memory = caller.address_space
-        size = int.from_bytes(memory.read(argument, 4), "little")
+        size = get_user_u32(memory, argument)
         if command != u.IOMMUFD_TYPE << 8 | number:
             raise Errno(errno.ENOTTY)
         if size < operation.minimum:

@@ -8,12 +8,14 @@ import errno
 from attrs import define
 
 from harness.drivers.mdev import MdevDevice, MdevType
+from harness.drivers.samples.mbochs_device import MbochsDevice
 from harness.drivers.samples.parent import (
     SampleDriver,
     sample_init,
     sample_module,
     vendor_group,
 )
+from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.kernel.errors import Errno
 from harness.kernel.module import Parameter, UintParameter
 from harness.kernel.sysfs import Attribute
@@ -23,9 +25,12 @@ from harness.kernel.task import Caller
 
 @define(eq=False)
 class MbochsType(MdevType):
-    """A type by its video memory in MB (struct mbochs_type)."""
+    """A type by its video memory in MB, and the largest picture in pixels; 0: any (struct
+    mbochs_type)."""
 
     mbytes: int = 0
+    max_x: int = 0
+    max_y: int = 0
 
 
 def memory_show(device: MdevDevice, caller: Caller) -> str:
@@ -43,8 +48,12 @@ class MbochsDriver(SampleDriver):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.types = tuple(
-            MbochsType(size, f"mbochs-{size}", mbytes=mbytes)
-            for size, mbytes in (("small", 4), ("medium", 16), ("large", 64))
+            MbochsType(size, f"mbochs-{size}", mbytes=mbytes, max_x=max_x, max_y=max_y)
+            for size, mbytes, max_x, max_y in (
+                ("small", 4, 800, 600),
+                ("medium", 16, 1920, 1440),
+                ("large", 64, 0, 0),
+            )
         )
         self.avail_mbytes: int = kernel.modules["mbochs"].parameters["count"].value
 
@@ -65,6 +74,11 @@ class MbochsDriver(SampleDriver):
             raise Errno(errno.ENOSPC)
         self.avail_mbytes -= device.type.mbytes
 
+    def vfio_device(self, device: MdevDevice) -> VfioDevice:
+        """See :mod:`.mbochs_device`."""
+        assert isinstance(device.type, MbochsType)
+        return MbochsDevice(device, device.type.mbytes, device.type.max_x, device.type.max_y)
+
     def release_device(self, device: MdevDevice) -> None:
         """mbochs_release_dev."""
         assert isinstance(device.type, MbochsType)
@@ -81,4 +95,4 @@ def mbochs_parameters() -> tuple[Parameter, ...]:
     return (UintParameter("count", 256, 0o444),)
 
 
-MBOCHS = sample_module("mbochs", mbochs_dev_init, mbochs_parameters)
+MBOCHS = sample_module("mbochs", mbochs_dev_init, mbochs_parameters, suites=("mdev", "samples"))

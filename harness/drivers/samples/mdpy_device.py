@@ -6,7 +6,12 @@ from __future__ import annotations
 import errno
 
 from harness.drivers.mdev import MdevDevice
-from harness.drivers.samples.device import SampleDevice
+from harness.drivers.samples.device import (
+    CONFIG_SPACE_SIZE,
+    SampleDevice,
+    config_space,
+    write_memory_bar,
+)
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
@@ -15,7 +20,6 @@ from harness.kernel.vfs import Pages
 from harness.uapi import vfio as u
 from harness.uapi.fs import MAP_SHARED, PAGE_SIZE
 
-CONFIG_SPACE_SIZE = 0xFF
 #: Where the memory is in the file, and as which region it is a display.
 _MEMORY_BAR_OFFSET, _DISPLAY_REGION = PAGE_SIZE, 16
 _VENDOR_CAPABILITY, _VENDOR_CAPABILITY_SIZE = 0x40, 0x10
@@ -32,13 +36,12 @@ class MdpyDevice(SampleDevice):
         self._width, self._height = width, height
         self._stride = width * _BYTES_PER_PIXEL
         self._memory = bytearray(1 << (self._stride * height - 1).bit_length())
-        self._config = self._config_space()
+        self._config = config_space(self._config_fields())
         self._reset()
 
-    def _config_space(self) -> bytearray:
+    def _config_fields(self) -> tuple[tuple[int, int, int], ...]:
         """mdpy_create_config_space."""
-        config = bytearray(CONFIG_SPACE_SIZE + 1)
-        for offset, size, value in (
+        return (
             (cfg.VENDOR_ID, 4, 0x000F1B36),
             (cfg.SUBSYSTEM_VENDOR_ID, 4, 0x11001AF4),
             (cfg.COMMAND, 2, cfg.COMMAND_IO | cfg.COMMAND_MEMORY),
@@ -50,9 +53,7 @@ class MdpyDevice(SampleDevice):
             (_VENDOR_CAPABILITY + 4, 4, _FORMAT),
             (_VENDOR_CAPABILITY + 8, 4, self._width),
             (_VENDOR_CAPABILITY + 12, 4, self._height),
-        ):
-            config[offset : offset + size] = value.to_bytes(size, "little")
-        return config
+        )
 
     def _reset(self) -> None:
         """mdpy_reset: a gray gradient."""
@@ -130,10 +131,7 @@ class MdpyDevice(SampleDevice):
             self._check(position, len(data))
             self._memory[: len(data)] = data
         elif position == cfg.BASE_ADDRESS_0:
-            address = int.from_bytes(data.ljust(4, b"\0"), "little")
-            mask = -len(self._memory) if address == 0xFFFFFFFF else ~0xF
-            value = address & mask & 0xFFFFFFFF | self._config[position] & 0xF
-            self._config[position : position + 4] = value.to_bytes(4, "little")
+            write_memory_bar(self._config, position, data, len(self._memory))
 
     def _check(self, position: int, size: int) -> None:
         if not 0 <= position - _MEMORY_BAR_OFFSET <= len(self._memory) - size:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 
 from harness.drivers.mdev import MdevDevice
-from harness.drivers.samples.device import SampleDevice
+from harness.drivers.samples.device import CONFIG_SPACE_SIZE, SampleDevice, config_space
 from harness.drivers.samples.mtty_migration import Migration
 from harness.drivers.samples.mtty_port import SerialPort
 from harness.drivers.samples.profile import SamplesSection
@@ -23,7 +23,7 @@ from harness.kernel.task import Caller
 from harness.kernel.vfs import OpenFile
 from harness.uapi import vfio as u
 
-CONFIG_SPACE_SIZE, IO_BAR_SIZE = 0xFF, 8
+IO_BAR_SIZE = 8
 _BAR_MASK = 0xFFFFFFF8
 _OFFSET_MASK = (1 << u.VFIO_PCI_OFFSET_SHIFT) - 1
 _NO_IRQ = -1
@@ -39,8 +39,7 @@ _MIGRATION = u.VFIO_MIGRATION_STOP_COPY | u.VFIO_MIGRATION_P2P | u.VFIO_MIGRATIO
 
 def _config_space(ports: int) -> bytearray:
     """mtty_create_config_space."""
-    config = bytearray(CONFIG_SPACE_SIZE + 1)
-    for offset, size, value in (
+    fields = (
         (cfg.VENDOR_ID, 4, _ID),
         (cfg.COMMAND, 2, cfg.COMMAND_IO),
         (cfg.STATUS, 2, 0x0200),
@@ -51,8 +50,8 @@ def _config_space(ports: int) -> bytearray:
         (0x40, 1, 0x23),
         (0x43, 1, 0x80),
         *((offset, 1, 0x23) for offset in (0x44, 0x48, 0x4C)),
-    ):
-        config[offset : offset + size] = value.to_bytes(size, "little")
+    )
+    config = config_space(fields)
     config[0x60:0x6F] = b"PCI Serial/UART"
     return config
 
@@ -213,7 +212,8 @@ class MttyDevice(SampleDevice):
             self._irq_index = _NO_IRQ
 
     def _trigger_interrupt(self) -> None:
-        """mtty_trigger_interrupt: INTx is masked by itself, since 6.8."""
+        """mtty_trigger_interrupt: INTx is masked by itself, since 6.8. Before that, an
+        interrupt without an eventfd is an oops; here it is none."""
         context = self._eventfds.get(self._irq_index)
         if context is None or (self._irq_index == _INTX and self._intx_masked):
             return

@@ -11,33 +11,36 @@ import errno
 from ctypes import sizeof
 from typing import TYPE_CHECKING
 
+from harness.drivers.iommufd.main import copy_struct_from_user
 from harness.drivers.vfio.iommufd import (
     iommufd_file,
     vfio_iommufd_attach,
     vfio_iommufd_detach,
 )
 from harness.kernel.errors import Errno
-from harness.kernel.task import Caller
-from harness.kernel.uaccess import copy_from_user
+from harness.kernel.task import AddressSpace, Caller
+from harness.kernel.uaccess import copy_from_user, get_user_u32
+from harness.kernel.uuid import UUID_LEN
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
-    from harness.drivers.vfio.vfio_main import VfioDeviceFile
+    from harness.drivers.vfio.vfio_main import VfioDevice, VfioDeviceFile
 
 
 def vfio_df_ioctl_bind_iommufd(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
-    """EFAULT, EINVAL, EINVAL for a file of the group's, EBUSY while the group is open, EINVAL if it
-    is bound, EBADF, EBADFD, EINVAL if another file is; then what binding says."""
+    """What reading it says, EINVAL for a file of the group's, EBUSY while the group is open, EINVAL
+    if it is bound, what the token says, EBADF, EBADFD, EINVAL if another file is; then what binding
+    says."""
     memory, device = caller.address_space, file.device
-    given = copy_from_user(memory, u.BindIommufd, argument)
-    if given.argsz < sizeof(u.BindIommufd) or given.flags or given.iommufd < 0:
-        raise Errno(errno.EINVAL)
+    given = _read_bind(file, memory, argument)
     if file.by_group:
         raise Errno(errno.EINVAL)
     if device.group.opened_file is not None:
         raise Errno(errno.EBUSY)
     if file.access_granted:
         raise Errno(errno.EINVAL)
+    if device.core.section.bind_token:
+        _vfio_df_check_token(device, memory, given)
     context = iommufd_file(caller, given.iommufd)
     number = file.bind(context)
     try:
@@ -47,6 +50,33 @@ def vfio_df_ioctl_bind_iommufd(file: VfioDeviceFile, caller: Caller, argument: i
         file.close()
         raise
     return 0
+
+
+def _read_bind(file: VfioDeviceFile, memory: AddressSpace, argument: int) -> u.BindIommufdFull:
+    """EFAULT, EINVAL; where a token may follow (6.17), E2BIG for what is behind it."""
+    smallest = sizeof(u.BindIommufd)
+    size, known = smallest, 0
+    if file.device.core.section.bind_token:
+        size, known = get_user_u32(memory, argument), u.VFIO_DEVICE_BIND_FLAG_TOKEN
+        if size < smallest:
+            raise Errno(errno.EINVAL)
+    given: u.BindIommufdFull = copy_struct_from_user(memory, u.BindIommufdFull, argument, size)
+    if given.argsz < smallest or given.flags & ~known or given.iommufd < 0:
+        raise Errno(errno.EINVAL)
+    return given
+
+
+def _vfio_df_check_token(
+    device: VfioDevice, memory: AddressSpace, given: u.BindIommufdFull
+) -> None:
+    """Who gives no token may need one (6.17). EINVAL for one if the driver knows none, EFAULT, what
+    the driver says."""
+    has_token = given.flags & u.VFIO_DEVICE_BIND_FLAG_TOKEN
+    if not device.matches_tokens:
+        if has_token:
+            raise Errno(errno.EINVAL)
+        return
+    device.match_token_uuid(memory.read(given.token_uuid_ptr, UUID_LEN) if has_token else None)
 
 
 def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from ctypes import LittleEndianStructure
 
+from harness.drivers.vfio.user import copy_out
+from harness.kernel.task import Caller
 from harness.uapi import vfio as u
 
 
@@ -37,3 +39,18 @@ class InfoCaps:
             header.next = 0 if is_last else offset + len(chained) + len(content)
             chained += bytes(header) + content[len(bytes(header)) :]
         return chained
+
+
+def put_region_info(caller: Caller, address: int, info: u.RegionInfo, caps: InfoCaps) -> None:
+    """Write what is known of a region, and its capabilities if the caller has room for them; who
+    has not is told how much it takes (vfio_get_region_info, vfio_main.c, 6.19; before that
+    vfio_pci_ioctl_get_region_info)."""
+    if caps.size:
+        info.flags |= u.VFIO_REGION_INFO_FLAG_CAPS
+        start = u.offsetofend(u.RegionInfo, "offset")
+        if info.argsz < start + caps.size:
+            info.argsz, info.cap_offset = start + caps.size, 0
+        else:
+            caller.address_space.write(address + start, caps.chain(start))
+            info.cap_offset = start
+    copy_out(caller, address, info)

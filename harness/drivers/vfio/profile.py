@@ -22,6 +22,8 @@ class VfioSection:
     * ``mig_data_size``: the size of a migration's data can be asked for
       (vfio_ioctl_device_feature_migration_data_size, 6.2);
     * ``device_cdev``: devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV, 6.6);
+    * ``bind_token``: binding to an iommufd takes and wants the token of a virtual function
+      (vfio_df_check_token, 6.17);
     * ``pasid_attach``: a device can be attached for one PASID (vfio_df_ioctl_attach_pt, 6.15);
     * ``hidden_before_wait``: a device that is unregistered is hidden first, and then waited for
       (vfio_unregister_group_dev, 6.6);
@@ -35,6 +37,7 @@ class VfioSection:
     dma_overflow: bool = False
     mig_data_size: bool = False
     device_cdev: bool = False
+    bind_token: bool = False
     pasid_attach: bool = False
     noiommu: bool = False
     hidden_before_wait: bool = False

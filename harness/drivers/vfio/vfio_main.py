@@ -121,6 +121,8 @@ class VfioDevice:
 
     #: What the driver's migration can do (VFIO_MIGRATION_*); 0 if it has none.
     migration_flags = 0
+    #: Whether it has the operation match_token_uuid.
+    matches_tokens = False
 
     def __init__(self, dev: Device) -> None:
         """``dev`` is the driver's device; its directory is there (vfio_alloc_device)."""
@@ -219,6 +221,9 @@ class VfioDevice:
         No method: the name of the driver's device, exactly.
         """
         return name == self.name
+
+    def match_token_uuid(self, uuid: bytes | None) -> None:
+        """A program that binds the device to an iommufd gave this token, or none; may raise."""
 
     def dma_unmap(self, iova: int, length: int) -> None:
         """A program unmapped this range; the driver lets go of what it pinned there."""

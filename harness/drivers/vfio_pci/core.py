@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.drivers.pci import PciDevice, pci_reset_function
 from harness.drivers.pci.device import IORESOURCE_MEM, PCI_POWER_NAMES, PCI_STD_NUM_BARS
 from harness.drivers.pci.reset import SavedState, pci_restore_state, pci_save_state
-from harness.drivers.vfio.info_caps import InfoCaps
+from harness.drivers.vfio.info_caps import InfoCaps, put_region_info
 from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_and_prepare
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
@@ -21,6 +21,13 @@ from harness.drivers.vfio_pci.hot_reset import get_pci_hot_reset_info, pci_hot_r
 from harness.drivers.vfio_pci.intrs import Interrupts
 from harness.drivers.vfio_pci.low_power import LowPower
 from harness.drivers.vfio_pci.rdwr import Bars
+from harness.drivers.vfio_pci.vf_token import (
+    VfToken,
+    vf_token_of,
+    vfio_pci_core_feature_token,
+    vfio_pci_validate_vf_token,
+    vfio_pci_vf_token_user_add,
+)
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
@@ -43,6 +50,8 @@ _RW = u.VFIO_REGION_INFO_FLAG_READ | u.VFIO_REGION_INFO_FLAG_WRITE
 class VfioPciCoreDevice(VfioDevice):
     """struct vfio_pci_core_device: what the driver keeps of a function."""
 
+    matches_tokens = True
+
     def __init__(self, driver: VfioPciDriver, pdev: PciDevice) -> None:
         super().__init__(pdev)
         self.pdev = pdev
@@ -52,6 +61,10 @@ class VfioPciCoreDevice(VfioDevice):
         self.bars = Bars(self)
         self.low_power = LowPower(self)
         self.config: ConfigSpace | None = None
+        #: Of a physical function; and of a virtual one, what vfio-pci keeps of the function that
+        #: made it.
+        self.vf_token: VfToken | None = None
+        self.sriov_pf_core_dev: VfioPciCoreDevice | None = None
         #: Whether the reset at open worked; whether INTx is hidden, and can be masked.
         self.reset_works = self.nointx = self.pci_2_3 = False
         self.bar_mmap_supported = [False] * PCI_STD_NUM_BARS
@@ -86,6 +99,7 @@ class VfioPciCoreDevice(VfioDevice):
             whole = resource.size >= PAGE_SIZE or not resource.start % PAGE_SIZE
             is_memory = bool(resource.flags & IORESOURCE_MEM)
             self.bar_mmap_supported[bar] = is_memory and resource.size > 0 and whole
+        vfio_pci_vf_token_user_add(self, 1)
 
     def _find_msix(self) -> None:
         self.msix_bar, self.msix_table = _NO_BAR, range(0)
@@ -96,8 +110,9 @@ class VfioPciCoreDevice(VfioDevice):
             self.msix_table = range(start, start + 16 * self.pdev.pci_msix_vec_count())
 
     def close_device(self) -> None:
-        """vfio_pci_core_disable: everything is torn down and the function reset."""
+        """vfio_pci_core_close_device, _disable: all is torn down and the function reset."""
         pdev = self.pdev
+        vfio_pci_vf_token_user_add(self, -1)
         self.low_power.disengage()
         self.set_power_state(0)
         pdev.pci_clear_master()
@@ -250,15 +265,7 @@ class VfioPciCoreDevice(VfioDevice):
         info = copy_in(caller, argument, u.RegionInfo)
         caps = InfoCaps(self.core.section.info_cap_align)
         self._fill_region_info(info, caps)
-        if caps.size:
-            info.flags |= u.VFIO_REGION_INFO_FLAG_CAPS
-            start = u.offsetofend(u.RegionInfo, "offset")
-            if info.argsz < start + caps.size:
-                info.argsz, info.cap_offset = start + caps.size, 0
-            else:
-                caller.address_space.write(argument + start, caps.chain(start))
-                info.cap_offset = start
-        copy_out(caller, argument, info)
+        put_region_info(caller, argument, info, caps)
 
     def _fill_region_info(self, info: u.RegionInfo, caps: InfoCaps) -> None:
         """EINVAL for a region that is not there; VGA is none (CONFIG_VFIO_PCI_VGA is off)."""
@@ -344,6 +351,8 @@ class VfioPciCoreDevice(VfioDevice):
     def device_feature(self, caller: Caller, flags: int, argument: int, argsz: int) -> int:
         """vfio_pci_core_ioctl_feature; ENOTTY for what the function does not have."""
         match flags & u.VFIO_DEVICE_FEATURE_MASK:
+            case u.VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
+                vfio_pci_core_feature_token(self, caller, flags, argument, argsz)
             case u.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
                 self.low_power.entry(flags, argsz)
             case u.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
@@ -402,13 +411,15 @@ class VfioPciCoreDevice(VfioDevice):
         self.irqs.signal_request()
 
     def match(self, caller: Caller, name: str) -> bool:
-        """vfio_pci_core_match: the address, and perhaps a token that no function here takes."""
+        """vfio_pci_core_match: the address, and perhaps a token; EINVAL, EACCES."""
         if not name.startswith(self.pdev.address):
             return False
         rest = name[len(self.pdev.address) :]
         if rest and not rest.startswith(" "):
             return False
-        if rest.strip(" "):
-            # Another option, no UUID, or a token though nothing here has virtual functions.
-            raise Errno(errno.EINVAL)
+        self.match_token_uuid(vf_token_of(rest))
         return True
+
+    def match_token_uuid(self, uuid: bytes | None) -> None:
+        """See VfioDevice."""
+        vfio_pci_validate_vf_token(self, uuid)

@@ -25,6 +25,7 @@ from harness.drivers.vfio.vfio_main import (
 )
 from harness.drivers.vfio_pci.core import VfioPciCoreDevice
 from harness.drivers.vfio_pci.profile import VfioPciSection
+from harness.drivers.vfio_pci.vf_token import vfio_pci_vf_init
 from harness.kernel.errors import Errno
 from harness.kernel.module import BoolParameter, Module, Parameter
 from harness.kernel.system import Kernel
@@ -70,6 +71,10 @@ class VfioPciDriver(PciDriver):
         """Functions that nobody uses stay awake."""
         return self._parameter("disable_idle_d3")
 
+    def core_device(self, device: PciDevice) -> VfioPciCoreDevice | None:
+        """What it keeps of a function; None if the function is not its own."""
+        return self._devices.get(device)
+
     def probe(self, device: PciDevice) -> None:  # type: ignore[override]
         """vfio_pci_probe, vfio_pci_core_register_device.
 
@@ -92,6 +97,7 @@ class VfioPciDriver(PciDriver):
             raise Errno(errno.EINVAL)
         on_root_bus = pdev.segment.self_device is None
         vfio_assign_device_set(vdev, vdev if on_root_bus else pdev.segment)
+        vfio_pci_vf_init(vdev)
         vdev.pm_allow()
         try:
             vfio_register_group_dev(vdev)

@@ -52,7 +52,6 @@ NOTIFY_STORE = 4
 NOTIFY_RETRIEVE = 5
 
 # Flags of INIT; those from bit 32 up travel in a second word.
-INIT_ATOMIC_O_TRUNC = 1 << 3
 INIT_BIG_WRITES = 1 << 5
 INIT_DO_READDIRPLUS = 1 << 13
 INIT_READDIRPLUS_AUTO = 1 << 14

@@ -22,7 +22,7 @@ launcher (fd 3):
     launcher: ("fuse",) + [fd of /dev/fuse]      model: ("cover", ...) of Launcher.cover
     launcher: ("ready", device number) or ("failed", what, errno) at any point
     model: ("spawn", argv, env, cwd, uid, nested, filter) + [child's socket, failure pipe, 0, 1, 2]
-    model: ("open", name)                        launcher: ("opened",) + [fd] or ("failed", ...)
+    model: ("open", name)                        launcher: ("opened",) + [fd], ("closed",); or ("failed", ...)
 
 Model and init, on the child's socket; the kernel adds who sent it:
 
@@ -292,6 +292,8 @@ def _open(control: _socket.socket, root: int, name: str) -> None:
         return
     send(control, ("opened",), (fd,))
     os.close(fd)
+    # Not before: the program that gets it may close it at once, which must be the last close.
+    send(control, ("closed",))
 
 
 def _spawn(control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]) -> None:

@@ -107,6 +107,7 @@ class Launcher:
         with self._lock:
             self._send(("open", name))
             _, (fd,) = self._expect("opened")
+            self._expect("closed")
             return fd
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from harness.uapi.fs import O_RDWR
 MACHINE = "qemu-q35"
 UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa2001"
 ANOTHER = "83b8f4f2-509f-382f-3c1e-e6bfe0fa2002"
+_PLANE = "<IIIIQ9I"
 _PARENTS = "/sys/class/mdev_bus"
 _STATE = u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
 
@@ -56,3 +57,12 @@ def get_state(call: Call, fd: Fd) -> tuple[int, int]:
     expect(result, 0)
     state, data_fd = struct.unpack("<Ii", after)
     return state, data_fd
+
+
+def query_plane(
+    call: Call, fd: Fd, flags: int, argsz: int = 60, plane_type: int = 0
+) -> tuple[Result[int], tuple[int, ...]]:
+    """VFIO_DEVICE_QUERY_GFX_PLANE: the result, and the structure's fields."""
+    request = struct.pack(_PLANE, argsz, flags, plane_type, *(0,) * 11)
+    result, data = ask(call, fd, u.VFIO_DEVICE_QUERY_GFX_PLANE, request)
+    return result, struct.unpack(_PLANE, data)

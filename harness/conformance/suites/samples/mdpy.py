@@ -7,13 +7,11 @@ import struct
 
 from harness.conformance import Call, Fd, case, expect, param
 from harness.conformance.errnos import EFAULT, EINVAL, ENOTTY
-from harness.conformance.results import Result
-from harness.conformance.suites.samples._device import MACHINE, know_irqs, open_sample
+from harness.conformance.suites.samples._device import MACHINE, know_irqs, open_sample, query_plane
 from harness.conformance.suites.vfio_pci._device import (
     INTX,
     NONE,
     TRIGGER,
-    ask,
     irq_info,
     region_info,
     set_irqs,
@@ -25,7 +23,6 @@ _PAGE = 4096
 _DISPLAY = 16
 _TYPES = [("vga", 640, 480, 1 << 21), ("xga", 1024, 768, 1 << 22), ("hd", 1920, 1080, 1 << 23)]
 _READ_WRITE, _SHARED, _PRIVATE = 3, 1, 2
-_PLANE = "<IIIIQ9I"
 
 
 def _open(call: Call, kind: str = "vga") -> Fd:
@@ -65,24 +62,18 @@ def regions(call: Call) -> None:
         expect(region_info(call, fd, index)[0], EINVAL)
 
 
-def _plane(call: Call, fd: Fd, flags: int, argsz: int = 60) -> tuple[Result[int], tuple[int, ...]]:
-    request = struct.pack(_PLANE, argsz, flags, *(0,) * 12)
-    result, data = ask(call, fd, u.VFIO_DEVICE_QUERY_GFX_PLANE, request)
-    return result, struct.unpack(_PLANE, data)
-
-
 @case(source=f"mdpy_query_gfx_plane: {_MDPY}", machine=MACHINE)
 def plane(call: Call) -> None:
     """A region, and no dmabuf."""
     fd = _open(call, "xga")
-    expect(_plane(call, fd, 5)[0], 0)
-    result, found = _plane(call, fd, 4)
+    expect(query_plane(call, fd, 5)[0], 0)
+    result, found = query_plane(call, fd, 4)
     expect(result, 0)
     xr24 = 0x34325258
     expect(found, (60, 4, 0, xr24, 0, 1024, 768, 4096, 1 << 22, 0, 0, 0, 0, _DISPLAY))
     for flags in (0, 1, 2, 3, 6, 7, 12):
-        expect(_plane(call, fd, flags)[0], EINVAL)
-    expect(_plane(call, fd, 4, 59)[0], EINVAL)
+        expect(query_plane(call, fd, flags)[0], EINVAL)
+    expect(query_plane(call, fd, 4, 59)[0], EINVAL)
     expect(call.ioctl(fd, u.VFIO_DEVICE_GET_GFX_DMABUF, call.buffer(8)), ENOTTY)
 
 

@@ -113,8 +113,13 @@ def echo(call: Call) -> None:
 
 @case(source=f"handle_bar_write, handle_bar_read: {_MTTY}", machine=MACHINE)
 def registers(call: Call) -> None:
-    """A scratch register; the divisor behind DLAB; CTS says that there is room."""
+    """A scratch register; the divisor behind DLAB; CTS says that there is room.
+
+    Interrupts need somebody to be told: 6.1 dies of one for nobody.
+    """
     fd = open_mtty(call)
+    know_irqs(call, fd)
+    expect(wire(call, fd, INTX, 0, eventfd(call)), 0)
     _write(call, fd, _SCR, 0xA5)
     expect(_read(call, fd, _SCR), 0xA5)
     _write(call, fd, _LCR, 0x83)

@@ -84,15 +84,20 @@ def device_fd(call: Call, group: Fd, address: str) -> Fd:
 
 
 def open_device(call: Call, address: str = EDU) -> Opened:
-    """Bind, open and set up the container and the group, and open the device."""
+    """Bind the function, and open it."""
     bind(call, address)
+    return open_bound(call, address)
+
+
+def open_bound(call: Call, address: str, options: str = "") -> Opened:
+    """Open and set up the container and the group, and open the device."""
     container = expect(call.open("/dev/vfio/vfio", O_RDWR))
     group = expect(call.open(group_path(call, address), O_RDWR))
     number = call.buffer(8)
     expect(call.poke(number, struct.pack("<i", container.number)))
     expect(call.ioctl(group, u.VFIO_GROUP_SET_CONTAINER, number), 0)
     expect(call.ioctl(container, u.VFIO_SET_IOMMU, u.VFIO_TYPE1v2_IOMMU), 0)
-    return Opened(container, group, device_fd(call, group, address))
+    return Opened(container, group, device_fd(call, group, f"{address}{options}"))
 
 
 def ask(
