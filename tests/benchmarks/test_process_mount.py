@@ -86,10 +86,10 @@ kill $peer
 def test_foreign_files(measure, build, tmp_path, mode, where):
     file = tmp_path / "file"
     file.write_bytes(bytes(4096))
-    target, count = (PROGRAM, 200) if mode == "start" else (str(file), 30000)
+    target, count = (PROGRAM, 20) if mode == "start" else (str(file), 3000)
     prefix = running_in(MACHINES[where]) if where in MACHINES else []
     with looping([*prefix, build("loop"), mode, target], count) as loop:
-        measure(f"{mode}: {where}", loop, count)
+        measure(f"{mode}: {where}", loop, count, rounds=60)
 
 
 @pytest.mark.parametrize("mode", ["stat", "access"])

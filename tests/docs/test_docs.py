@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.conformance.cases import discover
+
 QEMU = "qemu-system-x86_64"
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -158,3 +160,11 @@ def quoted():
 @pytest.mark.parametrize("block", list(quoted()))
 def test_what_the_guide_quotes_is_in_the_repository(block):
     assert any(block in path.read_text() for path in (ROOT / "harness").rglob("*.py"))
+
+
+def test_cases_that_are_named_are_there():
+    text = (ROOT / "docs" / "libvfio-user.md").read_text()
+    named_cases = set(re.findall(r"`(\w+/\w+::\w+)`", text))
+    assert named_cases
+    ids = {case.id.partition("[")[0] for case in discover()}
+    assert named_cases <= ids

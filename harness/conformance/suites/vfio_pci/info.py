@@ -121,6 +121,18 @@ def region_refused(call: Call, index: int, argsz: int) -> None:
     expect(region_info(call, fd, index, argsz)[0], EINVAL)
 
 
+@case(source=f"{_REGION}; {_IRQ}", machine=MACHINE)
+def larger_than_needed(call: Call) -> None:
+    """A size that has room for more is not corrected where there is nothing to say."""
+    fd = open_device(call).fd
+    result, data = region_info(call, fd, 0, 40)
+    expect(result, 0)
+    expect(struct.unpack_from("<III", data), (40, 7, 0))
+    result, info = irq_info(call, fd, REQ, 32)
+    expect(result, 0)
+    expect((info.argsz, info.count), (32, 1))
+
+
 @case(source=_REGION, machine=MACHINE)
 def region_unreadable(call: Call) -> None:
     expect(call.ioctl(open_device(call).fd, u.VFIO_DEVICE_GET_REGION_INFO, 0), EFAULT)

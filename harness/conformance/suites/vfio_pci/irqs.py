@@ -56,6 +56,8 @@ _SINGLE = f"vfio_pci_set_ctx_trigger_single: {_INTRS}"
         (NONE | TRIGGER, MSIX, 65, 0, 20),
         (NONE | TRIGGER, MSIX, 0, 66, 20),
         (NONE | TRIGGER, MSIX, 64, 2, 20),
+        (NONE | TRIGGER, ERR, 0, 2, 20),
+        (NONE | TRIGGER, REQ, 0, 2, 20),
         (NONE | TRIGGER, MSI, 0, 0, 20),  # no such interrupts at all
         (BOOL | TRIGGER, MSIX, 0, 2, 21),
         (EVENTFD | TRIGGER, MSIX, 0, 2, 24),
@@ -79,6 +81,27 @@ def order_of_checks(call: Call) -> None:
         for action in (MASK, UNMASK):
             expect(set_irqs(call, fd, NONE | action, index, 0, 1), ENOTTY)
     expect(set_irqs(call, fd, NONE | TRIGGER | MASK, INTX, 0, 1), ENOTTY)
+
+
+@case(source=f"{_VALIDATE}; {_DISPATCH}; {_MSI}", machine=MACHINE)
+def of_no_interrupts(call: Call) -> None:
+    """The action still has to be one; with nothing to look at, BOOL asks whether MSI-X is on."""
+    fd = open_device(call, NVME).fd
+    for start in (0, 1):
+        expect(set_irqs(call, fd, NONE | MASK, MSIX, start, 0), ENOTTY)
+    expect(set_irqs(call, fd, BOOL | TRIGGER, MSIX, 0, 0), EINVAL)
+    expect(wire(call, fd, MSIX, 0, eventfd(call)), 0)
+    expect(set_irqs(call, fd, BOOL | TRIGGER, MSIX, 0, 0), 0)
+
+
+@case(source=_VALIDATE, machine=MACHINE)
+def more_data_than_interrupts(call: Call) -> None:
+    """Nobody looks at the rest."""
+    fd = open_device(call, NVME).fd
+    eventfds = [eventfd(call) for _ in range(3)]
+    expect(wire(call, fd, MSIX, 0, *eventfds), 0)
+    expect(set_irqs(call, fd, BOOL | TRIGGER, MSIX, 0, 2, b"\0\1\1", 23), 0)
+    expect([count(call, each) for each in eventfds], [0, 1, 0])
 
 
 # --- MSI and MSI-X
