@@ -11,7 +11,7 @@ from harness.agent.client import AgentError
 from harness.agent.program import Message, Op, Status
 from harness.conformance import expect, known, runner
 from harness.conformance.call import Context
-from harness.conformance.cases import Case
+from harness.conformance.cases import Case, suite_names
 from harness.conformance.errnos import EBADF, ENOENT
 from harness.conformance.known import KnownDifference
 from harness.conformance.records import Record, Run, State
