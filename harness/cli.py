@@ -440,8 +440,13 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
         "--target",
         action="append",
         metavar="T",
-        help="model, inprocess, process, or vm:KERNEL for a real kernel in a virtual machine; "
-        f"{several} (default: model)",
+        help="model, inprocess, process, host for this host's own kernel, or vm:KERNEL for a real "
+        f"kernel in a virtual machine; {several} (default: model)",
+    )
+    parser.add_argument(
+        "--modify-host",
+        action="store_true",
+        help="let cases change this host, with the target host; nothing is put back",
     )
     parser.add_argument(
         "--profile", action="append", metavar="P", help=f"kernel profile; {several} (default: 6.1)"
@@ -583,6 +588,10 @@ def _conform(options: argparse.Namespace) -> int:
     from harness.report import ConformError, conform, write_missing
 
     targets = _several(options.target, "model")
+    jobs = options.jobs
+    if options.modify_host:
+        targets = ["host:modify" if name == "host" else name for name in targets]
+        jobs = 1  # cases on one host must not meet one another
     real = [name for name in targets if name.startswith("vm:")]
     if options.module and real:
         message = f"--module: {real[0]} is a real kernel; model, inprocess and process can have it"
@@ -598,7 +607,7 @@ def _conform(options: argparse.Namespace) -> int:
             pattern=options.pattern,
             format=options.format,
             strict=options.strict,
-            jobs=options.jobs,
+            jobs=jobs,
             fidelity=options.fidelity,
         )
     except (ConformError, MachineError) as error:

@@ -70,11 +70,19 @@ def _process() -> Target:
     return ProcessTarget()
 
 
+def _host(*, modify: bool) -> Target:
+    from harness.conformance.targets.host import HostTarget
+
+    return HostTarget(modify=modify)
+
+
 #: Targets by name. Imported when asked for: the process mount is not needed for the model.
 TARGETS: dict[str, Callable[[], Target]] = {
     "model": _model,
     "inprocess": _inprocess,
     "process": _process,
+    "host": partial(_host, modify=False),
+    "host:modify": partial(_host, modify=True),
 }
 
 
@@ -90,5 +98,5 @@ def target_maker(name: str) -> Callable[[], Target]:
         return TARGETS[name]
     if name.startswith(VM):
         return partial(_vm, name.removeprefix(VM))
-    known = ", ".join([*TARGETS, f"{VM}KERNEL"])
+    known = ", ".join([*(name for name in TARGETS if ":" not in name), f"{VM}KERNEL"])
     raise TargetError(f"unknown target {name!r}; allowed: {known}")
