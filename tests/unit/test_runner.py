@@ -190,7 +190,7 @@ def test_no_case_at_all_is_a_failure():
     [
         (
             {"target": "moon"},
-            "unknown target 'moon'; allowed: model, inprocess, process, vm:KERNEL",
+            "unknown target 'moon'; allowed: model, inprocess, process, host, vm:KERNEL",
         ),
         ({"profile": "9.9"}, "unknown profile '9.9'; allowed: .*6.1"),
         ({"suites": ["x"]}, "unknown suite 'x'; allowed: configfs, driver_core, "),
