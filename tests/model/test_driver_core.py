@@ -17,7 +17,7 @@ from harness.kernel.driver_core import (
     driver_set_override,
 )
 from harness.kernel.errors import Errno
-from harness.kernel.module import LoadedModule, mod_sysfs_setup
+from harness.kernel.module import LoadedModule, Module, mod_sysfs_setup
 from harness.uapi.fs import EPROBE_DEFER, O_RDONLY, O_WRONLY
 
 
@@ -61,7 +61,7 @@ def bus(kernel):
 
 @pytest.fixture
 def driver(kernel, bus):
-    mod_sysfs_setup(LoadedModule(kernel, "toy_module"))
+    mod_sysfs_setup(LoadedModule(kernel, Module("toy_module", lambda kernel: None), "toy_module"))
     driver = ToyDriver(kernel, bus, "toy_module")
     driver_register(driver)
     return driver

@@ -234,7 +234,7 @@ def test_a_case_touches_nothing_but_call(path):
 
 def test_every_case_names_its_source():
     for case in CASES:
-        assert re.search(r"[a-z_]+\.[ch]\b|\{[a-z,]+\}\.c", case.source), case.id
+        assert re.search(r"[a-z0-9_]+\.([ch]|rst)\b|\{[a-z,]+\}\.c", case.source), case.id
 
 
 def test_every_case_says_something_else():

@@ -158,7 +158,7 @@ class TestDma:
         thing, program = a_function(machine), Program(machine)
         program.open_thing(thing)
         program.map(0, PAGE)
-        program.memory._buffers.clear()
+        program.memory._areas.clear()
         refused("EFAULT", thing.domain.read, 0, 1)
 
     def test_a_driver_hears_of_unmaps(self, machine):

@@ -122,7 +122,10 @@ class InProcessTask(ModelTask):
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
         if flags & MAP_ANONYMOUS:
             self._buffers.append(mmap.mmap(-1, length))
-            return ctypes.addressof(ctypes.c_char.from_buffer(self._buffers[-1]))
+            address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffers[-1]))
+            # Only now: of memory that cannot be written to Python gives no address.
+            ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length), prot)
+            return address
         mapping = _python(self._mmap.mmap, fd, length, flags, prot, mmap.ACCESS_DEFAULT, offset)
         address = max(self._mappings, default=_FIRST_MAPPING) + _MAPPING_DISTANCE
         self._mappings[address] = mapping

@@ -77,7 +77,8 @@ class MbochsDriver(SampleDriver):
     def vfio_device(self, device: MdevDevice) -> VfioDevice:
         """See :mod:`.mbochs_device`."""
         assert isinstance(device.type, MbochsType)
-        return MbochsDevice(device, device.type.mbytes, device.type.max_x, device.type.max_y)
+        kind = device.type
+        return MbochsDevice(device, self.section, kind.mbytes, kind.max_x, kind.max_y)
 
     def release_device(self, device: MdevDevice) -> None:
         """mbochs_release_dev."""

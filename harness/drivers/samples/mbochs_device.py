@@ -59,9 +59,11 @@ class MbochsDevice(SampleDevice):
 
     num_regions = _EDID_REGION + 1
 
-    def __init__(self, dev: MdevDevice, mbytes: int, max_x: int, max_y: int) -> None:
+    def __init__(
+        self, dev: MdevDevice, section: SamplesSection, mbytes: int, max_x: int, max_y: int
+    ) -> None:
         super().__init__(dev)
-        self._section = dev.kernel.profile.section("samples", SamplesSection)
+        self._section = section
         self._memory_size = mbytes << 20
         #: Pages are taken as they are needed, and given back when the device is closed.
         self._pages: bytearray | None = None

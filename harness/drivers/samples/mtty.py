@@ -65,7 +65,7 @@ class MttyDriver(SampleDriver):
     def vfio_device(self, device: MdevDevice) -> VfioDevice:
         """See :mod:`.mtty_device`."""
         assert isinstance(device.type, MttyType)
-        return MttyDevice(device, device.type.nr_ports)
+        return MttyDevice(device, self.section, device.type.nr_ports)
 
     def release_device(self, device: MdevDevice) -> None:
         """mtty_release_dev."""

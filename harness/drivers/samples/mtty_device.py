@@ -59,9 +59,9 @@ def _config_space(ports: int) -> bytearray:
 class MttyDevice(SampleDevice):
     """struct mdev_state."""
 
-    def __init__(self, dev: MdevDevice, ports: int) -> None:
+    def __init__(self, dev: MdevDevice, section: SamplesSection, ports: int) -> None:
         super().__init__(dev)
-        self._section = dev.kernel.profile.section("samples", SamplesSection)
+        self._section = section
         self.ports = [SerialPort(self._trigger_interrupt) for _ in range(ports)]
         self._config = _config_space(ports)
         self._irq_index = _NO_IRQ

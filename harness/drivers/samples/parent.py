@@ -16,6 +16,7 @@ from harness.drivers.mdev import (
     mdev_register_parent,
     mdev_unregister_parent,
 )
+from harness.drivers.samples.profile import SamplesSection
 from harness.drivers.vfio.vfio_main import (
     VfioDevice,
     vfio_put_device,
@@ -43,6 +44,7 @@ class SampleDriver(MdevDriver):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel, mdev_bus(kernel), self.name)
+        self.section = kernel.profile.section("samples", SamplesSection)
 
     def init_device(self, device: MdevDevice) -> None:
         """Take what a new device needs of the parent; Errno if there is no more of it."""

@@ -102,7 +102,11 @@ def drivers_probe(call: Call, override: str, wanted: str | None) -> None:
     has_driver(call, EDU, wanted)
 
 
-@case(source="pciserial_init_one, shpc_probe, pcie_portdrv_probe, 6.1", machine=MACHINE)
+@case(
+    source="pciserial_init_one, shpc_probe, pcie_portdrv_probe: "
+    "drivers/tty/serial/8250/8250_pci.c and others, 6.1",
+    machine=MACHINE,
+)
 @param(
     "name wanted",
     [
