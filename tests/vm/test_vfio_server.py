@@ -3,10 +3,10 @@
 
 import attrs
 import pytest
+from attrs import evolve
 
 from harness import machine_file
 from harness.hardware import KINDS
-from harness.hardware import pci_config as cfg
 from harness.hardware.pci import DmaFault
 from harness.hardware.registers import DsaRegisters, IaaRegisters
 from harness.uapi import idxd as u
@@ -154,14 +154,14 @@ def test_enabling_and_disabling(session, slot, device, state, function):
 
 
 def test_a_refused_command(session, device, function, state):
-    with session.server.lock:
-        command = function.config_read(cfg.COMMAND, 2)
-        function.config_write(cfg.COMMAND, 2, command & ~cfg.COMMAND_MASTER)
+    registers = function.registers
+    with session.server.lock:  # the driver read the true size when it took the device
+        function.registers = evolve(registers, max_work_queues_size=8)
     session.run(configured(device[-1]) + bound(device, "idxd"))
     with session.server.lock:
-        function.config_write(cfg.COMMAND, 2, command)
+        function.registers = registers
     status = session.run(f"cat {DEVICES}/{device}/cmd_status").strip()
-    assert status == f"{u.IDXD_CMDSTS_ERR_BUSMASTER_EN:#x}"
+    assert status == f"{u.IDXD_CMDSTS_ERR_WQ_SIZE_ERANGE:#x}"
     assert state() == "disabled"
 
 
