@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 
 from harness.drivers.mdev import MdevDevice
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
+from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
 from harness.uapi import vfio as u
 
@@ -33,6 +35,14 @@ class SampleDevice(VfioDevice):
         info.num_regions, info.num_irqs = self.num_regions, u.VFIO_PCI_NUM_IRQS
         self.num_irqs = info.num_irqs
         copy_out(caller, argument, info)
+
+    def get_irq_info_of_none(self, caller: Caller, argument: int, num_irqs: int) -> None:
+        """VFIO_DEVICE_GET_IRQ_INFO of a display, which has no interrupts."""
+        irq = copy_in(caller, argument, u.IrqInfo)
+        if irq.index >= num_irqs:
+            raise Errno(errno.EINVAL)
+        irq.count = 0
+        copy_out(caller, argument, irq)
 
     def read(self, caller: Caller, offset: int, count: int) -> bytes:
         """Aligned accesses; EFAULT for whatever goes wrong."""

@@ -21,7 +21,7 @@ from harness.drivers.samples.mbochs_registers import (
 )
 from harness.drivers.samples.profile import SamplesSection
 from harness.drivers.vfio.info_caps import InfoCaps, put_region_info
-from harness.drivers.vfio.user import copy_in, copy_out
+from harness.drivers.vfio.user import copy_in
 from harness.hardware import pci_config as cfg
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
@@ -94,11 +94,7 @@ class MbochsDevice(SampleDevice):
         elif command == u.VFIO_DEVICE_GET_REGION_INFO:
             self._get_region_info(caller, argument)
         elif command == u.VFIO_DEVICE_GET_IRQ_INFO:
-            irq = copy_in(caller, argument, u.IrqInfo)
-            if irq.index >= u.VFIO_PCI_NUM_IRQS:
-                raise Errno(errno.EINVAL)
-            irq.count = 0
-            copy_out(caller, argument, irq)
+            self.get_irq_info_of_none(caller, argument, u.VFIO_PCI_NUM_IRQS)
         elif command == u.VFIO_DEVICE_QUERY_GFX_PLANE:
             plane = copy_in(caller, argument, u.GfxPlaneInfo, _PLANE_SIZE)
             self._query_gfx_plane(plane)

@@ -73,11 +73,7 @@ class MdpyDevice(SampleDevice):
             self._get_region_info(region)
             copy_out(caller, argument, region)
         elif command == u.VFIO_DEVICE_GET_IRQ_INFO:
-            irq = copy_in(caller, argument, u.IrqInfo)
-            if irq.index >= self.num_irqs:
-                raise Errno(errno.EINVAL)
-            irq.count = 0
-            copy_out(caller, argument, irq)
+            self.get_irq_info_of_none(caller, argument, self.num_irqs)
         elif command == u.VFIO_DEVICE_QUERY_GFX_PLANE:
             plane = copy_in(caller, argument, u.GfxPlaneInfo, _PLANE_SIZE)
             self._query_gfx_plane(plane)
