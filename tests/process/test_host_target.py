@@ -2,6 +2,7 @@
 """The target ``host``, on a host that is a fake machine: there it finds what the cases need."""
 
 import json
+import os
 import sys
 
 CONFORM = (sys.executable, "-m", "harness", "conform", "--format", "json", "--target", "host")
@@ -10,7 +11,10 @@ CONFORM = (sys.executable, "-m", "harness", "conform", "--format", "json", "--ta
 def states(command_line, *words):
     """The states of the cases, from inside of qemu-q35-dsa."""
     machine = ("--machine", "qemu-q35-dsa", "--profile", "6.1", "--char-devices")
-    process = command_line(*machine, "--", *CONFORM, "--profile", "6.1", *words)
+    # Where skips are failures, these are what is asked for.
+    environment = {**os.environ, "UAPI_STRICT": "0"}
+    command = (*CONFORM, "--profile", "6.1", *words)
+    process = command_line(*machine, "--", *command, env=environment)
     out, err = process.communicate(timeout=100)
     assert process.returncode in (0, 3), err
     report = json.loads(out)
