@@ -9,8 +9,9 @@ from pathlib import Path
 from harness.packages import Package, Progress, Suite, need_room, one_line_errors
 from harness.packages.places import cache_folder, locked, whole
 from harness.packages.suite import MAX_AGE
+from harness.vm.custom import unpack_source
 from harness.vm.image import first_with
-from harness.vm.programs import BuildError, need, run
+from harness.vm.programs import need, run
 
 #: The kernel whose tests they are, and where Debian has its source.
 KERNEL = "7.2"
@@ -62,31 +63,15 @@ def _make(suite: Suite, package: Package, folder: Path, progress: Progress) -> N
     work = folder / "work"
     source, headers = work / "source", work / "headers"
     with one_line_errors():
-        source.mkdir(parents=True)
-        headers.mkdir()
+        headers.mkdir(parents=True)
     suite.extract(headers, suite.package("linux-libc-dev"))
     progress("selftests/vfio: unpacking the source")
-    _unpack(suite, package, source)
+    unpack_source(suite, package, source, ["--wildcards", *(f"*/{part}" for part in _PARTS)])
     progress("selftests/vfio: compiling")
     _compile(source / _TESTS, headers / "usr/include", folder)
     with one_line_errors():
         shutil.copytree(source / _TESTS / "scripts", folder / "scripts")
         shutil.rmtree(work)
-
-
-def _unpack(suite: Suite, package: Package, source: Path) -> None:
-    packed = source.with_name("packed")
-    with one_line_errors():
-        packed.mkdir()
-    suite.extract(packed, package)
-    archive = next(packed.glob("usr/src/*.tar.*"), None)
-    if archive is None:
-        raise BuildError(f"{package.name} has no archive in it")
-    parts = [f"*/{part}" for part in _PARTS]
-    run(
-        [*need("tar"), "-xf", archive, "-C", source, "--strip-components=1", "--wildcards", *parts],
-        what=f"{package.name} cannot be unpacked",
-    )
 
 
 def _compile(tests: Path, headers: Path, folder: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -60,7 +61,8 @@ class Custom:
         need_room(folder, _ROOM)
         source, root = folder / "source", folder / "root"
         progress(f"{self.name}: unpacking the source")
-        unpack_source(suite, package, source)
+        excluded = [f"--exclude={pattern}" for pattern in _LEFT_OUT]
+        unpack_source(suite, package, source, excluded)
         build = _Build(self.name, source, progress)
         build.configure(self._wanted())
         build.make("vmlinux", "modules")
@@ -151,8 +153,9 @@ def not_taken(wanted: dict[str, str], got: dict[str, str]) -> list[str]:
     ]
 
 
-def unpack_source(suite: Suite, package: Package, target: Path) -> None:
-    """The kernel's source, as far as it is needed, in the new folder ``target``."""
+def unpack_source(suite: Suite, package: Package, target: Path, selection: Sequence[str]) -> None:
+    """The kernel's source, as far as tar's options in ``selection`` say, in the new folder
+    ``target``."""
     packed = target.with_name("packed")
     with one_line_errors():
         packed.mkdir()
@@ -161,9 +164,8 @@ def unpack_source(suite: Suite, package: Package, target: Path) -> None:
     archive = next(packed.glob("usr/src/*.tar.*"), None)
     if archive is None:
         raise PackagesError(f"{package.name} has no archive in it")
-    excluded = [f"--exclude={pattern}" for pattern in _LEFT_OUT]
     run(
-        [*need("tar"), "-xf", archive, "-C", target, "--strip-components=1", *excluded],
+        [*need("tar"), "-xf", archive, "-C", target, "--strip-components=1", *selection],
         what=f"{package.name} cannot be unpacked",
     )
     with one_line_errors():
