@@ -7,7 +7,6 @@ refused unless that is allowed (``host:modify``), and then nothing is put back a
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -17,18 +16,15 @@ from pathlib import Path
 
 from attrs import define
 
-from harness.agent.build import agent_command
-from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
 from harness.conformance.targets import HARMLESS, Target
-from harness.conformance.targets.tasks import CaseTasks, case_tasks
+from harness.conformance.targets.tasks import CaseTasks, case_tasks, running_agent
 from harness.hardware import KINDS
 from harness.machine_file import PciEntry, find, read
 from harness.uapi.fs import O_ACCMODE, O_CREAT, O_TRUNC
 
-_START_SECONDS = 20.0
 _DEVICES = "/sys/bus/pci/devices"
 
 
@@ -89,28 +85,6 @@ class HostTarget(Target):
         lacks = _lacks(machine)
         if lacks is not None:
             raise ImpossibleError(lacks)
-        with _agent() as client, case_tasks(client) as tasks:
+        agent = running_agent(subprocess.Popen, subprocess.Popen.kill)
+        with agent as client, case_tasks(client) as tasks:
             yield tasks if self._modify else _Guarded(tasks)
-
-
-@contextmanager
-def _agent() -> Iterator[AgentClient]:
-    try:
-        command = agent_command()
-    except AgentError as error:
-        raise NotRunnableError(str(error)) from error
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    client = AgentClient(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
-    process.stdin.close()
-    process.stdout.close()
-    try:
-        client.hello(_START_SECONDS)
-        yield client
-    except BaseException:
-        process.kill()  # whatever it is doing: it may never look at its input again
-        raise
-    finally:
-        client.close()
-        process.wait()

@@ -3,45 +3,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from harness.agent.build import agent_command
-from harness.agent.client import AgentClient, AgentError
+from harness.agent.client import AgentClient
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import Target
-from harness.conformance.targets.tasks import case_tasks
+from harness.conformance.targets.tasks import case_tasks, running_agent
 from harness.kernel.wait import RealClock
 from harness.machine import Machine, load_machine
 from harness.mounts.process import MountError, ProcessMount
-
-_START_SECONDS = 20.0
-
-
-@contextmanager
-def _agent(mount: ProcessMount) -> Iterator[AgentClient]:
-    """An agent in ``mount``, which is gone with all its tasks at the end."""
-    try:
-        command = agent_command()
-    except AgentError as error:
-        raise NotRunnableError(str(error)) from error
-    agent_reads, requests = os.pipe()
-    replies, agent_writes = os.pipe()
-    child = mount.popen(command, stdin=agent_reads, stdout=agent_writes)
-    os.close(agent_reads)
-    os.close(agent_writes)
-    client = AgentClient(replies, requests)
-    try:
-        client.hello(_START_SECONDS)
-        yield client
-    except BaseException:
-        child.destroy()  # whatever it is doing: it may never look at its input again
-        raise
-    finally:
-        client.close()
-        child.wait()
+from harness.mounts.process.child import Child
 
 
 class ProcessTarget(Target):
@@ -94,7 +67,7 @@ class ProcessTarget(Target):
                 stack.enter_context(mount)
             except MountError as error:
                 raise NotRunnableError(str(error)) from error
-            client = stack.enter_context(_agent(mount))
+            client = stack.enter_context(running_agent(mount.popen, Child.destroy))
             self._kept = stack.pop_all()
         self._mount, self._client, self._what = mount, client, (machine, profile)
         return client

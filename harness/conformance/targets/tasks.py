@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from typing import Protocol, TypeVar
 
 from attrs import define, field
 
+from harness.agent.build import agent_command
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Field, Message, Op
+from harness.conformance.results import NotRunnableError
 from harness.conformance.targets import HARMLESS
 from harness.uapi.fs import O_ACCMODE
 
@@ -74,3 +77,41 @@ def case_tasks(client: AgentClient) -> Iterator[CaseTasks]:
         yield tasks
     finally:
         tasks.end()
+
+
+_START_SECONDS = 20.0
+
+
+class _Process(Protocol):
+    def wait(self) -> int: ...
+
+
+_P = TypeVar("_P", bound=_Process)
+
+
+@contextmanager
+def running_agent(start: Callable[..., _P], destroy: Callable[[_P], None]) -> Iterator[AgentClient]:
+    """An agent, which is gone with all its tasks at the end. NotRunnableError if there is none.
+
+    ``start`` takes the command, ``stdin`` and ``stdout`` as subprocess.Popen does; ``destroy`` ends
+    an agent that may never look at its input again.
+    """
+    try:
+        command = agent_command()
+    except AgentError as error:
+        raise NotRunnableError(str(error)) from error
+    agent_reads, requests = os.pipe()
+    replies, agent_writes = os.pipe()
+    process = start(command, stdin=agent_reads, stdout=agent_writes)
+    os.close(agent_reads)
+    os.close(agent_writes)
+    client = AgentClient(replies, requests)
+    try:
+        client.hello(_START_SECONDS)
+        yield client
+    except BaseException:
+        destroy(process)
+        raise
+    finally:
+        client.close()
+        process.wait()
