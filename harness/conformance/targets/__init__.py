@@ -30,6 +30,10 @@ HARMLESS = frozenset(
 )
 
 
+#: A feature: files can belong to any user. The one feature so far.
+USERS = "users"
+
+
 class Target(ABC):
     """A kind of place that answers system calls.
 

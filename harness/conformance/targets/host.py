@@ -19,7 +19,7 @@ from attrs import define
 from harness.agent.program import Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
-from harness.conformance.targets import HARMLESS, Target
+from harness.conformance.targets import HARMLESS, USERS, Target
 from harness.conformance.targets.tasks import CaseTasks, case_tasks, running_agent
 from harness.hardware import KINDS
 from harness.machine_file import PciEntry, find, read
@@ -73,7 +73,7 @@ class _Guarded:
 class HostTarget(Target):
     """A new agent for each case, on this host."""
 
-    features = frozenset({"exec"})
+    features = frozenset({USERS})
 
     def __init__(self, *, modify: bool) -> None:
         self.name = "host:modify" if modify else "host"

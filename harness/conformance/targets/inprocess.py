@@ -17,7 +17,7 @@ from typing import Any
 from harness.agent.program import FIRST_TASK, Field, Message, Op
 from harness.conformance.call import Endpoint
 from harness.conformance.results import ImpossibleError, NotRunnableError
-from harness.conformance.targets import Target
+from harness.conformance.targets import USERS, Target
 from harness.conformance.targets.model import (
     Answer,
     KeptMachine,
@@ -256,6 +256,7 @@ class InProcessTarget(Target):
     """An in-process mount for each case."""
 
     name = "inprocess"
+    features = frozenset({USERS})
 
     def __init__(self) -> None:
         self._kept = KeptMachine()

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from harness.agent.program import FIRST_TASK, Field, Message, Op, Status
 from harness.conformance.call import Endpoint
-from harness.conformance.targets import HARMLESS, Target
+from harness.conformance.targets import HARMLESS, USERS, Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
 from harness.kernel.system_calls import DescriptorCaller, SystemCalls, UnableError, ownership
@@ -476,6 +476,7 @@ class ModelTarget(Target):
     """A machine of the model."""
 
     name = "model"
+    features = frozenset({USERS})
 
     def __init__(self) -> None:
         self._kept = KeptMachine()

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from harness.agent.client import AgentClient
 from harness.conformance.call import Endpoint
 from harness.conformance.results import NotRunnableError
-from harness.conformance.targets import Target
+from harness.conformance.targets import USERS, Target
 from harness.conformance.targets.tasks import case_tasks, running_agent
 from harness.kernel.wait import RealClock
 from harness.machine import Machine, load_machine
@@ -21,9 +22,10 @@ class ProcessTarget(Target):
     """A mount for cases on the same machine; after a case that changed it there is another one."""
 
     name = "process"
-    features = frozenset({"exec"})
 
     def __init__(self) -> None:
+        # A user who is not root has a namespace with one user in it; all others are 65534 there.
+        self.features = frozenset({USERS} if os.geteuid() == 0 else {})
         self._kept = ExitStack()
         self._mount: ProcessMount | None = None
         self._client: AgentClient | None = None

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from harness.agent.client import AgentError
 from harness.conformance.call import Endpoint, TaskGoneError
 from harness.conformance.results import ImpossibleError, NotRunnableError
-from harness.conformance.targets import Target
+from harness.conformance.targets import USERS, Target
 from harness.conformance.targets.tasks import case_tasks
 from harness.machine_file import MachineFile
 from harness.packages import PackagesError
@@ -30,7 +30,7 @@ _log = logging.getLogger("uapi_harness")
 class VmTarget(Target):
     """Cases on the kernel of this name, one virtual machine at a time."""
 
-    features = frozenset({"exec"})
+    features = frozenset({USERS})
 
     def __init__(self, kernel: str) -> None:
         self.name = f"vm:{kernel}"

@@ -197,7 +197,7 @@ def by_a_plain_user(call: Call) -> None:
     expect(user.read_text(f"{SIMPLE}/a/storeme"), "0\n")
 
 
-@case(source=f"configfs_setattr: fs/configfs/inode.c; {DIR}", machine=MACHINE)
+@case(source=f"configfs_setattr: fs/configfs/inode.c; {DIR}", machine=MACHINE, needs=["users"])
 def a_user_may_be_let_in(call: Call) -> None:
     """chmod and chown last while the item does; what is made there belongs to root."""
     call.chown(SIMPLE, 1000, 1000)

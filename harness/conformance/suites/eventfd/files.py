@@ -174,7 +174,7 @@ def has_no_other_method(call: Call) -> None:
     expect(call.mmap(4096, 3, 1, fd), ENODEV)
 
 
-@case(source="alloc_anon_inode: fs/libfs.c, 6.1")
+@case(source="alloc_anon_inode: fs/libfs.c, 6.1", needs=["users"])
 def stat(call: Call) -> None:
     """There is no type of file in the mode."""
     found = expect(call.fstat(_eventfd(call)))
