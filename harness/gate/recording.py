@@ -22,10 +22,10 @@ from harness.agent.client import AgentError
 from harness.data import DataError, load_yaml
 from harness.gate.coverage import SCHEMA, Coverage, folder
 from harness.gate.errors import GateError, NotHere
-from harness.gate.machines import pattern
 from harness.kernel.trace import Event
 from harness.machine import MachineError, load_machine
 from harness.mounts.process import MountError, ProcessMount
+from harness.node_patterns import pattern
 from harness.packages import PackagesError, Unavailable
 from harness.uapi import vfio
 from harness.vm import kernels
