@@ -35,6 +35,8 @@ from typing import Any
 from harness.address_space import AddressSpaces, ProcessMemory
 from harness.hardware.pci import PciFunction
 from harness.kernel.errors import Errno
+from harness.kernel.task import Task
+from harness.kernel.trace import Event, Trace
 from harness.seccomp import Argument, Listener, Notification, Rule, start
 from harness.uapi import vfio as u
 from harness.vm.vfio_container import Container
@@ -82,6 +84,15 @@ class _Call:
                 raise Errno(errno.EFAULT)  # the thread has gone, and its number may be another's
         return self._memory
 
+    @property
+    def task(self) -> Task:
+        """Who calls, by its numbers on the host, or ESRCH."""
+        thread = self._notification.thread
+        try:
+            return Task(_thread_group(thread), thread, "qemu")
+        except OSError:
+            raise Errno(errno.ESRCH) from None
+
     def file(self, number: int) -> VfioFile | None:
         """See Caller."""
         file = self._server.file(number)
@@ -126,8 +137,9 @@ class VfioServer:
     the functions meanwhile holds ``lock``.
     """
 
-    def __init__(self, devices: Mapping[str, PciFunction]) -> None:
-        """ValueError for an address that is not DEVICE.0 on the guest's root bus."""
+    def __init__(self, devices: Mapping[str, PciFunction], trace: Trace | None = None) -> None:
+        """``trace`` is told of commands. ValueError for an address that is not DEVICE.0 on the
+        guest's root bus."""
         self.functions = dict(devices)
         self.lock = threading.RLock()
         self.memories = AddressSpaces()
@@ -136,8 +148,7 @@ class VfioServer:
             number: Group(number, VfioDevice(address, function))
             for number, (address, function) in enumerate(devices.items(), 1)
         }
-        #: Commands that were sent, with the kind of file that they were sent to.
-        self.commands: set[tuple[type[VfioFile], int]] = set()
+        self._trace = trace if trace is not None else Trace()
         self._files: dict[int, VfioFile] = {}
         #: Numbers of files by our ends of their pipes.
         self._ends: dict[int, int] = {}
@@ -262,13 +273,22 @@ class VfioServer:
         _, second, third, fourth, *_ = call.arguments
         if call.number == _IOCTL:
             command = second & 0xFFFFFFFF
-            self.commands.add((type(file), command))
-            return file.ioctl(call, command, third)
+            return self._ioctl(call, file, command, third)
         if call.number == _PREAD64:
             data = file.read(fourth, min(third, _TRANSFER_MAX))
             call.memory.write(second, data)
             return len(data)
         return file.write(fourth, call.memory.read(second, min(third, _TRANSFER_MAX)))
+
+    def _ioctl(self, call: _Call, file: VfioFile, command: int, argument: int) -> int | VfioFile:
+        if not self._trace.observers:
+            return file.ioctl(call, command, argument)
+        event = Event("ioctl", file.path, (command, argument), call.task)
+        event.memory = lambda: call.memory
+        answer: int | VfioFile = self._trace.observe(
+            event, lambda: file.ioctl(call, command, argument)
+        )
+        return answer
 
     def _open(self, call: _Call) -> VfioFile | None:
         try:
