@@ -31,6 +31,14 @@ def test_what_accel_config_does(recorded):
     assert '"/sys/bus/dsa/drivers/idxd/bind": ["write"]' in text
 
 
+def test_what_dpdk_passes_and_is_given(recorded):
+    text = recorded("dpdk", "dpdk-test")
+    assert '"VFIO_DMA_MAP_FLAG_READ": {"passed": ["VFIO_IOMMU_MAP_DMA"]}' in text
+    assert '"VFIO_DEVICE_FLAGS_PCI": {"given": ["VFIO_DEVICE_GET_INFO"]}' in text
+    # To give it the function was somebody else's work.
+    assert "driver_override" not in text
+
+
 def test_a_tool_that_is_not_here(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     lines = []
