@@ -152,9 +152,9 @@ def behaviours_of_profile(
 def of_results(document: Any, name: str) -> dict[str, Behaviour]:
     """How the cases of a report (``report.schema.json``) ended. GateError."""
     runs = document.get("runs", [document]) if isinstance(document, Mapping) else []
-    if len(runs) != 1:
-        raise GateError(f"{name}: a report of one run is wanted, not of {len(runs)}")
     try:
+        if len(runs) != 1:
+            raise GateError(f"{name}: a report of one run is wanted, not of {len(runs)}")
         return {
             one["id"]: Behaviour(one["state"], one["failure"]["got"] if one["failure"] else None)
             for one in runs[0]["cases"]

@@ -25,6 +25,7 @@ from harness.agent.client import AgentError
 from harness.data import DataError, load_yaml
 from harness.gate.coverage import SCHEMA, Coverage, folder
 from harness.gate.errors import GateError, NotHere
+from harness.gate.files import write_whole
 from harness.ioctl_arguments import Exchange, command_of
 from harness.kernel.errors import Errno
 from harness.kernel.trace import Event, Trace
@@ -135,6 +136,10 @@ def record(wanted: Sequence[str], to: Path, output: Callable[[str], object]) -> 
     if unknown := set(wanted) - known.keys():
         names = f"{', '.join(sorted(unknown))}; known: {', '.join(known)}"
         raise GateError(f"there is no scenario of {names}")
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GateError(f"{to}: {error.strerror}") from None
     done = 0
     for tool in (tool for tool in known if not wanted or tool in wanted):
         try:
@@ -237,8 +242,7 @@ def _write(found: Coverage, path: Path) -> None:
         else f"{json.dumps(name)}: {json.dumps(part)}"
         for name, part in document.items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+    write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def _lines(mapping: Mapping[str, Any]) -> str:

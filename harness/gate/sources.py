@@ -135,9 +135,13 @@ def _of_package(suite: str, options: Options) -> tuple[Snapshot, Lines]:
 def _of_json(path: Path) -> Snapshot:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise GateError(f"{path}: {error}") from None
     if isinstance(document, Mapping) and any(str(key).startswith(_SYS) for key in document):
+        if not all(isinstance(node, Mapping) for node in document.values()):
+            raise GateError(f"{path}: a node is no object")
         return Snapshot(SCHEMA, path.name, sysfs=machines.sysfs([document]))
     return Snapshot(SCHEMA, path.name, behaviours=machines.of_results(document, str(path)))
 
