@@ -30,10 +30,18 @@ _FILES: tuple[tuple[str, Table], ...] = (
 )
 
 
+def _table(path: str) -> Table:
+    return next((table for start, table in _FILES if path.startswith(start)), {})
+
+
 def command_of(path: str, number: int) -> Command | None:
     """The command to the file ``path``, which may be one without a name; None for none we know."""
-    table = next((table for start, table in _FILES if path.startswith(start)), None)
-    return table.get(number) if table is not None else None
+    return _table(path).get(number)
+
+
+def is_vfio_device(path: str) -> bool:
+    """Whether the file is a device's, with its regions in it."""
+    return _table(path) is DEVICE
 
 
 def carriers() -> dict[str, set[str]]:

@@ -30,7 +30,8 @@ class Coverage:
     """What one tool used.
 
     ``nodes`` are operations by the pattern of a node; ``ioctls`` commands, by name or number.
-    ``constants`` are the commands in which it ``passed`` a constant, or was ``given`` it.
+    ``constants`` are the commands in which it ``passed`` a constant, or was ``given`` it; of
+    registers of a function and what they hold, the nodes, or the region's index in VFIO.
     """
 
     schema: int
@@ -147,7 +148,7 @@ def _end(path: str) -> str:
 
 _LEGEND = """
 r read, w write, l readlink, d readdir, i ioctl, m mmap, p poll
-below a command: p passed in it, g given by it
+below a command or node: p passed in it, g given by it
 """
 
 
@@ -164,15 +165,22 @@ def table(output: Callable[[str], object]) -> int:
         output(f"{_column(number)} {one.name}, on {one.profile}\n")
     output("\n")
     output(_row([_column(number) for number in range(len(tools))], ""))
-    for name in sorted({path for one in tools for path in one.nodes}):
-        output(_row([_letters(one.nodes.get(name, ())) for one in tools], name))
-    for name in sorted({name for one in tools for name in one.ioctls}):
-        output(_row(["i" if name in one.ioctls else "" for one in tools], name))
+    places = [_places(one) for one in tools]
+    for name in sorted({name for found in places for name in found}):
+        output(_row([found.get(name, "") for found in places], name))
         inside = [_inside(one, name) for one in tools]
         for constant in sorted({constant for found in inside for constant in found}):
             output(_row([found.get(constant, "") for found in inside], f"  {constant}"))
     output(_LEGEND)
     return 0
+
+
+def _places(one: Coverage) -> dict[str, str]:
+    """Nodes and commands, with letters for what is done to them, and what else constants are in."""
+    ways = [pair for found in one.constants.values() for pair in found.items()]
+    others = dict.fromkeys((where for _, places in ways for where in places), "")
+    nodes = {path: _letters(uses) for path, uses in one.nodes.items()}
+    return others | dict.fromkeys(one.ioctls, "i") | nodes
 
 
 def _row(cells: Iterable[str], name: str) -> str:
@@ -181,7 +189,7 @@ def _row(cells: Iterable[str], name: str) -> str:
 
 
 def _inside(one: Coverage, command: str) -> dict[str, str]:
-    """The constants in a command, with letters for the ways they got there."""
+    """The constants in a command or node, with letters for the ways they got there."""
     found: dict[str, str] = defaultdict(str)
     for constant, ways in one.constants.items():
         for way, commands in sorted(ways.items(), reverse=True):

@@ -6,7 +6,6 @@ A tool runs in a machine, or is QEMU and makes one: then it is VFIO that it uses
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -14,25 +13,22 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cattrs
-from attrs import asdict, define, field, frozen
+from attrs import asdict, frozen
 
 from harness.agent.client import AgentError
 from harness.data import DataError, load_yaml
 from harness.gate.coverage import SCHEMA, Coverage, folder
 from harness.gate.errors import GateError, NotHere
 from harness.gate.files import write_whole
-from harness.ioctl_arguments import Exchange, command_of
-from harness.kernel.errors import Errno
-from harness.kernel.trace import Event, Trace
+from harness.gate.uses import Uses
+from harness.kernel.trace import Trace
 from harness.kernel.wait import RealClock
 from harness.machine import MachineError, load_machine
 from harness.mounts.process import MountError, ProcessMount
-from harness.node_patterns import pattern
 from harness.packages import PackagesError, Unavailable, silent
 from harness.selftests.build import build, version
 from harness.vm import kernels
@@ -41,8 +37,6 @@ from harness.vm.qemu import VmError
 from harness.vm.session import Session
 
 _SCENARIOS = "scenarios.yaml"
-#: What programs do to a node; finding their way there is not among it.
-_USES = frozenset({"read", "write", "readlink", "readdir", "ioctl", "mmap", "poll"})
 #: How long one command may take, in seconds.
 _LIMIT = 900
 #: The variable of a scenario's commands that has the selftests' folder.
@@ -66,57 +60,6 @@ class Scenario:
     setup: tuple[str, ...] = ()
     in_guest: bool = False
     selftests: bool = False
-
-
-@define
-class _Observer:
-    """Writes down what programs do to nodes, and what is in their commands."""
-
-    nodes: dict[str, set[str]] = field(factory=lambda: defaultdict(set))
-    ioctls: set[str] = field(factory=set)
-    #: By constant and way, the commands.
-    constants: dict[tuple[str, str], set[str]] = field(factory=lambda: defaultdict(set))
-    _exchanges: dict[Event, Exchange] = field(factory=dict)
-
-    def before(self, event: Event) -> None:
-        """Only watches; what is passed may not be there any more after the call."""
-        if event.operation == "ioctl" and event.memory is not None:
-            number, argument = event.arguments
-            command = command_of(event.object, number)
-            if command is not None:
-                with suppress(Errno):  # the program has gone
-                    self._exchanges[event] = Exchange(command, event.memory(), argument)
-
-    def after(self, event: Event) -> None:
-        """Uses by programs, whatever the answer was; a command that no file knows is none."""
-        if event.task is None or event.operation not in _USES:
-            return
-        if event.operation == "ioctl" and not self._sent(event):
-            return
-        if event.object.startswith(("/sys/", "/dev/")):
-            self.nodes[pattern(event.object)].add(event.operation)
-
-    def _sent(self, event: Event) -> bool:
-        number, _ = event.arguments
-        exchange = self._exchanges.pop(event, None)
-        command = command_of(event.object, number)
-        if command is None and event.errno == errno.ENOTTY:
-            return False
-        name = command.name if command is not None else f"{number:#x}"
-        self.ioctls.add(name)
-        if exchange is not None:
-            given = set() if event.errno else exchange.given(event.result)
-            for way, constants in (("passed", exchange.passed), ("given", given)):
-                for constant in constants:
-                    self.constants[constant, way].add(name)
-        return True
-
-    def ways(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """The constants as :class:`Coverage` has them."""
-        found: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
-        for (constant, way), commands in sorted(self.constants.items()):
-            found[constant][way] = tuple(sorted(commands))
-        return found
 
 
 def scenarios() -> list[Scenario]:
@@ -164,7 +107,7 @@ def _recorded(scenarios: Sequence[Scenario]) -> Coverage:
     scenario = scenarios[0]
     if shutil.which(scenario.program) is None:
         raise NotHere(f"there is no {scenario.program} here")
-    seen = _Observer()
+    seen = Uses()
     try:
         selftests = build(silent) if scenario.selftests else None
         for one in scenarios:
@@ -182,12 +125,12 @@ def _recorded(scenarios: Sequence[Scenario]) -> Coverage:
         _version(scenario.package) if selftests is None else version(selftests),
         scenario.profile,
         tuple(sorted(seen.ioctls)),
-        seen.ways(),
+        seen.by_constant(),
         {path: tuple(sorted(seen.nodes[path])) for path in sorted(seen.nodes)},
     )
 
 
-def _run_inside(scenario: Scenario, observer: _Observer, selftests: Path | None) -> None:
+def _run_inside(scenario: Scenario, observer: Uses, selftests: Path | None) -> None:
     """The tool runs in the machine."""
     machine = load_machine(scenario.machine, profile=scenario.profile, clock=RealClock())
     with (
@@ -215,7 +158,7 @@ def _run(mount: ProcessMount, command: str, environment: Mapping[str, str]) -> N
         raise MountError(f"no end within {_LIMIT} s of: {command}") from None
 
 
-def _run_around(scenario: Scenario, observer: _Observer) -> None:
+def _run_around(scenario: Scenario, observer: Uses) -> None:
     """The tool is QEMU, which makes the machine that the commands run in."""
     file = machine_for(scenario.machine)
     if file is None:

@@ -27,10 +27,11 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from harness.address_space import AddressSpaces, ProcessMemory
 from harness.hardware.pci import PciFunction
@@ -43,6 +44,8 @@ from harness.vm.vfio_container import Container
 from harness.vm.vfio_device import VfioDevice
 from harness.vm.vfio_file import VfioFile, copy_string
 from harness.vm.vfio_group import Group
+
+T = TypeVar("T")
 
 _log = logging.getLogger("uapi_harness")
 
@@ -138,7 +141,7 @@ class VfioServer:
     """
 
     def __init__(self, devices: Mapping[str, PciFunction], trace: Trace | None = None) -> None:
-        """``trace`` is told of commands. ValueError for an address that is not DEVICE.0 on the
+        """``trace`` is told what QEMU does. ValueError for an address that is not DEVICE.0 on the
         guest's root bus."""
         self.functions = dict(devices)
         self.lock = threading.RLock()
@@ -273,21 +276,29 @@ class VfioServer:
         _, second, third, fourth, *_ = call.arguments
         if call.number == _IOCTL:
             command = second & 0xFFFFFFFF
-            return self._ioctl(call, file, command, third)
+            arguments = command, third
+            return self._observed(call, file, "ioctl", arguments, partial(file.ioctl, call))
+        count = min(third, _TRANSFER_MAX)
         if call.number == _PREAD64:
-            data = file.read(fourth, min(third, _TRANSFER_MAX))
+            data = self._observed(call, file, "read", (fourth, count), file.read)
             call.memory.write(second, data)
             return len(data)
-        return file.write(fourth, call.memory.read(second, min(third, _TRANSFER_MAX)))
+        written = fourth, call.memory.read(second, count)
+        return self._observed(call, file, "write", written, file.write)
 
-    def _ioctl(self, call: _Call, file: VfioFile, command: int, argument: int) -> int | VfioFile:
+    def _observed(
+        self,
+        call: _Call,
+        file: VfioFile,
+        operation: str,
+        arguments: tuple[Any, ...],
+        function: Callable[..., T],
+    ) -> T:
         if not self._trace.observers:
-            return file.ioctl(call, command, argument)
-        event = Event("ioctl", file.path, (command, argument), call.task)
+            return function(*arguments)
+        event = Event(operation, file.path, arguments, call.task)
         event.memory = lambda: call.memory
-        answer: int | VfioFile = self._trace.observe(
-            event, lambda: file.ioctl(call, command, argument)
-        )
+        answer: T = self._trace.observe(event, lambda: function(*arguments))
         return answer
 
     def _open(self, call: _Call) -> VfioFile | None:

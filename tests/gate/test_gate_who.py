@@ -61,12 +61,21 @@ def test_a_struct_that_is_called_otherwise_than_its_command(uses):
     assert found["qemu"] == "sends VFIO_IOMMU_MAP_DMA"
 
 
+def test_a_register(uses):
+    found = uses(" PCI_COMMAND: 4\n", " PCI_COMMAND: 0x14\n")
+    node = "/sys/devices/<bus>/<function>/config"
+    assert found["setpci"] == f"passes it in {node}, is given it by {node}"
+    assert found["lspci"] == f"is given it by {node}"
+    assert found["qemu"].startswith("passes it in VFIO_PCI_CONFIG_REGION_INDEX")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ("VFIO_DMA_MAP_FLAG_VADDR: 4", "VFIO_DMA_MAP_FLAG_VADDR: 0x40"),
         ("VFIO_PCI_VGA_REGION_INDEX: 8", "VFIO_PCI_VGA_REGION_INDEX: 0x10"),
         ("VFIO_DEVICE_IOEVENTFD_8: 1", "VFIO_DEVICE_IOEVENTFD_8: 0x100"),
+        ("PCI_CB_CARD_BUS: 0x19", "PCI_CB_CARD_BUS: 0x29"),
     ],
 )
 def test_what_nobody_passes(uses, before, after):

@@ -22,7 +22,10 @@ def recorded(tmp_path, need):
 
 def test_what_setpci_does(recorded):
     text = recorded("setpci", "setpci")
-    assert '"/sys/devices/<bus>/<function>/config": ["read", "write"]' in text
+    config = "/sys/devices/<bus>/<function>/config"
+    assert f'"{config}": ["read", "write"]' in text
+    assert f'"PCI_COMMAND_MASTER": {{"given": ["{config}"], "passed": ["{config}"]}}' in text
+    assert "PCI_CAP_ID" not in text
 
 
 def test_what_accel_config_does(recorded):

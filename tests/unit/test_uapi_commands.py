@@ -2,8 +2,8 @@
 """The tables of commands put each constant where the headers say that it belongs.
 
 linux/vfio.h defines a field's constants within the braces of its structure, behind the field, or in
-an enum; linux/iommufd.h says in words of which enum a field is. What is said in no such way is
-listed here.
+an enum; linux/iommufd.h says in words of which enum a field is; in linux/pci_regs.h a flag stands
+below its register, one space further in. What is said in no such way is listed here.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_uapi_headers import HEADERS, installed, newer_headers
 
-from harness.uapi import iommufd, vfio
+from harness.uapi import iommufd, pci_regs, vfio
 from harness.uapi.iommufd_commands import IOMMUFD
 from harness.uapi.vfio_commands import CONTAINER, DEVICE, GROUP, MIGRATION
 
@@ -144,3 +144,33 @@ def test_iommufd_constants_are_of_the_enum_that_the_words_say(text):
         if place not in IN_OTHER_WORDS:
             assert held == {name for name in said[place] if hasattr(iommufd, name)}, place
     assert len(tables.keys() - IN_OTHER_WORDS) > 6
+
+
+DEFINED = re.compile(r"#\s*define( +)(PCI_\w+)\s+(0x[0-9a-fA-F]+|\d+)\b")
+REGISTERS = [
+    *pci_regs.DEVICE,
+    *pci_regs.BRIDGE,
+    *pci_regs.CAPABILITY,
+    *pci_regs.EXTENDED_CAPABILITY,
+    *(one for table in pci_regs.CAPABILITIES.values() for one in table),
+    *(one for table in pci_regs.EXTENDED_CAPABILITIES.values() for one in table),
+]
+
+
+def test_registers_and_their_flags(text):
+    """Ids of extended capabilities stand in a list of their own."""
+    numbers, registers, last = {}, {}, None
+    for spaces, name, number in DEFINED.findall(without_comments(text("linux/pci_regs.h"))):
+        numbers[name] = int(number, 0)
+        if len(spaces) == 1:
+            last = name
+        registers[name] = last
+    checked = 0
+    for register in REGISTERS:
+        held = {**register.constants.bits, **register.constants.values}
+        ours = held | ({register.name: register.offset} if register.name is not None else {})
+        assert {name: numbers.get(name, value) for name, value in ours.items()} == ours
+        for name in held.keys() & numbers.keys():
+            assert register.name is None or registers[name] == register.name
+        checked += len(ours.keys() & numbers.keys())
+    assert checked > 150

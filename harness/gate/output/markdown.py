@@ -28,7 +28,7 @@ def _table(findings: Sequence[Finding]) -> Iterator[str]:
             finding.rule_id,
             f"`{subject}`: {_cell(finding.detail)}",
             place(finding) or "",
-            users(finding),
+            _cell(users(finding)),
         )
         yield f"| {' | '.join(cells)} |"
 
