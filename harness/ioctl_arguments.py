@@ -13,6 +13,7 @@ from ctypes import LittleEndianStructure, sizeof
 from harness.kernel.anon_inode import PREFIX
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace
+from harness.kernel.trace import Event
 from harness.kernel.uaccess import copy_from_user
 from harness.uapi.commands import Chain, Command, Constants, Fields, Part, Parts, Payload, Table
 from harness.uapi.iommufd_commands import IOMMUFD
@@ -71,14 +72,28 @@ def _held(fields: Fields, structure: LittleEndianStructure) -> Iterator[str]:
         yield from names(constants, getattr(structure, field))
 
 
+def exchange_of(event: Event) -> Exchange | None:
+    """The call that is about to be made; None for what is no command that we know."""
+    if event.operation != "ioctl" or event.memory is None:
+        return None
+    number, argument = event.arguments
+    command = command_of(event.object, number)
+    if command is None:
+        return None
+    try:
+        return Exchange(command, event.memory(), argument)
+    except Errno:
+        return None  # the program has gone
+
+
 class Exchange:
-    """One call of a command, made before the kernel answers it.
+    """One call of a ``command``, made before the kernel answers it.
 
     ``passed`` are the constants in its argument. Memory that cannot be read holds none.
     """
 
     def __init__(self, command: Command, memory: AddressSpace, argument: int) -> None:
-        self._command, self._memory, self._argument = command, memory, argument
+        self.command, self._memory, self._argument = command, memory, argument
         part = command.part
         self._request = self._read(part.structure, argument) if part is not None else None
         self.passed = set(self._passed())
@@ -92,7 +107,7 @@ class Exchange:
             return None
 
     def _passed(self) -> Iterator[str]:
-        command = self._command
+        command = self.command
         yield from names(command.argument, self._argument)
         if command.part is None or self._request is None:
             return
@@ -108,7 +123,7 @@ class Exchange:
         return set(self._given(result))
 
     def _given(self, result: object) -> Iterator[str]:
-        command = self._command
+        command = self.command
         if isinstance(result, int):
             yield from names(command.result, result)
         if command.part is None or self._request is None:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from harness.config_accesses import ConfigAccesses
-from harness.ioctl_arguments import Exchange, command_of, is_vfio_device
-from harness.kernel.errors import Errno
+from harness.ioctl_arguments import Exchange, command_of, exchange_of, is_vfio_device
 from harness.kernel.trace import Event
 from harness.node_patterns import pattern
 from harness.uapi import vfio
@@ -34,16 +33,9 @@ class Uses:
 
     def before(self, event: Event) -> None:
         """What is passed need not be there any more after the call."""
-        if event.operation != "ioctl" or event.memory is None:
-            return
-        number, argument = event.arguments
-        command = command_of(event.object, number)
-        if command is None:
-            return
-        try:
-            self._exchanges[event] = Exchange(command, event.memory(), argument)
-        except Errno:
-            return  # the program has gone
+        exchange = exchange_of(event)
+        if exchange is not None:
+            self._exchanges[event] = exchange
 
     def after(self, event: Event) -> None:
         """Uses by programs, whatever the answer was; a command that no file knows is none."""

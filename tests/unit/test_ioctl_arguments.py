@@ -2,11 +2,14 @@
 """Which constants a call carried, of memory that a program could have."""
 
 import ctypes
+import io
 
 import pytest
 
 from harness.ioctl_arguments import Exchange, carriers, command_of
-from harness.kernel.task import LocalMemory
+from harness.kernel.task import LocalMemory, Task
+from harness.kernel.trace import Event, Trace
+from harness.trace_output import TraceOutput
 from harness.uapi import vfio as u
 
 DEVICE = "anon_inode:[vfio-device]"
@@ -133,3 +136,31 @@ def test_what_structures_come_with():
     assert found["vfio_iommu_type1_dma_map"] == {"VFIO_IOMMU_MAP_DMA"}
     assert found["vfio_device_feature_mig_state"] == {"VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE"}
     assert "VFIO_REGION_INFO_CAP_TYPE" in found["vfio_info_cap_header"]
+
+
+def test_the_trace_names_command_and_constants(memory):
+    address = memory.allocate(4096)
+    memory.write(address, bytes(u.IrqInfo(16, 0, u.VFIO_PCI_MSI_IRQ_INDEX)))
+    stream = io.StringIO()
+    trace = Trace([TraceOutput(stream)])
+    event = Event("ioctl", DEVICE, (u.VFIO_DEVICE_GET_IRQ_INFO, address), Task(4, 4, "a"))
+    event.memory = lambda: memory
+
+    def answer():
+        memory.write(address, bytes(u.IrqInfo(16, 3, u.VFIO_PCI_MSI_IRQ_INDEX, 1)))
+        return 0
+
+    trace.observe(event, answer)
+    assert stream.getvalue() == (
+        f"[4 a] ioctl({DEVICE}, VFIO_DEVICE_GET_IRQ_INFO, {address:#x}, VFIO_PCI_MSI_IRQ_INDEX)"
+        " = 0 (VFIO_IRQ_INFO_EVENTFD|VFIO_IRQ_INFO_MASKABLE)\n"
+    )
+
+
+def test_the_trace_of_a_command_that_is_not_known(memory):
+    stream = io.StringIO()
+    trace = Trace([TraceOutput(stream)])
+    event = Event("ioctl", "/dev/dsa/wq0.0", (0x5401, 0x10), Task(4, 4, "a"))
+    event.memory = lambda: memory
+    trace.observe(event, lambda: 0)
+    assert stream.getvalue() == "[4 a] ioctl(/dev/dsa/wq0.0, 0x5401, 0x10) = 0\n"
