@@ -97,7 +97,8 @@ def _users(
         elif kind == "struct":
             how = tool.of_structure(structures.get(name, set()))
         else:
-            how = tool.of_name(name)
+            known = [tool.of_name(name), *(tool.of_name(one, one) for one in finding.related)]
+            how = ", ".join(filter(None, known))
         if how:
             yield User(tool.name, how)
 
@@ -117,13 +118,13 @@ class _Tool:
         verbs = [_VERBS[use] for use in sorted(self._nodes.get(_end(path), ()))]
         return f"{', '.join(verbs)} it" if verbs else ""
 
-    def of_name(self, name: str) -> str:
+    def of_name(self, name: str, called: str = "it") -> str:
         """``sends it``, of a command; of a constant, ``passes it in VFIO_IOMMU_MAP_DMA``."""
         if name in self._ioctls:
-            return "sends it"
+            return f"sends {called}"
         ways = self._constants.get(name, {})
         words = [
-            f"{verb} it {where} {', '.join(ways[way])}"
+            f"{verb} {called} {where} {', '.join(ways[way])}"
             for way, (verb, where) in _WAYS.items()
             if way in ways
         ]

@@ -24,7 +24,8 @@ class Finding:
     """A change of ``subject``. ``header`` is where it is, if it is in a header, and ``line`` there.
 
     ``subject`` names a thing, such as ``struct vfio_device_info.flags`` or a path of sysfs.
-    ``users`` are the programs that are known to use it.
+    ``related`` are names that share its value, whose users are concerned, too; ``users`` are the
+    programs that are known to use one of them.
     """
 
     rule_id: str
@@ -32,6 +33,7 @@ class Finding:
     detail: str
     header: str | None = None
     line: int | None = None
+    related: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
 
     @property

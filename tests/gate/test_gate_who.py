@@ -61,6 +61,18 @@ def test_a_struct_that_is_called_otherwise_than_its_command(uses):
     assert found["qemu"] == "sends VFIO_IOMMU_MAP_DMA"
 
 
+def test_a_new_flag_with_the_bit_of_one_that_is_passed(uses):
+    old = " VFIO_DMA_MAP_FLAG_READ: 1\n"
+    found = uses(old, f"{old}      VFIO_DMA_MAP_FLAG_REED: 1\n")
+    assert found["qemu"] == "passes VFIO_DMA_MAP_FLAG_READ in VFIO_IOMMU_MAP_DMA"
+
+
+def test_a_new_command_with_the_number_of_one_that_is_sent(uses):
+    (line,) = (one for one in OLD.read_text().splitlines() if " VFIO_DEVICE_RESET: " in one)
+    found = uses(line, f"{line}\n{line.replace('RESET', 'RELAX')}")
+    assert found["qemu"] == "sends VFIO_DEVICE_RESET"
+
+
 def test_a_register(uses):
     found = uses(" PCI_COMMAND: 4\n", " PCI_COMMAND: 0x14\n")
     node = "/sys/devices/<bus>/<function>/config"
