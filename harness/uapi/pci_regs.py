@@ -2,7 +2,8 @@
 """Registers of a PCI function's configuration space, by name, with the flags in them.
 
 Source: include/uapi/linux/pci_regs.h, Linux 7.2, where a flag stands below its register. Of
-capabilities, those that programs read most.
+capabilities, those that programs read most. These are names, for what programs do to be told in
+them; the layout that hardware has, by the specifications, is in harness/hardware/pci_config.py.
 """
 
 from __future__ import annotations
