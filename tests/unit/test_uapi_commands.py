@@ -61,12 +61,16 @@ def fields_of(*tables):
     for command in (command for table in tables for command in table.values()):
         for where in ("argument", "result"):
             found[command.name, where] |= names(getattr(command, where))
-        told = [command.chain, command.payload]
-        parts = [part for one in told if one is not None for _, part in one.parts.values()]
-        for part in filter(None, [command.part, *parts]):
+        for part in parts_of(command):
             for field, constants in [*part.passed.items(), *part.given.items()]:
                 found[part.structure.c_name, field] |= names(constants)
     return {place: held for place, held in found.items() if held}
+
+
+def parts_of(command):
+    """Its structure, and those that follow it."""
+    told = [one.parts for one in (command.chain, command.payload) if one is not None]
+    return filter(None, [command.part, *(part for parts in told for _, part in parts.values())])
 
 
 def names(constants):
@@ -174,3 +178,24 @@ def test_registers_and_their_flags(text):
             assert register.name is None or registers[name] == register.name
         checked += len(ours.keys() & numbers.keys())
     assert checked > 150
+
+
+@pytest.mark.parametrize(
+    ("module", "tables", "first"),
+    [(vfio, (CONTAINER, GROUP, DEVICE, MIGRATION), 0x3B64), (iommufd, (IOMMUFD,), 0x3B80)],
+    ids=["vfio", "iommufd"],
+)
+def test_every_command_is_in_a_table(module, tables, first):
+    known = {name for name, value in vars(module).items() if isinstance(value, int)}
+    commands = {name for name in known if first <= getattr(module, name) < 0x3C00}
+    ours = [command for table in tables for command in table.values()]
+    assert sorted(command.name for command in ours) == sorted(commands)
+    for command in ours:
+        assert getattr(module, command.name) == command.number
+
+
+def test_fields_are_of_their_structures():
+    for table in (CONTAINER, GROUP, DEVICE, MIGRATION, IOMMUFD):
+        for command in table.values():
+            for part in parts_of(command):
+                assert all(hasattr(part.structure, name) for name in (*part.passed, *part.given))
