@@ -28,7 +28,7 @@ BAD = Finding(
     "from 0 to 4, 100 %",
     "linux/lamp.h",
     12,
-    (User("lampctl 1.2", "sends it"), User("dimmer 3", "passes it in /sys/<n>")),
+    users=(User("lampctl 1.2", "sends it"), User("dimmer 3", "passes it in /sys/<n>")),
 )
 NODE = Finding("node-conditional", "/sys/bus/lamp/devices/lamp<n>/x", "some are without it")
 GOOD = Finding("constant-added", "LAMP_NEW", "it is new: 3", "linux/lamp.h")
