@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from harness.config_accesses import ConfigAccesses
-from harness.ioctl_arguments import Exchange, command_of, exchange_of, is_vfio_device
+from harness.ioctl_arguments import Exchange, command_of, exchange_of, is_vfio_device, names
 from harness.kernel.trace import Event
 from harness.node_patterns import pattern
 from harness.uapi import vfio
+from harness.uapi.node_values import NODE_VALUES
 
 #: What programs do to a node; finding their way there is not among it.
 _USES = frozenset({"read", "write", "readlink", "readdir", "ioctl", "mmap", "poll"})
@@ -62,9 +63,12 @@ class Uses:
         return True
 
     def _transferred(self, event: Event) -> None:
-        """Configuration space, by its file or by VFIO."""
+        """Configuration space, by its file or by VFIO; numbers that nodes show."""
         offset, written = event.arguments
         where = pattern(event.object)
+        values = NODE_VALUES.get(where.rpartition("/")[2])
+        if values is not None and event.operation == "read":
+            self._took(_GIVEN, names(values, _number(event.result)), where)
         if is_vfio_device(event.object):
             region, offset = divmod(offset, 1 << vfio.VFIO_PCI_OFFSET_SHIFT)
             where = "VFIO_PCI_CONFIG_REGION_INDEX"
@@ -88,3 +92,11 @@ class Uses:
         for (constant, way), where in sorted(self.constants.items()):
             found[constant][way] = tuple(sorted(where))
         return found
+
+
+def _number(text: bytes) -> int:
+    """What a node shows, as ``%#x`` prints it; 0, which no error is, if that is no number."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return 0

@@ -61,6 +61,13 @@ def test_a_struct_that_is_called_otherwise_than_its_command(uses):
     assert found["qemu"] == "sends VFIO_IOMMU_MAP_DMA"
 
 
+def test_a_number_that_a_node_shows(uses):
+    name = " IDXD_SCMD_WQ_NONE_CONFIGURED: 0x80"
+    found = uses(f"{name}0d", f"{name}7d")
+    node = "/sys/devices/<bus>/<function>/dsa<n>/cmd_status"
+    assert found == {"accel-config": f"is given it by {node}"}
+
+
 def test_a_new_flag_with_the_bit_of_one_that_is_passed(uses):
     old = " VFIO_DMA_MAP_FLAG_READ: 1\n"
     found = uses(old, f"{old}      VFIO_DMA_MAP_FLAG_REED: 1\n")

@@ -32,6 +32,8 @@ def test_what_accel_config_does(recorded):
     text = recorded("accel-config", "accel-config")
     assert '"/sys/devices/<bus>/<function>/dsa<n>/wq<n>.<n>/size": ["read", "write"]' in text
     assert '"/sys/bus/dsa/drivers/idxd/bind": ["write"]' in text
+    node = "/sys/devices/<bus>/<function>/dsa<n>/cmd_status"
+    assert f'"IDXD_SCMD_WQ_NONE_CONFIGURED": {{"given": ["{node}"]}}' in text
 
 
 def test_what_dpdk_passes_and_is_given(recorded):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from test_uapi_headers import HEADERS, installed, newer_headers
 
-from harness.uapi import iommufd, pci_regs, vfio
+from harness.uapi import idxd, iommufd, pci_regs, vfio
 from harness.uapi.iommufd_commands import IOMMUFD
+from harness.uapi.node_values import NODE_VALUES
 from harness.uapi.vfio_commands import CONTAINER, DEVICE, GROUP, MIGRATION
 
 #: Fields of VFIO whose constants the header tells in words alone; None is what has no field.
@@ -199,3 +200,10 @@ def test_fields_are_of_their_structures():
         for command in table.values():
             for part in parts_of(command):
                 assert all(hasattr(part.structure, name) for name in (*part.passed, *part.given))
+
+
+def test_numbers_that_nodes_show_are_a_whole_enum(text):
+    kind = enums(text("linux/idxd.h"))["idxd_scmd_stat"]
+    assert kind == names(NODE_VALUES["cmd_status"]) & kind
+    known = {name for name in vars(idxd) if name.startswith("IDXD_SCMD_")}
+    assert names(NODE_VALUES["cmd_status"]) == known - {"IDXD_SCMD_SOFTWARE"}
