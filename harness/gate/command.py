@@ -13,7 +13,6 @@ from typing import TextIO
 from attrs import evolve
 
 from harness.gate import snapshot as snapshots
-from harness.gate.coverage import with_users
 from harness.gate.findings import Finding
 from harness.gate.judge import judge
 from harness.gate.output import FORMATS
@@ -21,6 +20,7 @@ from harness.gate.policy import Policy, load_policy
 from harness.gate.rules import Verdict
 from harness.gate.sources import Lines, Options, only, take
 from harness.gate.verdicts import Result
+from harness.gate.who import with_users
 from harness.packages import ProgressLine
 
 

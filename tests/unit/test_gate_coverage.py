@@ -11,6 +11,7 @@ import harness.gate
 from harness.gate import coverage, recording
 from harness.gate.errors import GateError
 from harness.gate.findings import Finding
+from harness.gate.who import with_users
 
 SCHEMA = json.loads((Path(harness.gate.__file__).parent / "coverage.schema.json").read_text())
 RECORDINGS = sorted(coverage.folder().glob("*.json"))
@@ -31,7 +32,7 @@ def test_every_recording_has_a_scenario():
 
 def said(subject, header=None):
     """Who uses it, and how."""
-    (finding,) = coverage.with_users([Finding("node-removed", subject, "", header)])
+    (finding,) = with_users([Finding("node-removed", subject, "", header)])
     return [str(user) for user in finding.users]
 
 
