@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
-from attrs import Factory, fields, frozen
+from attrs import Factory, field, fields, frozen
+from attrs.validators import in_, matches_re, optional
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarint import HexInt, OctalInt
@@ -25,6 +26,10 @@ from harness.gate.errors import GateError, first_problem
 from harness.gate.files import write_whole
 
 SCHEMA = 1
+#: Of commands, by the two bits of their numbers (asm-generic/ioctl.h).
+DIRECTIONS = ("none", "write", "read", "read-write")
+#: Folders of the kernel's ABI documents, from what is promised most.
+STATUSES = ("stable", "testing", "obsolete", "removed")
 
 
 @frozen
@@ -39,7 +44,7 @@ class Field:
     size: int
     type: str
     kind: str
-    bits: str | None = None
+    bits: str | None = field(default=None, validator=optional(matches_re(r"\d+:\d+")))
 
 
 @frozen
@@ -56,7 +61,7 @@ class Ioctl:
     """A command as the kernel sees it; ``struct`` is what its size was taken of, if it has one."""
 
     number: int
-    direction: str
+    direction: str = field(validator=in_(DIRECTIONS))
     size: int
     struct: str | None = None
 
@@ -85,12 +90,12 @@ class SysfsNode:
     takes. ``status`` is the folder of the kernel's ABI documents.
     """
 
-    kind: str = "file"
+    kind: str = field(default="file", validator=in_(("file", "link", "dir")))
     mode: int | None = None
     format: str | None = None
     values: tuple[str, ...] | None = None
-    visible: str | None = None
-    status: str | None = None
+    visible: str | None = field(default=None, validator=optional(in_(("always", "sometimes"))))
+    status: str | None = field(default=None, validator=optional(in_(STATUSES)))
 
 
 @frozen

@@ -140,9 +140,10 @@ def _of_json(path: Path) -> Snapshot:
     except (ValueError, RecursionError) as error:
         raise GateError(f"{path}: {error}") from None
     if isinstance(document, Mapping) and any(str(key).startswith(_SYS) for key in document):
-        if not all(isinstance(node, Mapping) for node in document.values()):
-            raise GateError(f"{path}: a node is no object")
-        return Snapshot(SCHEMA, path.name, sysfs=machines.sysfs([document]))
+        try:
+            return Snapshot(SCHEMA, path.name, sysfs=machines.sysfs([document]))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise GateError(f"{path}: no nodes as a machine's tree has them: {error}") from None
     return Snapshot(SCHEMA, path.name, behaviours=machines.of_results(document, str(path)))
 
 

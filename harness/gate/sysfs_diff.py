@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.gate.abi_documents import STATUSES
 from harness.gate.findings import Finding
-from harness.gate.snapshot import Behaviour, Snapshot, SysfsNode
+from harness.gate.snapshot import STATUSES, Behaviour, Snapshot, SysfsNode
 
 _ERRNO = re.compile(r"\bE[A-Z0-9]{2,}\b")
 #: Outcomes that say nothing about the kernel.

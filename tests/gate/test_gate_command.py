@@ -185,7 +185,9 @@ def test_bad_words(harness, words, status, said):
         ("[" * 100000, "x.json: "),
         ("[]", "a report of one run is wanted"),
         ('{"runs": 3}', "no report of"),
-        ('{"/sys/a": 3}', "a node is no object"),
+        ('{"/sys/a": 3}', "no nodes as a machine's tree has them"),
+        ('{"/sys/a": {"mode": "rw"}}', "invalid literal for int() with base 8: 'rw'"),
+        ('{"/sys/a": {"text": 5}}', "no nodes as a machine's tree has them"),
     ],
 )
 def test_json_that_cannot_be_used(harness, tmp_path, text, said):
