@@ -44,6 +44,7 @@ from harness.uapi.fs import (
     POLLNVAL,
     PROT_EXEC,
     PROT_WRITE,
+    SEEK_HOLE,
 )
 
 #: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
@@ -278,6 +279,8 @@ class SystemCalls:
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """ksys_lseek."""
         description = self.caller.description(fd)
+        if whence > SEEK_HOLE:
+            raise Errno(errno.EINVAL)
         position = description.position
         new: int = self._call("lseek", description.open_file, position, offset, whence)
         description.position = new

@@ -23,7 +23,7 @@ from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuCapabilities, IommuGroup
 from harness.kernel.task import AddressSpace, Caller
 from harness.kernel.uaccess import get_user_u32
-from harness.kernel.vfs import NoSeekFile, Pages
+from harness.kernel.vfs import CommandFile, Pages
 from harness.uapi import iommufd as u
 from harness.uapi.fs import CAP_IPC_LOCK, PAGE_SIZE, RLIMIT_MEMLOCK
 
@@ -239,7 +239,7 @@ class Commands:
     mappable: bool
 
 
-class IommufdFile(NoSeekFile):
+class IommufdFile(CommandFile):
     """An open context. Devices that are bound keep it open."""
 
     __slots__ = ("commands", "context", "users")
