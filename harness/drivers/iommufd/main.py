@@ -9,13 +9,14 @@ of VFIO bind and attach them. What is no command of its own is what a container 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ctypes import LittleEndianStructure, sizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
 from harness.drivers.iommufd.io_pagetable import IoPagetable
+from harness.drivers.iommufd.profile import IommufdSection
 from harness.kernel.chardev import CharDevice
 from harness.kernel.driver_core import Device, DeviceClass
 from harness.kernel.errors import Errno
@@ -75,6 +76,7 @@ class Hwpt(IommufdObject):
         self.ioas = ioas
         self.capabilities = capabilities
         self.auto_domain = auto_domain
+        self.fault: FaultQueue | None = None
         try:
             ioas.table.add_domain(self, capabilities)
         except Errno:
@@ -83,20 +85,34 @@ class Hwpt(IommufdObject):
         ioas.users += 1
         ioas.hwpts.append(self)
 
+    def report_to(self, fault: FaultQueue) -> None:
+        """Faults of devices go there (iommufd_hwpt_alloc)."""
+        self.fault = fault
+        fault.users += 1
+
     def destroy(self) -> None:
         """iommufd_hwpt_paging_destroy."""
+        if self.fault is not None:
+            self.fault.users -= 1
         self.ioas.hwpts.remove(self)
         self.ioas.table.remove_domain(self)
         self.ioas.users -= 1
         super().destroy()
 
 
+class FaultQueue(IommufdObject):
+    """Where page tables report the faults of devices (struct iommufd_fault)."""
+
+
 class BoundDevice(IommufdObject):
     """A device that is bound (struct iommufd_device, struct iommufd_access). VFIO needs it."""
 
-    def __init__(self, context: IommufdContext, group: IommuGroup | None) -> None:
-        """``group`` is None for one that does no DMA of its own."""
+    def __init__(
+        self, context: IommufdContext, dev: Device | None, group: IommuGroup | None
+    ) -> None:
+        """``dev`` and ``group`` are None for one that does no DMA of its own."""
         super().__init__(context)
+        self.dev = dev
         self.group = group
         self.users = 1
         self.hwpt: Hwpt | None = None
@@ -110,6 +126,11 @@ class LockedPages:
     counts: dict[Any, int]
     key: Any
     limit: int | None
+
+    @property
+    def payer(self) -> Hashable:
+        """The user."""
+        return "user", self.key
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
@@ -130,6 +151,11 @@ class LockedByProcess:
     memory: AddressSpace
     limit: int | None
 
+    @property
+    def payer(self) -> Hashable:
+        """The process."""
+        return "process", self.memory.identity
+
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
         if self.limit is not None and self.memory.locked_pages + pages > self.limit:
@@ -146,6 +172,7 @@ class IommufdContext:
     """What one open of /dev/iommu has (struct iommufd_ctx)."""
 
     kernel: Kernel
+    section: IommufdSection
     locked: dict[Any, int]
     objects: dict[int, IommufdObject] = field(factory=dict)
     ids: Ida = field(factory=lambda: Ida(1))
@@ -185,11 +212,16 @@ ObjectKind = TypeVar("ObjectKind", bound=IommufdObject)
 class Request:
     """One command with its structure, and what answers go into (struct iommufd_ucmd)."""
 
-    context: IommufdContext
+    file: IommufdFile
     caller: Caller
     address: int
     size: int
     command: Any
+
+    @property
+    def context(self) -> IommufdContext:
+        """What the file has."""
+        return self.file.context
 
     def respond(self) -> int:
         """As much of the structure goes back as the caller knows (iommufd_ucmd_respond)."""
@@ -229,14 +261,10 @@ def copy_struct_from_user(
 
 @frozen
 class Commands:
-    """What a context takes: its own by number, and what it does in place of a container.
-
-    ``mappable`` if a kernel looks for something at the offset of an mmap; nothing is there.
-    """
+    """What a context takes: its own by number, and what it does in place of a container."""
 
     operations: dict[int, Operation]
     compat: Callable[[IommufdContext, Caller, int, int], int]
-    mappable: bool
 
 
 class IommufdFile(CommandFile):
@@ -265,11 +293,11 @@ class IommufdFile(CommandFile):
         if size < operation.minimum:
             raise Errno(errno.EINVAL)
         given = copy_struct_from_user(memory, operation.kind, argument, size)
-        return operation.execute(Request(self.context, caller, argument, size, given))
+        return operation.execute(Request(self, caller, argument, size, given))
 
     def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:
-        """iommufd_fops_mmap: ENXIO; ENODEV before 6.17."""
-        raise Errno(errno.ENXIO if self.commands.mappable else errno.ENODEV)
+        """iommufd_fops_mmap: nothing is at any offset. Without the method, ENODEV."""
+        raise Errno(errno.ENXIO if self.context.section.mappable else errno.ENODEV)
 
     def release(self) -> None:
         """The program's last fd is closed."""
@@ -287,11 +315,11 @@ class IommuNode(Device):
 
     devmode = 0o660
 
-    def __init__(self, kernel: Kernel, minor: int, commands: Commands) -> None:
+    def __init__(self, kernel: Kernel, section: IommufdSection, commands: Commands) -> None:
         super().__init__(kernel, "iommu", None, None)
         self.device_class = DeviceClass(kernel, "misc")
-        self.devt = (MISC_MAJOR, minor)
+        self.devt = (MISC_MAJOR, section.minor)
         locked: dict[Any, int] = {}
         self.open_method = lambda node, caller, flags: IommufdFile(
-            node, caller, IommufdContext(kernel, locked), commands
+            node, caller, IommufdContext(kernel, section, locked), commands
         )
