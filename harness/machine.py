@@ -389,7 +389,7 @@ def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
     capabilities = IommuCapabilities(
         address_width=entry.address_width,
         enforces_coherency=entry.snoop_control,
-        registers=(entry.capability, entry.extended_capability),
+        takes_ats=entry.sva,
     )
     return Iommu(kernel, IommuInfo(entry.sva, entry.pasid, capabilities), entry.type)
 

@@ -121,8 +121,7 @@ class IommuEntry:
 
     ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type. ``address_width`` is
     that of addresses that devices use, in bits, and ``snoop_control`` says whether it can make
-    all DMA coherent. ``capability`` and ``extended_capability`` are the registers of these names
-    that Intel's IOMMUs have; 0 if they are not known.
+    all DMA coherent.
     """
 
     sva: bool = False
@@ -130,8 +129,6 @@ class IommuEntry:
     type: str = "DMA-FQ"
     address_width: int = attrs.field(default=57, validator=validators.in_((39, 48, 57)))
     snoop_control: bool = True
-    capability: int = 0
-    extended_capability: int = 0
 
 
 @frozen

@@ -77,13 +77,13 @@ class IommuCapabilities:
 
     ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
     size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches.
-    ``registers`` are its capabilities and extended capabilities as Intel's has them, 0 if unknown.
+    ``takes_ats``: functions may ask it for translations of their own accord.
     """
 
     address_width: int = 57
     page_sizes: int = 0x40201000
     enforces_coherency: bool = True
-    registers: tuple[int, int] = (0, 0)
+    takes_ats: bool = False
 
 
 @define(eq=False)

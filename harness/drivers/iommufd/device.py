@@ -16,14 +16,13 @@ from harness.drivers.iommufd.main import (
     Request,
 )
 from harness.drivers.pci.device import PciDevice
+from harness.hardware import vtd
 from harness.hardware.pci_config import EXT_CAP_ATS
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
-from harness.kernel.iommu import BlockingDomain
+from harness.kernel.iommu import BlockingDomain, IommuCapabilities
 from harness.uapi import iommufd as u
 
-#: A bit of the IOMMU's extended capabilities: it takes ATS.
-_ECAP_DEVICE_IOTLB = 1 << 2
 #: Reserved only while the kernel's own drivers need it.
 _RELAXABLE = "direct-relaxable"
 
@@ -177,8 +176,7 @@ def iommufd_get_hw_info(request: Request) -> int:
     if command.flags & typed and command.out_data_type not in known:
         raise Errno(errno.EOPNOTSUPP)
     assert device.group is not None
-    capability, extended = device.group.capabilities.registers
-    info = bytes(u.HwInfoVtd(u.IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17, 0, capability, extended))
+    info = _registers(device.group.capabilities)
     data = info[: command.data_len].ljust(command.data_len, b"\0")
     if data:
         request.caller.address_space.write(command.data_uptr, data)
@@ -186,15 +184,28 @@ def iommufd_get_hw_info(request: Request) -> int:
     command.out_data_type = u.IOMMU_HW_INFO_TYPE_INTEL_VTD
     command.out_max_pasid_log2 = 0
     command.out_capabilities = 0
-    if section.hw_info_ats and not _ats_supported(device, extended):
+    if section.hw_info_ats and not _ats_supported(device):
         command.out_capabilities = u.IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
     return request.respond()
 
 
-def _ats_supported(device: BoundDevice, extended: int) -> bool:
-    """The function has ATS, and the IOMMU takes it (ecap_dev_iotlb_support, pci_ats_supported)."""
-    capable = isinstance(device.dev, PciDevice) and device.dev.pci_find_ext_capability(EXT_CAP_ATS)
-    return bool(capable and extended & _ECAP_DEVICE_IOTLB)
+def _registers(iommu: IommuCapabilities) -> bytes:
+    """intel_iommu_hw_info; the erratum is always told of."""
+    info = u.HwInfoVtd(
+        flags=u.IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
+        cap_reg=vtd.capability(iommu.address_width, iommu.page_sizes),
+        ecap_reg=vtd.extended_capability(
+            snoop_control=iommu.enforces_coherency, device_iotlb=iommu.takes_ats
+        ),
+    )
+    return bytes(info)
+
+
+def _ats_supported(device: BoundDevice) -> bool:
+    """The function has ATS, and the IOMMU takes it (dmar_ats_supported, pci_ats_supported)."""
+    dev, group = device.dev, device.group
+    capable = isinstance(dev, PciDevice) and dev.pci_find_ext_capability(EXT_CAP_ATS)
+    return bool(capable and group is not None and group.capabilities.takes_ats)
 
 
 OPERATIONS = {u.IOMMUFD_CMD_GET_HW_INFO: Operation(u.HwInfo, "reserved", iommufd_get_hw_info)}
