@@ -53,10 +53,12 @@ class IommuSection:
     """The profile's section ``iommu``.
 
     ``type_needs_unowned``: a group's type changes unless somebody has its DMA (6.12); before, only
-    that of a group of one device without a driver.
+    that of a group of one device without a driver. ``isa_region``: ISA devices may reach what is
+    theirs at any time (CONFIG_INTEL_IOMMU_FLOPPY_WA).
     """
 
     type_needs_unowned: bool
+    isa_region: bool = True
 
 
 class BlockingDomain:

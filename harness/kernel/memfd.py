@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory that is a file (mm/memfd.c, mm/shmem.c, 6.13).
 
-A driver is given the number of an fd and asks :func:`file_memory`. What it gets outlives the
+A driver is given a file by a program and asks :func:`file_memory`. What it gets outlives the
 program's fd. It is memory for devices only if the file is shared memory, which nobody asks before
 they pin it.
 
@@ -14,7 +14,7 @@ import errno
 import stat
 
 from harness.kernel.errors import Errno
-from harness.kernel.task import Caller, Memory
+from harness.kernel.task import Caller, HostFile, Memory
 from harness.kernel.vfs import Changes, Node, OpenFile
 
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2
@@ -22,9 +22,8 @@ _NAME_MAX = 249
 _INO = 1
 
 
-def file_memory(caller: Caller, fd: int) -> Memory:
-    """What is in ``fd`` of the caller, by offset: EBADF if that is not open."""
-    file = caller.file(fd)
+def file_memory(file: OpenFile | HostFile) -> Memory:
+    """What is in a file, by offset."""
     if isinstance(file, Memfd):
         return file.inode
     if isinstance(file, OpenFile):

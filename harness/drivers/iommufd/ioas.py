@@ -15,6 +15,7 @@ from harness.drivers.iommufd.io_pagetable import (
     Piece,
 )
 from harness.drivers.iommufd.main import Ioas, IommufdContext, IommufdObject, Operation, Request
+from harness.kernel.dma_buf import DmaBuf
 from harness.kernel.errors import Errno
 from harness.kernel.memfd import file_memory
 from harness.kernel.task import Caller
@@ -140,11 +141,15 @@ def iommufd_ioas_map_file(request: Request) -> int:
         raise Errno(errno.EINVAL)
     if command.start + command.length - 1 > ULONG_MAX:
         raise Errno(errno.EOVERFLOW)
-    memory = file_memory(caller, command.fd)
+    file = caller.file(command.fd)
+    if isinstance(file, DmaBuf):
+        # iopt_alloc_dmabuf_pages: no exporter here is vfio-pci, the only one that will do.
+        beyond = command.start + command.length > file.node.size
+        raise Errno(errno.EINVAL if beyond else errno.EOPNOTSUPP)
     _check_length(command.length)
     prot = _prot(command.flags)
-    accounting = context.accounting(caller, mm=False)
-    pages = Pages(memory, bool(prot & IOMMU_WRITE), accounting, of_file=True)
+    accounting = context.accounting(caller)
+    pages = Pages(file_memory(file), bool(prot & IOMMU_WRITE), accounting, of_file=True)
     fixed = command.flags & u.IOMMU_IOAS_MAP_FIXED_IOVA
     pieces = [Piece(pages, command.start, command.length)]
     command.iova = table.map_pages(pieces, command.iova if fixed else None, prot)
@@ -159,13 +164,14 @@ def iommufd_ioas_change_process(request: Request) -> int:
     areas = [area for table in tables for area in table.areas]
     if not all(area.pages.of_file for area in areas):
         raise Errno(errno.EINVAL)
-    payer = context.accounting(caller, mm=False)
-    charged = [area for area in areas if area.pages.accounting.payer != payer.payer]
-    payer.lock(sum(area.pinned for area in charged))
+    account = context.account(caller)
+    free = (None, account.payer)
+    charged = [area for area in areas if area.pages.accounting.payer not in free]
+    account.lock(sum(area.pinned for area in charged))
     for area in charged:
         area.pages.accounting.unlock(area.pinned)
     for area in charged:
-        area.pages.accounting = payer
+        area.pages.accounting = account
     return 0
 
 

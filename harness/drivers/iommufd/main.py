@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
-from harness.drivers.iommufd.io_pagetable import IoPagetable
+from harness.drivers.iommufd.io_pagetable import Accounting, IoPagetable
 from harness.drivers.iommufd.profile import IommufdSection
 from harness.kernel.chardev import CharDevice
 from harness.kernel.driver_core import Device, DeviceClass
@@ -119,29 +119,43 @@ class BoundDevice(IommufdObject):
         self.ioas: Ioas | None = None
 
 
+@frozen
+class Unaccounted:
+    """Pages of who may lock any number (IOPT_PAGES_ACCOUNT_NONE)."""
+
+    payer = None
+
+    def lock(self, pages: int) -> None:
+        """Nothing."""
+
+    def unlock(self, pages: int) -> None:
+        """Nothing."""
+
+
 @define(eq=False)
 class LockedPages:
-    """Pages that count against the user, or against the process (do_update_pinned)."""
+    """Pages that count against the user (IOPT_PAGES_ACCOUNT_USER)."""
 
-    counts: dict[Any, int]
-    key: Any
-    limit: int | None
+    counts: dict[int, int]
+    uid: int
+    memory: AddressSpace
+    limit: int
 
     @property
     def payer(self) -> Hashable:
-        """The user."""
-        return "user", self.key
+        """The user, and the process, whose statistics have them too."""
+        return self.uid, self.memory.identity
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
-        count = self.counts.get(self.key, 0) + pages
-        if self.limit is not None and count > self.limit:
+        count = self.counts.get(self.uid, 0) + pages
+        if count > self.limit:
             raise Errno(errno.ENOMEM)
-        self.counts[self.key] = count
+        self.counts[self.uid] = count
 
     def unlock(self, pages: int) -> None:
         """They count no longer."""
-        self.counts[self.key] = self.counts.get(self.key, 0) - pages
+        self.counts[self.uid] -= pages
 
 
 @define(eq=False)
@@ -149,16 +163,16 @@ class LockedByProcess:
     """Pages that count as those that the program locked itself (IOPT_PAGES_ACCOUNT_MM)."""
 
     memory: AddressSpace
-    limit: int | None
+    limit: int
 
     @property
     def payer(self) -> Hashable:
         """The process."""
-        return "process", self.memory.identity
+        return self.memory.identity
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
-        if self.limit is not None and self.memory.locked_pages + pages > self.limit:
+        if self.memory.locked_pages + pages > self.limit:
             raise Errno(errno.ENOMEM)
         self.memory.locked_pages += pages
 
@@ -173,7 +187,7 @@ class IommufdContext:
 
     kernel: Kernel
     section: IommufdSection
-    locked: dict[Any, int]
+    locked: dict[int, int]
     objects: dict[int, IommufdObject] = field(factory=dict)
     ids: Ida = field(factory=lambda: Ida(1))
     vfio_ioas: Ioas | None = None
@@ -186,14 +200,18 @@ class IommufdContext:
             raise Errno(errno.ENOENT)
         return found
 
-    def accounting(self, caller: Caller, *, mm: bool) -> LockedPages | LockedByProcess:
+    def accounting(self, caller: Caller, *, mm: bool = False) -> Accounting:
         """Whom pages that ``caller`` maps count against (iopt_alloc_pages)."""
-        limit = None
-        if not caller.credentials.capable(CAP_IPC_LOCK):
-            limit = caller.rlimit(RLIMIT_MEMLOCK) // PAGE_SIZE
+        if caller.credentials.capable(CAP_IPC_LOCK):
+            return Unaccounted()
+        return self.account(caller, mm=mm)
+
+    def account(self, caller: Caller, *, mm: bool = False) -> Accounting:
+        """The caller's, or its user's."""
+        limit = caller.rlimit(RLIMIT_MEMLOCK) // PAGE_SIZE
         if mm or self.account_mm:
             return LockedByProcess(caller.address_space, limit)
-        return LockedPages(self.locked, caller.credentials.uid, limit)
+        return LockedPages(self.locked, caller.credentials.uid, caller.address_space, limit)
 
     def release(self) -> None:
         """The last to use it is gone (iommufd_fops_release): what others need goes after them."""
@@ -319,7 +337,7 @@ class IommuNode(Device):
         super().__init__(kernel, "iommu", None, None)
         self.device_class = DeviceClass(kernel, "misc")
         self.devt = (MISC_MAJOR, section.minor)
-        locked: dict[Any, int] = {}
+        locked: dict[int, int] = {}
         self.open_method = lambda node, caller, flags: IommufdFile(
             node, caller, IommufdContext(kernel, section, locked), commands
         )
