@@ -16,6 +16,7 @@ import errno
 import os
 import select
 import signal
+import stat
 import threading
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar
@@ -142,7 +143,8 @@ def _is_shared_memory(fd: int, pid: int) -> bool:
         for line in mounts:
             before, _, after = line.partition(" - ")
             if before.split()[2] == wanted:
-                return after.split()[0] in ("tmpfs", "devtmpfs", "hugetlbfs")
+                shared = after.split()[0] in ("tmpfs", "devtmpfs", "hugetlbfs")
+                return shared and stat.S_ISREG(os.fstat(fd).st_mode)
     return False
 
 
