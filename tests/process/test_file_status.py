@@ -116,6 +116,20 @@ def test_without_the_option_it_is_a_file(mounted, device):
     assert stat.S_ISDIR(os.stat("/dev").st_mode)
 
 
+def test_a_program_that_nobody_may_look_into(mounted):
+    """It is not dumpable, as a set-uid one; its own files are all it can have then."""
+    program = """
+import ctypes, os
+ctypes.CDLL(None).prctl(4, 0)
+fd = os.open("/bin/sh", os.O_RDONLY)
+print(os.lseek(fd, 5, os.SEEK_SET), len(os.read(fd, 3)), os.fstat(fd).st_size > 0)
+"""
+    made = mounted(options=MountOptions(char_devices=True))
+    child = made.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    out, _ = child.communicate(timeout=60)
+    assert out.decode() == "5 3 True\n"
+
+
 def test_where_numbers_matter_no_option_is_needed(tmp_path):
     """The kernel has device nodes of VFIO. A position is asked of the driver, if it has its own."""
     machine = load_machine("qemu-q35", profile="6.12+iommufd", clock=RealClock())

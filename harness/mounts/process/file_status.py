@@ -199,7 +199,10 @@ def _write_stat(call: NotifiedCall, buffer: int, found: _DeviceStatus | None) ->
 def lseek(call: NotifiedCall) -> int | None:
     """lseek(fd, offset, whence): None for a file whose position the host's kernel keeps."""
     number, offset, whence, *_ = call.arguments
-    open_file = call.open_file(number & _UINT_MAX)
+    try:
+        open_file = call.open_file(number & _UINT_MAX)
+    except Errno:  # not open, or of a program that we may not look into
+        return None
     whence &= _UINT_MAX
     if open_file is None or type(open_file).lseek is OpenFile.lseek or whence > SEEK_HOLE:
         return None
