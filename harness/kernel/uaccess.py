@@ -37,6 +37,15 @@ def get_user_s32(memory: AddressSpace, address: int) -> int:
     return int.from_bytes(memory.read(address, 4), "little", signed=True)
 
 
+def clear_user(memory: AddressSpace, address: int, count: int) -> None:
+    """Zeros there; EFAULT at the first page that is not."""
+    end = address + count
+    while address < end:
+        step = min(PAGE_SIZE - address % PAGE_SIZE, end - address)
+        memory.write(address, bytes(step))
+        address += step
+
+
 def strndup_user(memory: AddressSpace, address: int, limit: int) -> bytes:
     """The string at ``address``, without its NUL: EFAULT, EINVAL if it has none in ``limit``."""
     text = b""

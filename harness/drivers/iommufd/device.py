@@ -21,6 +21,7 @@ from harness.hardware.pci_config import EXT_CAP_ATS
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
 from harness.kernel.iommu import BlockingDomain, IommuCapabilities
+from harness.kernel.uaccess import clear_user
 from harness.uapi import iommufd as u
 
 #: Reserved only while the kernel's own drivers need it.
@@ -177,9 +178,10 @@ def iommufd_get_hw_info(request: Request) -> int:
         raise Errno(errno.EOPNOTSUPP)
     assert device.group is not None
     info = _registers(device.group.capabilities)
-    data = info[: command.data_len].ljust(command.data_len, b"\0")
-    if data:
-        request.caller.address_space.write(command.data_uptr, data)
+    memory, room = request.caller.address_space, command.data_len
+    if room:
+        memory.write(command.data_uptr, info[:room])
+        clear_user(memory, command.data_uptr + len(info), room - len(info))
     command.data_len = len(info)
     command.out_data_type = u.IOMMU_HW_INFO_TYPE_INTEL_VTD
     command.out_max_pasid_log2 = 0
