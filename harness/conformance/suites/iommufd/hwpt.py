@@ -19,11 +19,13 @@ from harness.conformance.suites.iommufd._steps import (
     attach,
     bound,
     detach,
+    open_context,
     sized,
 )
 from harness.conformance.suites.vfio._steps import MESSAGES, PAGE, U64
 from harness.conformance.suites.vfio_pci._device import MACHINE
 from harness.uapi import iommufd as u
+from harness.uapi.fs import O_RDWR
 
 _FILE = "drivers/iommu/iommufd/hw_pagetable.c, 6.12"
 _ALLOC = f"iommufd_hwpt_alloc: {_FILE}"
@@ -33,6 +35,8 @@ _INFO = "iommufd_get_hw_info: drivers/iommu/iommufd/device.c, 6.12"
 #: What QEMU's intel-iommu can do: flags, capabilities, extended capabilities.
 _VTD = bytes.fromhex("0100000000000000 860226228c00d200 4a0ff00000000000")
 _NO_ATS = u.IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
+_MTTY = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1"
+_UUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa2001"
 _TYPED, _VTD_TYPE = u.IOMMU_HW_INFO_FLAG_INPUT_TYPE, u.IOMMU_HW_INFO_TYPE_INTEL_VTD
 
 
@@ -282,3 +286,27 @@ def hw_info_of_a_type(call: Call, flags: int, wanted: int, answer: object) -> No
     if flags and not call.since("7.2"):
         answer = EOPNOTSUPP
     expect(context.ask(u.IOMMU_GET_HW_INFO, given)[0], answer)
+
+
+@case(
+    source=f"iommufd_access_create: drivers/iommu/iommufd/device.c, 6.12; {_INFO}; {_ALLOC}",
+    machine=MACHINE,
+    since=FEATURE,
+)
+def of_a_device_without_dma(call: Call) -> None:
+    """What a sample's device is to iommufd is no device."""
+    expect(call.write_text(f"{_MTTY}/create", _UUID), len(_UUID))
+    (name,) = expect(call.listdir(f"/sys/bus/mdev/devices/{_UUID}/vfio-dev"))
+    device, context = expect(call.open(f"/dev/vfio/devices/{name}", O_RDWR)), open_context(call)
+    result, number = context.bind(device)
+    expect(result, 0)
+    ioas = context.ioas()
+    expect(context.ask(u.IOMMU_GET_HW_INFO, sized(u.HwInfo, dev_id=number))[0], ENOENT)
+    expect(context.hwpt(number, ioas)[0], ENOENT)
+    result, attached = attach(call, device, ioas)
+    expect(result, 0)
+    expect(attached, ioas)
+    expect(attach(call, device, number)[0], ENOENT)
+    expect(context.destroy(ioas), EBUSY)
+    expect(detach(call, device), 0)
+    expect(context.destroy(ioas), 0)
