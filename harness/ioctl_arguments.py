@@ -14,7 +14,6 @@ from harness.kernel.anon_inode import PREFIX
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace
 from harness.kernel.trace import Event
-from harness.kernel.uaccess import copy_from_user
 from harness.uapi.commands import Chain, Command, Constants, Fields, Part, Parts, Payload, Table
 from harness.uapi.iommufd_commands import IOMMUFD
 from harness.uapi.vfio import InfoCapHeader, offsetofend
@@ -102,7 +101,7 @@ class Exchange:
         self, kind: type[LittleEndianStructure], address: int
     ) -> LittleEndianStructure | None:
         try:
-            return copy_from_user(self._memory, kind, address)
+            return kind.from_buffer_copy(self._memory.read(address, sizeof(kind)))
         except Errno:
             return None
 
