@@ -373,7 +373,7 @@ def _golden_parsers(commands: Any) -> None:
     table = verbs.add_parser("table", help="write the fidelity table into a document")
     table.add_argument("document", metavar="FILE", help="with the lines that mark its place")
     table.add_argument("--target", action="append", metavar="T", help="default: model")
-    table.add_argument("--profile", action="append", metavar="P", help="default: 6.1,6.12,7.2")
+    table.add_argument("--profile", action="append", metavar="P", help="default: every kernel")
     table.set_defaults(function=_golden_table, parser=table)
 
 
@@ -691,7 +691,7 @@ def _golden_table(options: argparse.Namespace) -> int:
 
     def write() -> int:
         targets = _several(options.target, "model")
-        profiles = _several(options.profile, "6.1,6.12,7.2")
+        profiles = _several(options.profile, "6.1,6.12,7.2,6.12+iommufd,7.2+iommufd")
         changed = write_table(options.document, targets, profiles)
         print(f"{options.document}: {'written' if changed else 'is up to date'}")
         return GOOD

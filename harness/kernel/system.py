@@ -100,6 +100,8 @@ class Kernel:
         self.fd_commands: set[int] = set()
         #: Whether there can be files that programs map.
         self.maps_files = False
+        #: Whether programs tell devices by the numbers of their nodes, so that stat must show them.
+        self.known_by_number = False
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 
