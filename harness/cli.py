@@ -9,6 +9,7 @@ good, 1 findings, 2 bad input, 3 nothing could run here.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -751,6 +752,8 @@ def _coverage(options: argparse.Namespace) -> int:
     from harness.gate import coverage
 
     if options.record is None:
+        if options.folder is not None:
+            return _fail("coverage", "-o is for what --record writes", BAD_INPUT)
         return _gated("coverage", lambda: coverage.table(sys.stdout.write))
     from harness.gate.recording import record
 
@@ -846,6 +849,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; what is left of it must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _drop_output()
+        return _fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """What is left of it must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

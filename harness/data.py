@@ -172,6 +172,10 @@ def _load(path: str | os.PathLike[str], kind: str) -> Any:
     except (YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
         raise DataError(f"{os.fspath(path)}:1: {problem}") from None
+    except ValueError as error:  # such as a date in a month 13
+        raise DataError(f"{os.fspath(path)}: {error}") from None
+    except RecursionError:
+        raise DataError(f"{os.fspath(path)}: it is nested too deeply") from None
 
 
 def _source(path: str | os.PathLike[str]) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.gate.errors import GateError
 from harness.gate.snapshot import SysfsNode
 
-#: The folders of the documents.
+#: The folders of the documents, from what is promised most.
 STATUSES = ("stable", "testing", "obsolete", "removed")
 _FIELD = re.compile(
     r"^(What|Date|KernelVersion|Contact|Description|Users)\s*:\s*(.*)$", re.IGNORECASE

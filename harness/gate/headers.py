@@ -126,7 +126,10 @@ def matches(name: str, wanted: Sequence[str]) -> bool:
 
 def _read(compiler: Compiler, roots: Sequence[Path], name: str) -> tuple[Header, dict[str, int]]:
     """One header, and in which line what is."""
-    path = next(root / name for root in roots if (root / name).is_file()).resolve()
+    found = next((root / name for root in roots if (root / name).is_file()), None)
+    if found is None:
+        raise GateError(f"{name}: it is no file that can be read")
+    path = found.resolve()
     include, content = compiler.object_file(name)
     macros = compiler.macros(include, path)
     own = types(content, path)

@@ -7,6 +7,7 @@ a line. Who rewrites a snapshot keeps the comments in it.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.data import DataError, load_yaml
 from harness.gate.errors import GateError, first_problem
+from harness.gate.files import write_whole
 
 SCHEMA = 1
 
@@ -224,31 +226,27 @@ def _yaml() -> YAML:
 
 
 def write(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
-    """Write a snapshot, whole or not at all. Comments of a snapshot that was there stay. GateError.
+    """Write a snapshot to a file. Comments of a snapshot that was there stay. GateError.
 
     Comments belong to the key before them, or the first key of the document.
     """
     target, document = Path(path), _document(snapshot)
-    if target.exists() and "#" in (before := _text(target)):
+    if target.is_file() and "#" in (before := _text(target)):
         load(target)  # never a comment out of a file that is no snapshot
         old = _yaml().load(before)
         _take_comments(old, document)
-    new = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(new, "w", encoding="utf-8") as stream:
-            _yaml().dump(document, stream)
-        new.replace(target)
-    except OSError as error:
-        raise GateError(f"{target}: {error.strerror}") from None
-    finally:
-        new.unlink(missing_ok=True)
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    write_whole(target, stream.getvalue())
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: {error}") from None
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise GateError(f"{path}: it is no text, hence no snapshot; not overwritten") from None
 
 
 def _take_comments(old: Any, new: Any) -> None:

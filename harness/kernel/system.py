@@ -139,6 +139,7 @@ class Kernel:
     ) -> Any:
         node = target.node if isinstance(target, vfs.OpenFile) else target
         event = Event(operation, node.path(), arguments, caller.task)
+        event.memory = lambda: caller.address_space
         function = NODE_OPERATIONS.get(operation)
         if function is not None:
             event.decided_by = function.__name__

@@ -73,10 +73,7 @@ def test_one_thing_a_line_in_order(tmp_path):
     names = [line.strip() for line in lines]
     assert names.index("A: -1") < names.index("B: 0x10") < names.index("C: 3")
     assert "z: {offset: 0, size: 4, type: __u32, kind: unsigned}" in names
-    assert '/sys/a: {kind: file, mode: 0o644, format: "%d\\n", values: ["off", "on"]}' in [
-        name.replace("[off, on]", '["off", "on"]').replace("['off', 'on']", '["off", "on"]')
-        for name in names
-    ]
+    assert '/sys/a: {kind: file, mode: 0o644, format: "%d\\n", values: [off, on]}' in names
 
 
 def test_comments_stay(tmp_path):

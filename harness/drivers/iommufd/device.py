@@ -178,10 +178,10 @@ def iommufd_get_hw_info(request: Request) -> int:
         raise Errno(errno.EOPNOTSUPP)
     assert device.group is not None
     info = _registers(device.group.capabilities)
-    memory, room = request.caller.address_space, command.data_len
+    caller, room = request.caller, command.data_len
     if room:
-        memory.write(command.data_uptr, info[:room])
-        clear_user(memory, command.data_uptr + len(info), room - len(info))
+        caller.copy_to_user(command.data_uptr, info[:room])
+        clear_user(caller, command.data_uptr + len(info), room - len(info))
     command.data_len = len(info)
     command.out_data_type = u.IOMMU_HW_INFO_TYPE_INTEL_VTD
     command.out_max_pasid_log2 = 0

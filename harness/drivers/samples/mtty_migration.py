@@ -94,7 +94,7 @@ class SavingFile(MigrationFile):
         self.check()
         info.dirty_bytes = 0
         info.initial_bytes = len(self.data) - self.position
-        caller.address_space.write(argument, bytes(info))
+        caller.copy_to_user(argument, bytes(info))
         return 0
 
 

@@ -37,7 +37,7 @@ def vfio_check_feature(flags: int, argsz: int, supported: int, size: int) -> boo
 
 def vfio_ioctl_device_feature(device: VfioDevice, caller: Caller, argument: int) -> int:
     """EFAULT, EINVAL for the size, unknown flags, GET with SET; then the feature's own."""
-    feature = copy_from_user(caller.address_space, u.Feature, argument)
+    feature = copy_from_user(caller, u.Feature, argument)
     size = sizeof(u.Feature)
     if feature.argsz < size:
         raise Errno(errno.EINVAL)
@@ -76,7 +76,7 @@ def _migration(device: VfioDevice, caller: Caller, flags: int, data: int, argsz:
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigration)):
         answer = u.FeatureMigration(flags=device.migration_flags)
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     return 0
 
 
@@ -87,7 +87,7 @@ def _migration_data_size(
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigDataSize)):
         answer = u.FeatureMigDataSize(stop_copy_length=device.migration_get_data_size())
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     return 0
 
 
@@ -99,21 +99,20 @@ def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int,
     _can_migrate(device)
     if not vfio_check_feature(flags, argsz, _GET | _SET, sizeof(u.FeatureMigState)):
         return 0
-    memory = caller.address_space
-    answer = copy_from_user(memory, u.FeatureMigState, data)
+    answer = copy_from_user(caller, u.FeatureMigState, data)
     if flags & _GET:
         answer.device_state = device.migration_get_state()
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         return 0
     try:
         file = device.migration_set_state(caller, answer.device_state)
     except Errno:
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         raise
     answer.data_fd = _NO_FD if file is None else caller.install(file)
-    memory.write(data, bytes(answer))
+    caller.copy_to_user(data, bytes(answer))
     return 0
 
 

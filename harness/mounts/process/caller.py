@@ -14,7 +14,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from harness.address_space import AddressSpaces, ProcessMemory
+from harness.address_space import AddressSpaces
 from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace, Credentials, Task
@@ -246,14 +246,18 @@ class ProcessCaller:
         memory = spaces.known(self.tid) or spaces.of(self.process)
         if not self._lasting:
             self._memory = memory
-            self._hold(spaces, memory)
         return memory
 
-    def _hold(self, spaces: AddressSpaces, memory: ProcessMemory) -> None:
-        """A killed task, too, waits for the reply to a request that we have read, and its memory
-        with it (request_wait_answer: fs/fuse/dev.c, 6.1)."""
-        if self.worker.leading:
-            spaces.held = memory
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """Of the task, whatever its memory is: killed or not, it waits for the reply to a request
+        that we have read (request_wait_answer: fs/fuse/dev.c, 6.1)."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        return spaces.read(self.tid, address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :meth:`copy_from_user`."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        spaces.write(self.tid, address, data)
 
     @property
     def interruption(self) -> Interruption:

@@ -276,7 +276,6 @@ class Server:
         fd, write, pack, handlers = self.fd, os.write, OUT_HEADER.pack, self._handlers
         buffer, unpack, deferred = worker.buffer, fuse.IN_HEADER.unpack_from, self._deferred
         read, unsent = self._connection.readinto, self._sender.unsent
-        spaces = self.address_spaces
         while True:
             if deferred:
                 view = deferred.popleft()
@@ -303,7 +302,6 @@ class Server:
                 else:
                     _log.error("%s", text)
                 body, number = b"", errno.EIO
-            spaces.held = None
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
                 return
