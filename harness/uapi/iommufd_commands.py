@@ -71,6 +71,7 @@ IOMMUFD: Table = table(
                     "IOMMU_HW_CAP_DIRTY_TRACKING",
                     "IOMMU_HW_CAP_PCI_PASID_EXEC",
                     "IOMMU_HW_CAP_PCI_PASID_PRIV",
+                    "IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED",
                 ),
             },
         ),
@@ -87,12 +88,52 @@ IOMMUFD: Table = table(
             u.HwptGetDirtyBitmap, passed={"flags": _of.bits("IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR")}
         ),
     ),
-    _of.command("IOMMU_HWPT_INVALIDATE"),
-    _of.command("IOMMU_FAULT_QUEUE_ALLOC"),
+    _of.command(
+        "IOMMU_HWPT_INVALIDATE",
+        Part(
+            u.HwptInvalidate,
+            passed={"data_type": _of.values("IOMMU_HWPT_INVALIDATE_DATA_VTD_S1")},
+        ),
+    ),
+    _of.command("IOMMU_FAULT_QUEUE_ALLOC", Part(u.FaultAlloc)),
     _of.command("IOMMU_IOAS_MAP_FILE", Part(u.IoasMapFile, passed={"flags": _MAP})),
-    _of.command("IOMMU_VIOMMU_ALLOC"),
-    _of.command("IOMMU_VDEVICE_ALLOC"),
-    _of.command("IOMMU_IOAS_CHANGE_PROCESS"),
-    _of.command("IOMMU_VEVENTQ_ALLOC"),
-    _of.command("IOMMU_HW_QUEUE_ALLOC"),
+    _of.command(
+        "IOMMU_VIOMMU_ALLOC",
+        Part(
+            u.ViommuAlloc,
+            passed={
+                "type": _of.values(
+                    "IOMMU_VIOMMU_TYPE_DEFAULT",
+                    "IOMMU_VIOMMU_TYPE_ARM_SMMUV3",
+                    "IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV",
+                )
+            },
+        ),
+    ),
+    _of.command("IOMMU_VDEVICE_ALLOC", Part(u.VdeviceAlloc)),
+    _of.command("IOMMU_IOAS_CHANGE_PROCESS", Part(u.IoasChangeProcess)),
+    _of.command(
+        "IOMMU_VEVENTQ_ALLOC",
+        Part(
+            u.VeventqAlloc,
+            passed={
+                "type": _of.values(
+                    "IOMMU_VEVENTQ_TYPE_DEFAULT",
+                    "IOMMU_VEVENTQ_TYPE_ARM_SMMUV3",
+                    "IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV",
+                )
+            },
+        ),
+    ),
+    _of.command(
+        "IOMMU_HW_QUEUE_ALLOC",
+        Part(
+            u.HwQueueAlloc,
+            passed={
+                "type": _of.values(
+                    "IOMMU_HW_QUEUE_TYPE_DEFAULT", "IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV"
+                )
+            },
+        ),
+    ),
 )
