@@ -98,7 +98,7 @@ def test_what_is_no_bz_image(picture, message):
 def test_the_table_has_a_kernel_for_each_profile_of_debians_kernels():
     table = kernel_table.load()
     series = {"rfc-v1", "rfc-v2", "v6", "oa"}  # nobody can run these
-    assert set(data.profile_names()) - series <= {*table.profiles, *table.custom}
+    assert set(data.profile_names()) - series <= {*table.profiles, *table.custom, *table.changed}
     for entry in table.custom.values():
         assert data.data_path("fixtures", "kernel-configs", entry.configuration).is_file()
         assert entry.source in table.profiles
@@ -152,6 +152,7 @@ schema: 1
 profiles: {"6.1": [bookworm]}
 suites: [bookworm]
 custom: {"6.1+x": {source: "6.1", configuration: x.config}}
+changed: {"6.1+y": {kernel: "6.1", module: vfio, folder: drivers/vfio, setting: CONFIG_Y}}
 samples: {mtty: [samples/vfio-mdev/mtty.c]}
 """
 
@@ -169,7 +170,11 @@ samples: {mtty: [samples/vfio-mdev/mtty.c]}
         ("[samples/vfio-mdev/mtty.c]", "[a/../b.c]", "is not such as samples/"),
         ("x.config", "../x.config", '"../x.config" is not such as iommufd.config'),
         ('"6.1+x"', '"6.1"', '"6.1" is not such as 6.12+iommufd'),
-        ("mtty:", "tty:", ":5: samples.tty: its first file is not tty.c"),
+        ('"6.1+y"', '"6.1"', '"6.1" is not such as 6.12+noiommu'),
+        ('kernel: "6.1"', "kernel: sid", '"sid" is not such as 6.12'),
+        ("drivers/vfio", "../vfio", '"../vfio" is not such as drivers/vfio'),
+        ("CONFIG_Y", "Y", '"Y" is not such as CONFIG_VFIO_NOIOMMU'),
+        ("mtty:", "tty:", ":6: samples.tty: its first file is not tty.c"),
         ('source: "6.1", ', "", ":4: custom.6.1+x: source is missing"),
     ],
 )
