@@ -202,13 +202,16 @@ _ATTRIBUTES = (
 
 
 class IommuGroups:
-    """All groups of a machine by number."""
+    """All groups of a machine by number; where they and the units of IOMMUs are is always there
+    (iommu_init, iommu_dev_init)."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.section = kernel.profile.section("iommu", IommuSection)
         self.groups: dict[int, IommuGroup] = {}
         self._ida = Ida()
+        self._directory = kernel.sysfs.directory("kernel").directory("iommu_groups")
+        kernel.sysfs.directory("class").directory("iommu")
 
     def alloc(
         self,
@@ -239,7 +242,3 @@ class IommuGroups:
         self._directory.remove(str(group.number))
         del self.groups[group.number]
         self._ida.free(group.number)
-
-    @property
-    def _directory(self) -> KernfsDirectory:
-        return self.kernel.sysfs.directory("kernel").directory("iommu_groups")

@@ -45,9 +45,7 @@ class Changed:
         """See :class:`harness.vm.image.Recipe`."""
         made = self.stock.make(suite, package, folder, progress)
         modules = made.modules / "lib/modules" / made.release
-        found = [
-            path for path in modules.rglob(f"{self.module}.ko*") if path.parts[-2] != "extra"
-        ]
+        found = [path for path in modules.rglob(f"{self.module}.ko*") if path.parts[-2] != "extra"]
         if not found:
             raise BuildError(f"{made.name}: the kernel has no module {self.module}")
         scratch = folder / "scratch"
@@ -68,7 +66,7 @@ class Changed:
         only = ["--wildcards", "--no-wildcards-match-slash", f"*/{re.escape(self.folder)}/*"]
         unpack_source(suite, source_of(suite, package), source, only)
         built = source / self.folder
-        # An external module's Makefile has its settings from make, and its source from the compiler.
+        # The Makefile has its settings from make, the source has its own from the compiler.
         toolchain.make(
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
             f"{self.setting}=y",

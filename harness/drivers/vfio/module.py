@@ -34,7 +34,7 @@ def vfio_init(kernel: Kernel) -> None:
         noiommu=noiommu,
         groups=VfioGroups(kernel),
         containers=VfioContainers(kernel, noiommu),
-        device_class=DeviceClass(kernel, "vfio-dev"),
+        device_class=DeviceClass(kernel, "vfio-dev").register(),
     )
     if module.data.section.device_cdev:  # vfio_cdev_init
         module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")

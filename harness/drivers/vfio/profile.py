@@ -27,6 +27,8 @@ class VfioSection:
     * ``pasid_attach``: a device can be attached for one PASID (vfio_df_ioctl_attach_pt, 6.15);
     * ``hidden_before_wait``: a device that is unregistered is hidden first, and then waited for
       (vfio_unregister_group_dev, 6.6);
+    * ``iommu_first_open``: whether a program may use the IOMMU is asked when a device is opened
+      first, not each time (vfio_df_device_first_open, 6.2);
     * ``noiommu``: there is a mode without an IOMMU, and its parameter (CONFIG_VFIO_NOIOMMU).
     """
 
@@ -39,5 +41,6 @@ class VfioSection:
     device_cdev: bool = False
     bind_token: bool = False
     pasid_attach: bool = False
+    iommu_first_open: bool = False
     noiommu: bool = False
     hidden_before_wait: bool = False

@@ -346,6 +346,8 @@ class VfioDeviceFile(NoSeekFile):
             raise Errno(errno.EINVAL)
         if not device.open_count:
             self._first_open(device.group.iommufd, caller)
+        elif not device.core.section.iommu_first_open:
+            device.group.check_iommu(caller)
         device.open_count += 1
         self.access_granted = True
 
