@@ -14,6 +14,7 @@ from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
     from harness.drivers.vfio.vfio_main import VfioDevice
+    from harness.kernel.vfs import OpenFile
 
 _GET, _SET, _PROBE = (
     u.VFIO_DEVICE_FEATURE_GET,
@@ -92,10 +93,8 @@ def _migration_data_size(
 
 
 def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int, argsz: int) -> int:
-    """vfio_ioctl_device_feature_mig_device_state: the data are written back after a failure, too.
-
-    The fd of a file with data is the last thing that is made (vfio_ioct_mig_return_fd).
-    """
+    """vfio_ioctl_device_feature_mig_device_state: the data are written back after a failure, too,
+    unless it is only the file with data that the caller cannot have."""
     _can_migrate(device)
     if not vfio_check_feature(flags, argsz, _GET | _SET, sizeof(u.FeatureMigState)):
         return 0
@@ -112,7 +111,24 @@ def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int,
         answer.data_fd = _NO_FD
         memory.write(data, bytes(answer))
         raise
-    answer.data_fd = _NO_FD if file is None else caller.install(file)
+    if file is not None:
+        return _return_fd(caller, file, data, answer)
+    answer.data_fd = _NO_FD
+    memory.write(data, bytes(answer))
+    return 0
+
+
+def _return_fd(caller: Caller, file: OpenFile, data: int, answer: u.FeatureMigState) -> int:
+    """vfio_ioct_mig_return_fd: EMFILE, EFAULT; the file is closed then, the state stays new."""
+    memory = caller.address_space
+    try:
+        caller.check_unused_fd()
+        # What is there already, to see that it can be written before there is an fd to write.
+        memory.write(data, bytes(answer))
+    except Errno:
+        file.release()
+        raise
+    answer.data_fd = caller.install(file)
     memory.write(data, bytes(answer))
     return 0
 

@@ -230,9 +230,10 @@ class VfioGroupFile(NoSeekFile):
 
     def _get_device_fd(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_device_fd: EFAULT, EINVAL for a string without end; then the name is
-        looked up, and only then can the device be opened."""
+        looked up, then EMFILE, and only then can the device be opened."""
         name = strndup_user(caller.address_space, argument, PAGE_SIZE)
         device = self._device_get_from_name(caller, name.decode(errors="surrogateescape"))
+        caller.check_unused_fd()
         device.references += 1
         file = VfioDeviceFile(AnonInode("[vfio-device]"), caller, device)
         try:

@@ -10,12 +10,14 @@ from harness.conformance.errnos import (
     EBADF,
     EFAULT,
     EINVAL,
+    EMFILE,
     ENODEV,
     ENOMEM,
     ENOTTY,
     ESPIPE,
     ErrorNumber,
 )
+from harness.conformance.suites._steps import no_more_fds
 from harness.conformance.suites.samples._device import (
     ANOTHER,
     MACHINE,
@@ -98,6 +100,18 @@ def ways(call: Call, way: str, states: list[int]) -> None:
         expect(file is not None, saves and not saving)
         saving = saves
         expect(get_state(call, fd), (state, -1))
+
+
+@case(source=f"vfio_ioct_mig_return_fd: vfio_main.c, 6.12; {_SET}", machine=MACHINE, since="6.12")
+@param("state", [_STOP_COPY, _RESUMING])
+def no_fd_for_the_data(call: Call, state: int) -> None:
+    """The state is new all the same; of the structure nothing is written."""
+    fd = open_mtty(call)
+    no_more_fds(call)
+    result, number = set_state(call, fd, state)
+    expect(result, EMFILE)
+    expect(number, 77)
+    expect(get_state(call, fd), (state, -1))
 
 
 @case(source=_SET, machine=MACHINE, since="6.12")
