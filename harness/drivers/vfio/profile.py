@@ -21,6 +21,9 @@ class VfioSection:
       (vfio_dma_do_map, vfio_dma_do_unmap, vfio_iommu_type1_dirty_pages, 6.18);
     * ``mig_data_size``: the size of a migration's data can be asked for
       (vfio_ioctl_device_feature_migration_data_size, 6.2);
+    * ``precopy_info_v2``: a program can ask for flags with what is left to copy in advance
+      (vfio_ioctl_device_feature_migration_precopy_info_v2, 7.1);
+    * ``iova_bitmap``: what a device logged can be reported (CONFIG_IOMMUFD_DRIVER, 6.7);
     * ``device_cdev``: devices have nodes of their own (CONFIG_VFIO_DEVICE_CDEV, 6.6);
     * ``bind_token``: binding to an iommufd takes and wants the token of a virtual function
       (vfio_df_check_token, 6.17);
@@ -38,6 +41,8 @@ class VfioSection:
     info_cap_align: int = 1
     dma_overflow: bool = False
     mig_data_size: bool = False
+    precopy_info_v2: bool = False
+    iova_bitmap: bool = False
     device_cdev: bool = False
     bind_token: bool = False
     pasid_attach: bool = False
