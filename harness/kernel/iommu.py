@@ -76,12 +76,14 @@ class IommuCapabilities:
     """What the IOMMU before a group can do.
 
     ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
-    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches.
+    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches, and
+    ``isolates_msi`` whether a device can send no interrupts but its own.
     """
 
     address_width: int = 57
     page_sizes: int = 0x40201000
     enforces_coherency: bool = True
+    isolates_msi: bool = True
 
 
 @define(eq=False)
