@@ -134,6 +134,33 @@ print(libc.ioctl(toy, COPY, address), hex(memory[0]))
 """) == ["0", "0x4030201"]
 
 
+def test_mapped_memory_is_an_argument_while_others_call(run_mapped, driver):
+    """Who copies from a page that the mount has to give holds the machine; who could give it wants
+    the machine for somebody else."""
+    driver.memory = bytearray(64 * 4096)
+    for page in range(64):
+        driver.memory[page * 4096] = page
+    assert run_mapped("""
+memory = words(length=64 * 4096)
+address = ctypes.addressof(memory)
+done = threading.Event()
+
+def ask():
+    fd = os.open("/dev/toy", os.O_RDWR)
+    while not done.is_set():
+        call(fd, LOOK, 0)
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+print([libc.ioctl(toy, WAIT_COPY, ctypes.c_void_p(address + page * 4096)) for page in range(64)]
+    == [0] * 64, call(toy, LOOK, 0))
+done.set()
+for thread in threads:
+    thread.join()
+""") == ["True", "63"]
+
+
 def test_threads_store_and_call(run_mapped, driver):
     """No store is lost, and none comes back."""
     assert (
