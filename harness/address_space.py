@@ -13,36 +13,73 @@ import ctypes
 import errno
 import itertools
 import os
+import struct
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from harness.kernel.errors import Errno
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 _SYS_KCMP = 312  # x86-64
 _KCMP_VM = 1
 
-
-class _Iovec(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
-
-
-_transfer_arguments: list[type[Any]] = [
-    ctypes.c_int,
-    ctypes.POINTER(_Iovec),
-    ctypes.c_ulong,
-    ctypes.POINTER(_Iovec),
-    ctypes.c_ulong,
-    ctypes.c_ulong,
-]
+# Addresses as plain numbers: ctypes takes longer over a pointer than the kernel over a copy.
 for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.argtypes = _transfer_arguments
+    _function.argtypes = [
+        ctypes.c_int,
+        *(ctypes.c_size_t, ctypes.c_ulong) * 2,
+        ctypes.c_ulong,
+    ]
     _function.restype = ctypes.c_ssize_t
-_libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64]
+_libc.pread.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int64]
 _libc.pread.restype = ctypes.c_ssize_t
-#: Where the byte of page 0 would go.
-_byte = ctypes.create_string_buffer(1)
+
+
+class _Buffer:
+    """``size`` bytes of ours to copy from and to, and before them the two iovecs of a copy."""
+
+    _IOVECS = struct.Struct("4Q")
+
+    def __init__(self, size: int) -> None:
+        memory = ctypes.create_string_buffer(self._IOVECS.size + size)
+        self._memory = memory
+        #: Addresses of the iovec of our side, of the other side's, and of the bytes.
+        self.here = ctypes.addressof(memory)
+        self.there = self.here + self._IOVECS.size // 2
+        self.address = self.here + self._IOVECS.size
+        self.bytes = memoryview(memory).cast("B")[self._IOVECS.size :]
+
+    def describe(self, remote: int, count: int) -> None:
+        """Let the iovecs be of ``count`` bytes, which are at ``remote`` on the other side."""
+        self._IOVECS.pack_into(self._memory, 0, self.address, count, remote, count)
+
+    def fill(self, pid: int, count: int) -> bool:
+        """Copy from process ``pid``; whether that was all."""
+        copied: int = _libc.process_vm_readv(pid, self.here, 1, self.there, 1, 0)
+        return copied == count
+
+    def store(self, pid: int, count: int) -> bool:
+        """Copy to process ``pid``; whether that was all."""
+        copied: int = _libc.process_vm_writev(pid, self.here, 1, self.there, 1, 0)
+        return copied == count
+
+
+class _Own(threading.local):
+    """A buffer of each thread's own, for what is not longer than this."""
+
+    SIZE = 4096
+
+    def __init__(self) -> None:
+        self.buffer = _Buffer(self.SIZE)
+
+
+_own = _Own()
+
+
+def _buffer(count: int) -> _Buffer:
+    return _own.buffer if count <= _Own.SIZE else _Buffer(count)
+
 
 T = TypeVar("T")
 
@@ -60,6 +97,32 @@ class Detour(Protocol):
 
 def _directly(function: Callable[[], T], /) -> T:
     return function()
+
+
+def _waiting() -> bool:
+    """A task that waits for us has its memory."""
+    return True
+
+
+def _read(
+    call: Detour, pid: int, address: int, count: int, alive: Callable[[], bool] = _waiting
+) -> bytes:
+    buffer = _buffer(count)
+    buffer.describe(address, count)
+    if not call(lambda: alive() and buffer.fill(pid, count)):
+        raise Errno(errno.EFAULT)
+    return bytes(buffer.bytes[:count])
+
+
+def _write(
+    call: Detour, pid: int, address: int, data: bytes, alive: Callable[[], bool] = _waiting
+) -> None:
+    count = len(data)
+    buffer = _buffer(count)
+    buffer.describe(address, count)
+    buffer.bytes[:count] = data
+    if not call(lambda: alive() and buffer.store(pid, count)):
+        raise Errno(errno.EFAULT)
 
 
 class Mappings:
@@ -133,24 +196,21 @@ class ProcessMemory:
         return self._call(self._is_alive)
 
     def _is_alive(self) -> bool:
-        # Below 0: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
+        # An error: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
         # that, which takes longer than the call.
-        return bool(_libc.pread(self._mm, _byte, 1, 0) != 0)
+        return bool(_libc.pread(self._mm, _own.buffer.address, 1, 0) != 0)
 
     def shared_with(self, pid: int) -> bool:
         """Whether process ``pid`` uses this same mm, as after vfork (kcmp(2))."""
         return self.alive() and _libc.syscall(_SYS_KCMP, self.pid, pid, _KCMP_VM, 0, 0) == 0
 
     def read(self, address: int, count: int) -> bytes:
-        """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
-        buffer = ctypes.create_string_buffer(count)
-        self._transfer(_libc.process_vm_readv, ctypes.addressof(buffer), address, count)
-        return buffer.raw
+        """Exactly ``count`` bytes, or EFAULT."""
+        return _read(self._call, self.pid, address, count, self._is_alive)
 
     def write(self, address: int, data: bytes) -> None:
-        """Store all of ``data``, or EFAULT (copy_to_user)."""
-        buffer = ctypes.create_string_buffer(data, len(data))
-        self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
+        """Store all of ``data``, or EFAULT."""
+        _write(self._call, self.pid, address, data, self._is_alive)
 
     def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
@@ -166,19 +226,6 @@ class ProcessMemory:
         except OSError:
             return False
 
-    def _transfer(
-        self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int
-    ) -> None:
-        here, there = _Iovec(local, count), _Iovec(remote, count)
-
-        def transfer() -> int:
-            if not self._is_alive():
-                return -1
-            return int(function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0))
-
-        if self._call(transfer) != count:
-            raise Errno(errno.EFAULT)
-
 
 class AddressSpaces:
     """The memories of all programs in a mount: one object for each mm."""
@@ -190,12 +237,25 @@ class AddressSpaces:
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
 
+    def read(self, task: int, address: int, count: int) -> bytes:
+        """Of a task that is certain to wait for us: exactly ``count`` bytes, or EFAULT."""
+        return _read(self.detour, task, address, count)
+
+    def write(self, task: int, address: int, data: bytes) -> None:
+        """Store all of ``data`` with a task that is certain to wait for us, or EFAULT."""
+        _write(self.detour, task, address, data)
+
+    def known(self, pid: int) -> ProcessMemory | None:
+        """That of process ``pid`` if we had it before. While it lives, the number stays taken."""
+        memory = self._by_pid.get(pid)
+        return memory if memory is not None and memory.alive() else None
+
     def of(self, pid: int) -> ProcessMemory:
         """The memory of process ``pid``; EFAULT if the process is gone or out of reach."""
+        known = self.known(pid)
+        if known is not None:
+            return known
         with self._lock:
-            known = self._by_pid.get(pid)
-            if known is not None and known.alive():
-                return known
             self._by_pid = {pid: space for pid, space in self._by_pid.items() if space.alive()}
             for space in self._by_pid.values():
                 if space.shared_with(pid):

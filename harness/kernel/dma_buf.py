@@ -72,7 +72,7 @@ class DmaBuf(OpenFile):
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """dma_buf_ioctl."""
         if command == u.DMA_BUF_IOCTL_SYNC:
-            flags = int.from_bytes(caller.address_space.read(argument, 8), "little")
+            flags = int.from_bytes(caller.copy_from_user(argument, 8), "little")
             if flags & ~u.DMA_BUF_SYNC_VALID_FLAGS_MASK or not flags & u.DMA_BUF_SYNC_RW:
                 raise Errno(errno.EINVAL)
         elif command in (u.DMA_BUF_SET_NAME_A, u.DMA_BUF_SET_NAME_B):
@@ -87,5 +87,5 @@ class DmaBuf(OpenFile):
         while not name.endswith(b"\0"):
             if len(name) == u.DMA_BUF_NAME_LEN:
                 raise Errno(errno.EINVAL)
-            name += caller.address_space.read(address + len(name), 1)
+            name += caller.copy_from_user(address + len(name), 1)
         self.node.name = _PREFIX + name[:-1].decode(errors="surrogateescape")

@@ -52,10 +52,10 @@ class AddressSpace(Protocol):
     locked_pages: int
 
     def read(self, address: int, count: int) -> bytes:
-        """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
+        """Exactly ``count`` bytes, or EFAULT (access_remote_vm)."""
 
     def write(self, address: int, data: bytes) -> None:
-        """Store all of ``data``, or EFAULT (copy_to_user)."""
+        """Store all of ``data``, or EFAULT (access_remote_vm)."""
 
     def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """Make sure that all pages of the range are there and can be read, or written to; EFAULT
@@ -82,7 +82,15 @@ class Caller(Protocol):
     @property
     def task(self) -> Task: ...
     @property
-    def address_space(self) -> AddressSpace: ...
+    def address_space(self) -> AddressSpace:
+        """For whoever keeps it longer than the call."""
+
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes of the caller's memory, or EFAULT."""
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """Store all of ``data`` in the caller's memory, or EFAULT."""
+
     @property
     def interruption(self) -> Interruption: ...
     @property
@@ -234,6 +242,14 @@ class LocalCaller:
     files: dict[int, OpenFile] = field(factory=dict)
     limits: dict[int, int] = field(factory=dict)
     cwd: str = "/"
+
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """See :class:`Caller`."""
+        return self.address_space.read(address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :class:`Caller`."""
+        self.address_space.write(address, data)
 
     def on_host(self, path: str) -> str | None:
         """There is nothing but the machine."""

@@ -78,9 +78,9 @@ class Toy(OpenFile):
         return caller.install(self._another(caller))
 
     def new_at(self, caller, address):
-        caller.address_space.write(address, bytes(4))
+        caller.copy_to_user(address, bytes(4))
         fd = caller.install(self._another(caller))
-        caller.address_space.write(address, fd.to_bytes(4, "little"))
+        caller.copy_to_user(address, fd.to_bytes(4, "little"))
         return 0
 
     def _another(self, caller):
@@ -95,7 +95,7 @@ class Toy(OpenFile):
         return word
 
     def copy(self, caller, address):
-        self.driver.memory[:4] = caller.address_space.read(address, 4)
+        self.driver.memory[:4] = caller.copy_from_user(address, 4)
         return 0
 
     def wait_and_copy(self, caller, address):

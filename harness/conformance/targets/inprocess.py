@@ -140,7 +140,7 @@ class InProcessTask(ModelTask):
     def _touch(self, address: int, count: int) -> bytes:
         mapping, offset = self._mapping(address, count)
         if mapping is None:
-            return self.caller.address_space.read(address, count)
+            return self.caller.copy_from_user(address, count)
         try:
             return bytes(mapping[offset : offset + count])
         except BusError as error:
@@ -149,7 +149,7 @@ class InProcessTask(ModelTask):
     def _change(self, address: int, data: bytes) -> None:
         mapping, offset = self._mapping(address, len(data))
         if mapping is None:
-            self.caller.address_space.write(address, data)
+            self.caller.copy_to_user(address, data)
             return
         try:
             mapping[offset : offset + len(data)] = data

@@ -178,7 +178,7 @@ def iommufd_get_hw_info(request: Request) -> int:
     context.get(command.dev_id, BoundDevice)
     data = bytes(u.HwInfoVtd())[: command.data_len].ljust(command.data_len, b"\0")
     if data:
-        request.caller.address_space.write(command.data_uptr, data)
+        request.caller.copy_to_user(command.data_uptr, data)
     command.data_len = len(bytes(u.HwInfoVtd()))
     command.out_data_type = u.IOMMU_HW_INFO_TYPE_INTEL_VTD
     command.out_capabilities = 0

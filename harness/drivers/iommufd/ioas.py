@@ -60,7 +60,7 @@ def iommufd_ioas_iova_ranges(request: Request) -> int:
     room, ranges = command.num_iovas, table.usable()
     found = b"".join(bytes(u.IovaRange(start, last)) for start, last in ranges[:room])
     if found:
-        request.caller.address_space.write(command.allowed_iovas, found)
+        request.caller.copy_to_user(command.allowed_iovas, found)
     command.num_iovas = len(ranges)
     command.out_iova_alignment = table.alignment
     request.respond()
@@ -77,7 +77,7 @@ def iommufd_ioas_allow_iovas(request: Request) -> int:
     ranges: list[tuple[int, int]] = []
     for number in range(command.num_iovas):
         address = command.allowed_iovas + number * sizeof(u.IovaRange)
-        given = copy_from_user(request.caller.address_space, u.IovaRange, address)
+        given = copy_from_user(request.caller, u.IovaRange, address)
         overlaps = any(low <= given.last and given.start <= high for low, high in ranges)
         if given.start >= given.last or overlaps:
             raise Errno(errno.EINVAL)
@@ -190,7 +190,7 @@ def iommufd_option(request: Request) -> int:
         raise Errno(errno.EOPNOTSUPP)
     if command.op == _GET:
         # Only the value goes back: put_user.
-        request.caller.address_space.write(
+        request.caller.copy_to_user(
             request.address + u.Option.val64.offset, command.val64.to_bytes(8, "little")
         )
     return 0

@@ -193,7 +193,7 @@ class Request:
 
     def respond(self) -> int:
         """As much of the structure goes back as the caller knows (iommufd_ucmd_respond)."""
-        self.caller.address_space.write(self.address, bytes(self.command)[: self.size])
+        self.caller.copy_to_user(self.address, bytes(self.command)[: self.size])
         return 0
 
 
@@ -214,17 +214,19 @@ class Operation:
 
 
 def copy_struct_from_user(
-    memory: AddressSpace, kind: type[LittleEndianStructure], address: int, size: int
+    caller: Caller, kind: type[LittleEndianStructure], address: int, size: int
 ) -> Any:
     """What is missing is 0; E2BIG if there is more, and not 0 (include/linux/uaccess.h)."""
     known = sizeof(kind)
     position, end = address + known, address + size
     while position < end:
         count = min(PAGE_SIZE - position % PAGE_SIZE, end - position)
-        if any(memory.read(position, count)):
+        if any(caller.copy_from_user(position, count)):
             raise Errno(errno.E2BIG)
         position += count
-    return kind.from_buffer_copy(memory.read(address, min(size, known)).ljust(known, b"\0"))
+    return kind.from_buffer_copy(
+        caller.copy_from_user(address, min(size, known)).ljust(known, b"\0")
+    )
 
 
 @frozen
@@ -258,13 +260,12 @@ class IommufdFile(NoSeekFile):
         operation = self.commands.operations.get(number)
         if operation is None:
             return self.commands.compat(self.context, caller, command, argument)
-        memory = caller.address_space
-        size = get_user_u32(memory, argument)
+        size = get_user_u32(caller, argument)
         if command != u.IOMMUFD_TYPE << 8 | number:
             raise Errno(errno.ENOTTY)
         if size < operation.minimum:
             raise Errno(errno.EINVAL)
-        given = copy_struct_from_user(memory, operation.kind, argument, size)
+        given = copy_struct_from_user(caller, operation.kind, argument, size)
         return operation.execute(Request(self.context, caller, argument, size, given))
 
     def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:

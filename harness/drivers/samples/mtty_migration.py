@@ -96,7 +96,7 @@ class SavingFile(MigrationFile):
             info.flags = 0
         info.dirty_bytes = 0
         info.initial_bytes = len(self.data) - self.position
-        caller.address_space.write(argument, bytes(info))
+        caller.copy_to_user(argument, bytes(info))
         return 0
 
 

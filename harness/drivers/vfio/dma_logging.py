@@ -32,8 +32,7 @@ def logging_start(device: VfioDevice, caller: Caller, flags: int, data: int, arg
     size = sizeof(u.FeatureDmaLoggingControl)
     if not vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_SET, size):
         return 0
-    memory = caller.address_space
-    control = copy_from_user(memory, u.FeatureDmaLoggingControl, data)
+    control = copy_from_user(caller, u.FeatureDmaLoggingControl, data)
     if not control.num_ranges:
         raise Errno(errno.EINVAL)
     if control.num_ranges > _LOG_MAX_RANGES:
@@ -42,7 +41,7 @@ def logging_start(device: VfioDevice, caller: Caller, flags: int, data: int, arg
     for number in range(control.num_ranges):
         place = control.ranges + number * sizeof(u.FeatureDmaLoggingRange)
         taken.append(_range(caller, place, control.page_size, taken))
-    memory.write(data, bytes(control))
+    caller.copy_to_user(data, bytes(control))
     return 0
 
 
@@ -50,7 +49,7 @@ def _range(
     caller: Caller, place: int, page_size: int, taken: list[tuple[int, int]]
 ) -> tuple[int, int]:
     """First and last address of a range: EFAULT, EINVAL, EOVERFLOW, EINVAL for an overlap."""
-    given = copy_from_user(caller.address_space, u.FeatureDmaLoggingRange, place)
+    given = copy_from_user(caller, u.FeatureDmaLoggingRange, place)
     within = (page_size - 1) & _U64
     if given.iova & within or given.length & within:
         raise Errno(errno.EINVAL)
@@ -76,7 +75,7 @@ def logging_report(device: VfioDevice, caller: Caller, flags: int, data: int, ar
     size = sizeof(u.FeatureDmaLoggingReport)
     if not vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_GET, size):
         return 0
-    report = copy_from_user(caller.address_space, u.FeatureDmaLoggingReport, data)
+    report = copy_from_user(caller, u.FeatureDmaLoggingReport, data)
     if report.page_size < _SMALLEST_PAGE or report.page_size.bit_count() != 1:
         raise Errno(errno.EINVAL)
     if report.iova + report.length > _U64:

@@ -28,7 +28,7 @@ _NO_FD = -1
 
 def vfio_ioctl_device_feature(device: VfioDevice, caller: Caller, argument: int) -> int:
     """EFAULT, EINVAL for the size, unknown flags, GET with SET; then the feature's own."""
-    feature = copy_from_user(caller.address_space, u.Feature, argument)
+    feature = copy_from_user(caller, u.Feature, argument)
     size = sizeof(u.Feature)
     if feature.argsz < size:
         raise Errno(errno.EINVAL)
@@ -68,7 +68,7 @@ def _migration(device: VfioDevice, caller: Caller, flags: int, data: int, argsz:
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigration)):
         answer = u.FeatureMigration(flags=device.migration_flags)
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     return 0
 
 
@@ -79,7 +79,7 @@ def _migration_data_size(
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigDataSize)):
         answer = u.FeatureMigDataSize(stop_copy_length=device.migration_get_data_size())
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     return 0
 
 
@@ -99,38 +99,36 @@ def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int,
     _can_migrate(device)
     if not vfio_check_feature(flags, argsz, _GET | _SET, sizeof(u.FeatureMigState)):
         return 0
-    memory = caller.address_space
-    answer = copy_from_user(memory, u.FeatureMigState, data)
+    answer = copy_from_user(caller, u.FeatureMigState, data)
     if flags & _GET:
         answer.device_state = device.migration_get_state()
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         return 0
     try:
         file = device.migration_set_state(caller, answer.device_state)
     except Errno:
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         raise
     if file is not None:
         return _return_fd(caller, file, data, answer)
     answer.data_fd = _NO_FD
-    memory.write(data, bytes(answer))
+    caller.copy_to_user(data, bytes(answer))
     return 0
 
 
 def _return_fd(caller: Caller, file: OpenFile, data: int, answer: u.FeatureMigState) -> int:
     """vfio_ioct_mig_return_fd: EMFILE, EFAULT; the file is closed then, the state stays new."""
-    memory = caller.address_space
     try:
         caller.check_unused_fd()
         # What is there already, to see that it can be written before there is an fd to write.
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     except Errno:
         file.release()
         raise
     answer.data_fd = caller.install(file)
-    memory.write(data, bytes(answer))
+    caller.copy_to_user(data, bytes(answer))
     return 0
 
 

@@ -182,7 +182,7 @@ class VfioGroupFile(NoSeekFile):
 
     def _get_status(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_status: EFAULT, EINVAL, ENODEV once the group is gone."""
-        status = copy_from_user(caller.address_space, u.GroupStatus, argument)
+        status = copy_from_user(caller, u.GroupStatus, argument)
         if status.argsz < u.offsetofend(u.GroupStatus, "flags"):
             raise Errno(errno.EINVAL)
         group = self.group
@@ -193,13 +193,13 @@ class VfioGroupFile(NoSeekFile):
             status.flags = u.VFIO_GROUP_FLAGS_CONTAINER_SET | u.VFIO_GROUP_FLAGS_VIABLE
         elif not group.iommu_group.dma_owner_claimed:
             status.flags = u.VFIO_GROUP_FLAGS_VIABLE
-        caller.address_space.write(argument, bytes(status))
+        caller.copy_to_user(argument, bytes(status))
         return 0
 
     def _set_container(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_set_container: EFAULT, EBADF, EINVAL for a second one, ENODEV, then what
         a file that is no container is answered, then what the container says."""
-        file = caller.file(get_user_s32(caller.address_space, argument))
+        file = caller.file(get_user_s32(caller, argument))
         group = self.group
         if group.has_iommu:
             raise Errno(errno.EINVAL)
@@ -231,7 +231,7 @@ class VfioGroupFile(NoSeekFile):
     def _get_device_fd(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_device_fd: EFAULT, EINVAL for a string without end; then the name is
         looked up, then EMFILE, and only then can the device be opened."""
-        name = strndup_user(caller.address_space, argument, PAGE_SIZE)
+        name = strndup_user(caller, argument, PAGE_SIZE)
         device = self._device_get_from_name(caller, name.decode(errors="surrogateescape"))
         caller.check_unused_fd()
         device.references += 1

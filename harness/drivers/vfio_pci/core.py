@@ -266,7 +266,7 @@ class VfioPciCoreDevice(VfioDevice):
             size = size if info.argsz >= size else minimum
         info.flags = u.VFIO_DEVICE_FLAGS_PCI | u.VFIO_DEVICE_FLAGS_RESET * self.reset_works
         info.num_regions, info.num_irqs = u.VFIO_PCI_NUM_REGIONS, u.VFIO_PCI_NUM_IRQS
-        caller.address_space.write(argument, bytes(info)[:size])
+        caller.copy_to_user(argument, bytes(info)[:size])
 
     def _get_region_info(self, caller: Caller, argument: int) -> None:
         info = copy_in(caller, argument, u.RegionInfo)
@@ -333,7 +333,7 @@ class VfioPciCoreDevice(VfioDevice):
     def _set_irqs(self, caller: Caller, argument: int) -> int:
         # argsz is checked together with the rest.
         size = u.offsetofend(u.IrqSet, "count")
-        header = u.IrqSet.from_buffer_copy(caller.address_space.read(argument, size))
+        header = u.IrqSet.from_buffer_copy(caller.copy_from_user(argument, size))
         data_size = vfio_set_irqs_validate_and_prepare(
             header, self.irq_count(header.index), u.VFIO_PCI_NUM_IRQS
         )

@@ -66,7 +66,7 @@ def vfio_pci_core_feature_dma_buf(
     size = sizeof(u.FeatureDmaBuf)
     if not vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_GET, size):
         return 0
-    given = copy_from_user(caller.address_space, u.FeatureDmaBuf, argument)
+    given = copy_from_user(caller, u.FeatureDmaBuf, argument)
     if not given.nr_ranges or given.flags:
         raise Errno(errno.EINVAL)
     bar: int = given.region_index
@@ -89,7 +89,7 @@ def _ranges(caller: Caller, address: int, count: int) -> Sequence[tuple[int, int
     size = sizeof(u.RegionDmaRange)
     if count * size > _MOST:
         raise Errno(errno.ENOMEM)
-    content = caller.address_space.read(address, count * size)
+    content = caller.copy_from_user(address, count * size)
     found = (u.RegionDmaRange.from_buffer_copy(content, place * size) for place in range(count))
     return [(one.offset, one.length) for one in found]
 

@@ -104,4 +104,4 @@ def vfio_pci_core_feature_token(
     if vdev.vf_token is None:
         raise Errno(errno.ENOTTY)
     if vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_SET, UUID_LEN):
-        vdev.vf_token.uuid = caller.address_space.read(argument, UUID_LEN)
+        vdev.vf_token.uuid = caller.copy_from_user(argument, UUID_LEN)

@@ -243,10 +243,22 @@ class ProcessCaller:
         if self._memory is not None:
             return self._memory
         spaces: AddressSpaces = self.worker.server.address_spaces
-        memory = spaces.of(self.process)
+        # A thread whose number is a process's that lives is that process's first.
+        memory = spaces.known(self.tid) or spaces.of(self.process)
         if not self._lasting:
             self._memory = memory
         return memory
+
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """Of the task, whatever its memory is: killed or not, it waits for the reply to a request
+        that we have read (request_wait_answer: fs/fuse/dev.c, 6.1)."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        return spaces.read(self.tid, address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :meth:`copy_from_user`."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        spaces.write(self.tid, address, data)
 
     @property
     def interruption(self) -> Interruption:

@@ -96,7 +96,7 @@ def _write_statfs(call: NotifiedCall, path: str) -> int:
     device = call.server.device
     sizes = (PAGE_SIZE, 0, 0, 0, 0, 0, device & 0xFFFFFFFF, device >> 32, NAME_MAX, PAGE_SIZE)
     data = _STATFS_OUT.pack(magic, *sizes, flags, *(0,) * 4)
-    call.caller.address_space.write(call.arguments[1], data)
+    call.caller.copy_to_user(call.arguments[1], data)
     return 0
 
 
@@ -152,7 +152,7 @@ def statx(call: NotifiedCall) -> int | None:
     numbers = (os.major(found.st_rdev), os.minor(found.st_rdev))
     device = (os.major(found.st_dev), os.minor(found.st_dev))
     data += _STATX_TAIL.pack(*numbers, *device, 0)
-    call.caller.address_space.write(buffer, data)
+    call.caller.copy_to_user(buffer, data)
     return 0
 
 
@@ -189,7 +189,7 @@ def _write_stat(call: NotifiedCall, buffer: int, found: _DeviceStatus | None) ->
         *(found.st_mtime, 0) * 3,
         *(0,) * 3,
     )
-    call.caller.address_space.write(buffer, data)
+    call.caller.copy_to_user(buffer, data)
     return 0
 
 
