@@ -65,8 +65,13 @@ class SharedPages:
             return content
 
     def written_back(self, nodeid: int, offset: int, data: bytes) -> None:
-        """The host's kernel says what is in pages: for the machine, by :meth:`settle`."""
-        self._written_back.append((nodeid, offset, data))
+        """The host's kernel says what is in pages: for the machine, by :meth:`settle`.
+
+        What programs have not changed is left out: the machine may change that before it hears of
+        the rest.
+        """
+        with self._lock:
+            self._written_back.extend(self._mappings.stored(nodeid, offset, data))
 
     def collect(self, lock: MachineLock) -> None:
         """Let the machine, whose lock this is, have what programs have stored so far.
