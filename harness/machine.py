@@ -390,6 +390,7 @@ def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
         address_width=entry.address_width,
         enforces_coherency=entry.snoop_control,
         takes_ats=entry.sva,
+        isolates_msi=entry.interrupt_remapping,
     )
     return Iommu(kernel, IommuInfo(entry.sva, entry.pasid, capabilities), entry.type)
 

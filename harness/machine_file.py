@@ -121,7 +121,7 @@ class IommuEntry:
 
     ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type. ``address_width`` is
     that of addresses that devices use, in bits, and ``snoop_control`` says whether it can make
-    all DMA coherent.
+    all DMA coherent. With ``interrupt_remapping`` it looks at messages of interrupts, too.
     """
 
     sva: bool = False
@@ -129,6 +129,7 @@ class IommuEntry:
     type: str = "DMA-FQ"
     address_width: int = attrs.field(default=57, validator=validators.in_((39, 48, 57)))
     snoop_control: bool = True
+    interrupt_remapping: bool = True
 
 
 @frozen

@@ -22,7 +22,7 @@ from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
-from harness.kernel.wait import Scheduler
+from harness.kernel.wait import MachineLock, Scheduler
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -72,7 +72,7 @@ class Kernel:
         self.seed = seed
         self.trace = Trace()
         # At hand, because every call asks for them.
-        self.lock = self.scheduler.lock
+        self.lock: MachineLock = self.scheduler.lock
         self._observers = self.trace.observers
         self.uevents = Uevents()
         self.uevents.subscribers.append(

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.wait import Interruption
-from harness.uapi.fs import CAP_FULL_SET, PAGE_SIZE
+from harness.uapi.fs import CAP_FULL_SET, PAGE_SIZE, RLIMIT_NOFILE
 
 if TYPE_CHECKING:
     from harness.kernel.eventfd import EventfdContext
@@ -115,11 +116,24 @@ class Caller(Protocol):
     def file(self, fd: int) -> OpenFile | HostFile:
         """What ``fd`` of the calling process refers to; EBADF if nothing (fget)."""
 
+    def check_unused_fd(self) -> None:
+        """EMFILE if the caller can have no further fd: where a function takes the number of what
+        it is yet to open (get_unused_fd_flags)."""
+
     def install(self, open_file: OpenFile) -> int:
         """Give the caller a new fd. Last step of a call, after every check and copy-out."""
 
     def blocking(self) -> None:
         """See :class:`harness.kernel.wait.Waiting`."""
+
+
+def lowest_fd(taken: Container[int], start: int, limit: int) -> int:
+    """The lowest number from ``start`` on that is not taken; EMFILE if it is not below ``limit``
+    (alloc_fd)."""
+    fd = next(number for number in count(start) if number not in taken)
+    if fd >= limit:
+        raise Errno(errno.EMFILE)
+    return fd
 
 
 class Area(Protocol):
@@ -259,9 +273,13 @@ class LocalCaller:
         except KeyError:
             raise Errno(errno.EBADF) from None
 
+    def check_unused_fd(self) -> None:
+        """See :class:`Caller`."""
+        lowest_fd(self.files, 0, self.rlimit(RLIMIT_NOFILE))
+
     def install(self, open_file: OpenFile) -> int:
         """The lowest free fd, as in the kernel."""
-        fd = next(n for n in range(len(self.files) + 1) if n not in self.files)
+        fd = lowest_fd(self.files, 0, self.rlimit(RLIMIT_NOFILE))
         self.files[fd] = open_file
         return fd
 

@@ -29,10 +29,14 @@ _RELAXABLE = "direct-relaxable"
 
 
 def iommufd_device_bind(context: IommufdContext, dev: Device) -> BoundDevice:
-    """All DMA of the device's group is the context's: ENODEV, EPERM if it is another's."""
+    """All DMA of the device's group is the context's: ENODEV, EPERM if it is another's, or if the
+    group could send interrupts of others and that is not allowed."""
     group = dev.iommu_group
     if group is None:
         raise Errno(errno.ENODEV)
+    unsafe_interrupts = dev.kernel.modules["iommufd"].parameters["allow_unsafe_interrupts"]
+    if not (group.capabilities.isolates_msi or unsafe_interrupts.value):
+        raise Errno(errno.EPERM)
     if group.owner is context:
         group.owner_count += 1
     else:

@@ -34,6 +34,10 @@ class IommuInfo:
     capabilities: IommuCapabilities = field(factory=IommuCapabilities)
 
 
+#: What is above a function that no IOMMU looks at.
+NO_IOMMU = IommuInfo(capabilities=IommuCapabilities(isolates_msi=False))
+
+
 def intel_iommu_get_resv_regions(devices: list[Device]) -> list[ReservedRegion]:
     """Where messages go, and what ISA devices need (iommu_get_group_resv_regions)."""
     isa = any(

@@ -70,6 +70,7 @@ class MttyDevice(SampleDevice):
         self._migration = Migration(self)
         if self._section.mtty_migration:
             self.migration_flags = _MIGRATION
+            self.logs_dma = True
 
     def close_device(self) -> None:
         """mtty_close."""

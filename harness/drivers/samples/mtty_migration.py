@@ -92,6 +92,8 @@ class SavingFile(MigrationFile):
         if self.migration.state not in (_PRE_COPY, _PRE_COPY_P2P):
             raise Errno(errno.EINVAL)
         self.check()
+        if self.migration.device.precopy_info_v2:  # vfio_check_precopy_ioctl, 7.1
+            info.flags = 0
         info.dirty_bytes = 0
         info.initial_bytes = len(self.data) - self.position
         caller.copy_to_user(argument, bytes(info))

@@ -128,13 +128,17 @@ class VfioGroup(Device):
         """vfio_device_group_unregister."""
         self.devices.remove(device)
 
-    def use_iommu(self, caller: Caller) -> None:
-        """EINVAL unless a container with an IOMMU is there, EPERM; then the group's file stays open
-        (vfio_device_group_use_iommu)."""
+    def check_iommu(self, caller: Caller) -> None:
+        """EINVAL unless a container with an IOMMU is there, EPERM."""
         if self.iommufd is None and (self.container is None or self.container.data is None):
             raise Errno(errno.EINVAL)
         if self.noiommu and not caller.credentials.capable(CAP_SYS_RAWIO):
             raise Errno(errno.EPERM)
+
+    def use_iommu(self, caller: Caller) -> None:
+        """What :meth:`check_iommu` says; then the group's file stays open
+        (vfio_device_group_use_iommu)."""
+        self.check_iommu(caller)
         assert self.opened_file is not None
         self.opened_file.users += 1
         if self.container is not None:
@@ -226,9 +230,10 @@ class VfioGroupFile(CommandFile):
 
     def _get_device_fd(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_device_fd: EFAULT, EINVAL for a string without end; then the name is
-        looked up, and only then can the device be opened."""
+        looked up, then EMFILE, and only then can the device be opened."""
         name = strndup_user(caller, argument, PAGE_SIZE)
         device = self._device_get_from_name(caller, name.decode(errors="surrogateescape"))
+        caller.check_unused_fd()
         device.references += 1
         file = VfioDeviceFile(AnonInode("[vfio-device]"), caller, device)
         try:
@@ -272,7 +277,7 @@ class VfioGroups:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.device_class = DeviceClass(kernel, "vfio")
+        self.device_class = DeviceClass(kernel, "vfio").register()
         self.major = kernel.devices.alloc_chrdev_region("vfio")
         self.minor_ida = Ida()
         self._groups: list[VfioGroup] = []

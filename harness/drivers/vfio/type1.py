@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.drivers.vfio.group import VfioGroup
     from harness.drivers.vfio.profile import VfioSection
     from harness.drivers.vfio.vfio_main import VfioDevice
-    from harness.kernel.module import UintParameter
+    from harness.kernel.module import BoolParameter, UintParameter
 
 U64_MAX = (1 << 64) - 1
 _PAGE_MASK = U64_MAX - PAGE_SIZE + 1
@@ -41,9 +41,15 @@ class Type1Driver:
 
     module = "vfio_iommu_type1"
 
-    def __init__(self, section: VfioSection, dma_entry_limit: UintParameter) -> None:
+    def __init__(
+        self,
+        section: VfioSection,
+        dma_entry_limit: UintParameter,
+        unsafe_interrupts: BoolParameter,
+    ) -> None:
         self.section = section
         self.dma_entry_limit = dma_entry_limit
+        self.unsafe_interrupts = unsafe_interrupts
 
     def check_extension(self, extension: int) -> int:
         """vfio_iommu_type1_check_extension, without a container."""
@@ -447,7 +453,8 @@ class Type1:
 
     def attach_group(self, caller: Caller, group: VfioGroup) -> None:
         """EBUSY while a mapping has no memory, EINVAL if the group's addresses and the mappings do
-        not go together; then all mappings are pinned (vfio_iommu_type1_attach_group)."""
+        not go together, EPERM if it could send interrupts of others and that is not allowed; then
+        all mappings are pinned (vfio_iommu_type1_attach_group)."""
         if self.vaddr_invalid_count:
             raise Errno(errno.EBUSY)
         if group in self.domain_groups or group in self.emulated_groups:
@@ -461,11 +468,15 @@ class Type1:
         for dma in self.dma_list:
             if not any(low <= dma.start and dma.last <= high for low, high in ranges):
                 raise Errno(errno.EINVAL)
+        assert group.iommu_group is not None
+        if not (
+            group.iommu_group.capabilities.isolates_msi or self._driver.unsafe_interrupts.value
+        ):
+            raise Errno(errno.EPERM)
         if not self.domain_groups:
             self._replay(caller)
         self._iova_list = ranges
         self.domain_groups.append(group)
-        assert group.iommu_group is not None
         group.iommu_group.domain = self
 
     def _replay(self, caller: Caller) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from harness.drivers.vfio.feature import vfio_check_feature
+from harness.drivers.vfio.check_feature import vfio_check_feature
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import EventfdContext, eventfd_ctx_fdget
 from harness.kernel.task import Caller

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from harness.drivers.pci.iov import VirtualFunction
-from harness.drivers.vfio.feature import vfio_check_feature
+from harness.drivers.vfio.check_feature import vfio_check_feature
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
 from harness.kernel.uuid import UUID_LEN, UUID_STRING_LEN, uuid_parse

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from harness.address_space import AddressSpaces
 from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace, Credentials, Task
+from harness.kernel.task import AddressSpace, Credentials, Task, lowest_fd
 from harness.kernel.wait import Interruption
 from harness.mounts.overlay import directory_on_host
+from harness.uapi.fs import RLIMIT_NOFILE
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile
@@ -305,6 +306,14 @@ class ProcessCaller:
             return HostFile(self.worker.server.holder, self.process, fd, copy)
         os.close(copy)
         return open_file
+
+    def check_unused_fd(self) -> None:
+        """See :class:`harness.kernel.task.Caller`. Another thread may take the last one yet."""
+        try:
+            taken = {int(name) for name in os.listdir(f"/proc/{self.tid}/fd")}
+        except OSError as error:
+            raise Errno(error.errno or errno.ESRCH) from None
+        lowest_fd(taken, 0, self.rlimit(RLIMIT_NOFILE))
 
     def install(self, open_file: OpenFile) -> int:
         """Only the caller of a notified system call can be given an fd: see

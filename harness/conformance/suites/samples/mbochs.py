@@ -11,12 +11,14 @@ from harness.conformance.errnos import (
     EBADF,
     EFAULT,
     EINVAL,
+    EMFILE,
     ENOENT,
     ENOMEM,
     ENOTTY,
     EOPNOTSUPP,
 )
 from harness.conformance.results import Result
+from harness.conformance.suites._steps import no_more_fds
 from harness.conformance.suites.iommufd._steps import open_context
 from harness.conformance.suites.samples._device import MACHINE, open_sample, query_plane
 from harness.conformance.suites.vfio_pci._device import (
@@ -30,7 +32,7 @@ from harness.conformance.suites.vfio_pci._device import (
 )
 from harness.uapi import dma_buf as d
 from harness.uapi import vfio as u
-from harness.uapi.fs import POLLIN, POLLOUT, SEEK_CUR, SEEK_END, SEEK_SET
+from harness.uapi.fs import POLLIN, POLLOUT, RLIMIT_NOFILE, SEEK_CUR, SEEK_END, SEEK_SET
 
 _MBOCHS = "samples/vfio-mdev/mbochs.c, 6.1"
 _DMA_BUF = "drivers/dma-buf/dma-buf.c, 6.1"
@@ -389,6 +391,20 @@ def no_dmabuf(call: Call) -> None:
     third = Fd(expect(_get_dmabuf(call, fd, _picture(call, fd))), "dmabuf")
     expect(call.close(third), None)
     expect(call.close(Fd(expect(_get_dmabuf(call, fd, 3)), "dmabuf")), None)
+
+
+@case(source=f"dma_buf_fd: {_DMA_BUF}; mbochs_get_gfx_dmabuf: {_MBOCHS}", machine=MACHINE)
+def no_fd_for_the_dmabuf(call: Call) -> None:
+    """It is exported all the same, and the next who asks for it is given it."""
+    fd = _open(call)
+    _show(call, fd)
+    number = _picture(call, fd)
+    limit = no_more_fds(call)
+    expect(_get_dmabuf(call, fd, number + 1), ENOENT)
+    expect(_get_dmabuf(call, fd, number), EMFILE)
+    expect(call.setrlimit(RLIMIT_NOFILE, limit))
+    dmabuf = Fd(expect(_get_dmabuf(call, fd, number)), "dmabuf")
+    expect(call.lseek(dmabuf, 0, SEEK_END), _SIZE)
 
 
 @case(source=f"dma_buf_export, dma_buf_release: {_DMA_BUF}", machine=MACHINE)

@@ -138,7 +138,7 @@ def extension_nesting(call: Call) -> None:
     expect(call.ioctl(container, u.VFIO_SET_IOMMU, u.VFIO_TYPE1_NESTING_IOMMU), answer)
 
 
-@case(source=f"vfio_noiommu_ioctl: {_FILE}", machine=MACHINE)
+@case(source=f"vfio_noiommu_ioctl: {_FILE}", machine=MACHINE, until="+noiommu")
 def extension_noiommu(call: Call) -> None:
     """These kernels have no such mode, nor the parameter that would allow it."""
     expect(call.access(_NOIOMMU, MAY_READ), ENOENT)
