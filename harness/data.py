@@ -230,6 +230,28 @@ def line_of(path: str | os.PathLike[str], keys: Sequence[str | int]) -> int:
     return line
 
 
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Put ``text`` into the file ``path``, whole or not at all. DataError.
+
+    What is there is replaced only if it is a regular file; a link keeps leading to it.
+    """
+    place = os.path.realpath(path)
+    if os.path.lexists(place) and not os.path.isfile(place):
+        raise DataError(f"{os.fspath(path)} is no regular file")
+    new = f"{place}.{os.getpid()}"
+    try:
+        with open(new, "x", encoding="utf-8") as stream:
+            try:
+                stream.write(text)
+                stream.flush()
+                os.replace(new, place)
+            except BaseException:
+                os.unlink(new)
+                raise
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: {error.strerror}") from None
+
+
 def one_line(text: str) -> str:
     """``text`` with all that is no printable character (newline, NUL, half of a pair) escaped."""
     return "".join(

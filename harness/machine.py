@@ -373,11 +373,11 @@ def _build(
     for module in modules:
         try:
             load_module(kernel, module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Ours have no errors but those of the machine file.
-            text = describe(error)
-            if text is None:
+            if module not in users:
                 raise
+            text = describe(error) or f"module {module.name}: {type(error).__name__}: {error}"
             raise MachineError(text) from None
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)
@@ -459,12 +459,16 @@ def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) 
     """
     ordered: dict[str, Module] = {}
     own = {module.name: module for module in users}
+    waiting: set[str] = set()
 
     def add(name: str) -> None:
         if name not in ordered:
             module = own[name] if name in own else _find_module(name)
             if not module.in_kernel(profile):
                 return
+            if name in waiting:
+                raise Problem(f"{name} depends on itself")
+            waiting.add(name)
             for needed in module.needs(profile):
                 add(needed)
             ordered[name] = module

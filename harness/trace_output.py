@@ -92,6 +92,8 @@ class TraceOutput:
 
     def __init__(self, stream: Lines) -> None:
         self._stream = stream
+        #: Why no more lines are written; the program goes on.
+        self.failure: OSError | None = None
 
     def before(self, event: Event) -> Callable[[], Any] | None:
         """Only watches."""
@@ -101,8 +103,17 @@ class TraceOutput:
         """One line, unless the operation is a step that programs do not ask for by itself."""
         if event.operation in _QUIET and not event.errno:
             return
-        self._stream.write(trace_line(event) + "\n")
-        self._stream.flush()
+        self.line(trace_line(event))
+
+    def line(self, text: str) -> None:
+        """Write a line, unless one could not be written before."""
+        if self.failure is not None:
+            return
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except OSError as error:
+            self.failure = error
 
     @staticmethod
     @contextmanager
@@ -124,7 +135,9 @@ class TraceOutput:
                 trace.observers.remove(output)
                 trace.observers.remove(unknown)
                 for line in unknown.lines():
-                    stream.write(f"unknown uAPI used: {line}\n")
+                    output.line(f"unknown uAPI used: {line}")
+            if output.failure is not None:
+                raise output.failure
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def test_the_status_is_the_commands_own(command_line, script, status):
     [
         ("/nonexistent/command", 127, "/nonexistent/command: No such file or directory"),
         ("/etc/passwd", 126, "/etc/passwd: Permission denied"),
+        ("", 127, ": No such file or directory"),
     ],
 )
 def test_a_command_that_cannot_be_started(command_line, command, status, message):

@@ -62,6 +62,7 @@ _NETLINK_KOBJECT_UEVENT = 15
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
 _SIG_DFL, _SIG_IGN = 0, 1
+_ENOENT = 2
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
 #: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT,
 #: QUIT, USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
@@ -467,6 +468,8 @@ def _announce(sock: _socket.socket, program: bytes) -> None:
 
 def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     """As os.execvpe, which imports something, maybe from where this user may not read."""
+    if not argv[0]:
+        raise FileNotFoundError(_ENOENT, "")  # Python refuses to ask the kernel
     directories = env.get(b"PATH", os.defpath.encode()).split(b":")
     candidates = [directory + b"/" + argv[0] for directory in directories]
     denied = None

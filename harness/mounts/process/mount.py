@@ -109,10 +109,13 @@ class ProcessMount:
         ``uid`` is the user that it is, if not the mount's. Where users can have but one id, the
         mount must have been made with ``server_permissions`` for that.
 
-        Raises CommandError if it cannot be started, MountError if the mount is gone.
+        Raises CommandError if it cannot be started, MountError if the mount is gone, ValueError for
+        no words at all or a NUL in one.
         """
         self.flush()
         command = [os.fsencode(word) for word in argv]
+        if not command or any(b"\0" in word for word in command):
+            raise ValueError("a command is one word or more, without NUL")
         variables = os.environ if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
         directory = os.fsencode(cwd) if cwd is not None else _current_directory()
