@@ -13,36 +13,63 @@ import ctypes
 import errno
 import itertools
 import os
+import struct
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from harness.kernel.errors import Errno
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 _SYS_KCMP = 312  # x86-64
 _KCMP_VM = 1
 
-
-class _Iovec(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
-
-
-_transfer_arguments: list[type[Any]] = [
-    ctypes.c_int,
-    ctypes.POINTER(_Iovec),
-    ctypes.c_ulong,
-    ctypes.POINTER(_Iovec),
-    ctypes.c_ulong,
-    ctypes.c_ulong,
-]
+# Addresses as plain numbers: ctypes takes longer over a pointer than the kernel over a copy.
 for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.argtypes = _transfer_arguments
+    _function.argtypes = [
+        ctypes.c_int,
+        *(ctypes.c_size_t, ctypes.c_ulong) * 2,
+        ctypes.c_ulong,
+    ]
     _function.restype = ctypes.c_ssize_t
-_libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64]
+_libc.pread.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int64]
 _libc.pread.restype = ctypes.c_ssize_t
-#: Where the byte of page 0 would go.
-_byte = ctypes.create_string_buffer(1)
+
+
+class _Buffer:
+    """``size`` bytes of ours to copy from and to, and before them the two iovecs of a copy."""
+
+    _IOVECS = struct.Struct("4Q")
+
+    def __init__(self, size: int) -> None:
+        memory = ctypes.create_string_buffer(self._IOVECS.size + size)
+        self._memory = memory
+        #: Addresses of the iovec of our side, of the other side's, and of the bytes.
+        self.here = ctypes.addressof(memory)
+        self.there = self.here + self._IOVECS.size // 2
+        self.address = self.here + self._IOVECS.size
+        self.bytes = memoryview(memory).cast("B")[self._IOVECS.size :]
+
+    def describe(self, remote: int, count: int) -> None:
+        """Let the iovecs be of ``count`` bytes, which are at ``remote`` on the other side."""
+        self._IOVECS.pack_into(self._memory, 0, self.address, count, remote, count)
+
+
+class _Own(threading.local):
+    """A buffer of each thread's own, for what is not longer than this."""
+
+    SIZE = 4096
+
+    def __init__(self) -> None:
+        self.buffer = _Buffer(self.SIZE)
+
+
+_own = _Own()
+
+
+def _buffer(count: int) -> _Buffer:
+    return _own.buffer if count <= _Own.SIZE else _Buffer(count)
+
 
 T = TypeVar("T")
 
@@ -135,7 +162,7 @@ class ProcessMemory:
     def _is_alive(self) -> bool:
         # Below 0: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
         # that, which takes longer than the call.
-        return bool(_libc.pread(self._mm, _byte, 1, 0) != 0)
+        return bool(_libc.pread(self._mm, _own.buffer.address, 1, -1) != 0)
 
     def shared_with(self, pid: int) -> bool:
         """Whether process ``pid`` uses this same mm, as after vfork (kcmp(2))."""
@@ -143,14 +170,16 @@ class ProcessMemory:
 
     def read(self, address: int, count: int) -> bytes:
         """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
-        buffer = ctypes.create_string_buffer(count)
-        self._transfer(_libc.process_vm_readv, ctypes.addressof(buffer), address, count)
-        return buffer.raw
+        buffer = _buffer(count)
+        self._transfer(_libc.process_vm_readv, buffer, address, count)
+        return bytes(buffer.bytes[:count])
 
     def write(self, address: int, data: bytes) -> None:
         """Store all of ``data``, or EFAULT (copy_to_user)."""
-        buffer = ctypes.create_string_buffer(data, len(data))
-        self._transfer(_libc.process_vm_writev, ctypes.addressof(buffer), address, len(data))
+        count = len(data)
+        buffer = _buffer(count)
+        buffer.bytes[:count] = data
+        self._transfer(_libc.process_vm_writev, buffer, address, count)
 
     def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
@@ -167,17 +196,22 @@ class ProcessMemory:
             return False
 
     def _transfer(
-        self, function: ctypes._NamedFuncPointer, local: int, remote: int, count: int
+        self, function: ctypes._NamedFuncPointer, buffer: _Buffer, remote: int, count: int
     ) -> None:
-        here, there = _Iovec(local, count), _Iovec(remote, count)
-
-        def transfer() -> int:
-            if not self._is_alive():
-                return -1
-            return int(function(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0))
-
-        if self._call(transfer) != count:
+        buffer.describe(remote, count)
+        call = self._call
+        if call is _directly:
+            copied = self._copy(function, buffer)
+        else:
+            copied = call(lambda: self._copy(function, buffer))
+        if copied != count:
             raise Errno(errno.EFAULT)
+
+    def _copy(self, function: ctypes._NamedFuncPointer, buffer: _Buffer) -> int:
+        spaces = self._spaces
+        if (spaces is None or spaces.held is not self) and not self._is_alive():
+            return -1
+        return int(function(self.pid, buffer.here, 1, buffer.there, 1, 0))
 
 
 class AddressSpaces:
@@ -185,17 +219,25 @@ class AddressSpaces:
 
     def __init__(self) -> None:
         self.detour: Detour = _directly
+        #: The memory of a task that cannot go before it has a reply, so that it need not be asked
+        #: whether it has.
+        self.held: ProcessMemory | None = None
         #: The file system whose files are devices when they are mapped, as in /proc/PID/maps.
         self.device_pages: bytes | None = None
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
 
+    def known(self, pid: int) -> ProcessMemory | None:
+        """That of process ``pid`` if we had it before. While it lives, the number stays taken."""
+        memory = self._by_pid.get(pid)
+        return memory if memory is not None and memory.alive() else None
+
     def of(self, pid: int) -> ProcessMemory:
         """The memory of process ``pid``; EFAULT if the process is gone or out of reach."""
+        known = self.known(pid)
+        if known is not None:
+            return known
         with self._lock:
-            known = self._by_pid.get(pid)
-            if known is not None and known.alive():
-                return known
             self._by_pid = {pid: space for pid, space in self._by_pid.items() if space.alive()}
             for space in self._by_pid.values():
                 if space.shared_with(pid):

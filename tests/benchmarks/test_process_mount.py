@@ -82,12 +82,14 @@ kill $peer
 
 
 @pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "share", "start"])
-@pytest.mark.parametrize("where", ["native", "machine", "VFIO machine"])
+@pytest.mark.parametrize("where", ["native", "filter", "machine", "VFIO machine"])
 def test_foreign_files(measure, build, tmp_path, mode, where):
     file = tmp_path / "file"
     file.write_bytes(bytes(4096))
     target, count = (PROGRAM, 20) if mode == "start" else (str(file), 3000)
-    prefix = running_in(MACHINES[where]) if where in MACHINES else []
+    prefix = {"native": [], "filter": [build("filtered")]}.get(where)
+    if prefix is None:
+        prefix = running_in(MACHINES[where])
     with looping([*prefix, build("loop"), mode, target], count) as loop:
         measure(f"{mode}: {where}", loop, count, rounds=60)
 
@@ -227,3 +229,5 @@ for _mode, _limit in (
     for _where in MACHINES:
         what = f"{_mode} of what is not ours, {_where}"
         compare(what, f"{_mode}: {_where}", f"{_mode}: native", _limit)
+    # What the mechanism costs at least: a filter that does nothing.
+    compare(f"{_mode} under an empty filter", f"{_mode}: filter", f"{_mode}: native", _limit)

@@ -14,7 +14,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from harness.address_space import AddressSpaces
+from harness.address_space import AddressSpaces, ProcessMemory
 from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
 from harness.kernel.task import AddressSpace, Credentials, Task
@@ -242,10 +242,18 @@ class ProcessCaller:
         if self._memory is not None:
             return self._memory
         spaces: AddressSpaces = self.worker.server.address_spaces
-        memory = spaces.of(self.process)
+        # A thread whose number is a process's that lives is that process's first.
+        memory = spaces.known(self.tid) or spaces.of(self.process)
         if not self._lasting:
             self._memory = memory
+            self._hold(spaces, memory)
         return memory
+
+    def _hold(self, spaces: AddressSpaces, memory: ProcessMemory) -> None:
+        """A killed task, too, waits for the reply to a request that we have read, and its memory
+        with it (request_wait_answer: fs/fuse/dev.c, 6.1)."""
+        if self.worker.leading:
+            spaces.held = memory
 
     @property
     def interruption(self) -> Interruption:

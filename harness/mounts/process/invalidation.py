@@ -42,21 +42,23 @@ from harness.mounts.process.nodes import Entry, NodeTable, Tree, node_id
 _HARMLESS = {errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.EBADF, errno.ECONNABORTED}
 
 
-def notify(fd: int, code: int, payload: bytes) -> None:
-    """Send one notification."""
-    _write(fd, _notification(code, payload))
+def notify(fd: int, code: int, payload: bytes) -> bool:
+    """Send one notification; whether there is still somebody whom it concerns."""
+    return _write(fd, _notification(code, payload))
 
 
 def _notification(code: int, payload: bytes) -> bytes:
     return OUT_HEADER.pack(OUT_HEADER.size + len(payload), code, 0) + payload
 
 
-def _write(fd: int, message: bytes) -> None:
+def _write(fd: int, message: bytes) -> bool:
     try:
         os.write(fd, message)
     except OSError as error:
         if error.errno not in _HARMLESS:
             raise
+        return False
+    return True
 
 
 class TreeWatcher:

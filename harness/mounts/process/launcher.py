@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 CONTROL_FD = 3
 #: A name that the server never finds, and answers only after all requests before it.
 BARRIER = ".barrier"
+#: A file that is only ever looked up, so that it stays known to the host's kernel.
+ANNOUNCED = ".announced"
 #: Directories that the mount may be on for a moment, before its parts are where they belong.
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
@@ -341,7 +343,8 @@ def _launch() -> None:
         _cover(root, covered, binds)
         if surroundings:
             _surround(*surroundings)
-        send(control, ("ready", os.fstat(root).st_dev))
+        announced = os.open(ANNOUNCED, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+        send(control, ("ready", os.fstat(announced).st_dev))
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))

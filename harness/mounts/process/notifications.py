@@ -31,6 +31,8 @@ import errno
 import logging
 import os
 import select
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,12 +40,16 @@ from typing import TYPE_CHECKING
 
 from harness.host_files import copy_fd
 from harness.kernel.errors import Errno
+from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.caller import ProcessCaller
+from harness.mounts.process.invalidation import notify
+from harness.mounts.process.nodes import Tree
 from harness.seccomp import Listener, Notification, Rule
 from harness.seccomp.rules import build
 from harness.uapi.fs import PAGE_SIZE, PATH_MAX
 
 if TYPE_CHECKING:
+    from harness.address_space import AddressSpaces, ProcessMemory
     from harness.kernel.system import Kernel
     from harness.kernel.task import AddressSpace
     from harness.kernel.vfs import OpenFile
@@ -51,9 +57,6 @@ if TYPE_CHECKING:
     from harness.mounts.process.workers import Worker
 
 _log = logging.getLogger("uapi_harness")
-
-#: So many requests may be served while a call waits for those that were made before it.
-_REQUESTS_BEFORE = 256
 
 
 class NotifiedCaller(ProcessCaller):
@@ -66,6 +69,9 @@ class NotifiedCaller(ProcessCaller):
         super().__init__(worker, -call.notification.id - 1, None, None, call.notification.thread)
         self._call = call
         self.installed: list[tuple[int, OpenFile]] = []
+
+    def _hold(self, spaces: AddressSpaces, memory: ProcessMemory) -> None:
+        """A task that is killed does not wait for us (seccomp_do_user_notification)."""
 
     @property
     def address_space(self) -> AddressSpace:
@@ -189,66 +195,88 @@ class Table:
         return None
 
 
-class Notifications:
-    """Waits for requests and for calls, and answers the calls. One for a mount.
+#: The id of a file that the launcher has looked up, and nobody opens; those of other files without
+#: a name are higher.
+ANNOUNCED_NODE = Tree.ANONYMOUS << 32
+#: The number of our question in the request that announces a notification; those that ask for the
+#: content of pages count from 1.
+ANNOUNCEMENT = 0
+_ANNOUNCE = fuse.NOTIFY_RETRIEVE_OUT.pack(ANNOUNCEMENT, ANNOUNCED_NODE, 0, 0, 0)
 
-    All but :meth:`add` and :meth:`close` are for the thread that leads the workers.
+
+class Notifications:
+    """Receives calls on a thread of its own, and answers them on the leading one. One for a mount.
+
+    What was received is announced by a request that we have the host's kernel make: it brings what
+    is cached of a file, which is nothing. As it comes in its turn, the leading thread has served
+    all that was before the call, and it waits for nothing but requests.
     """
 
     def __init__(self, server: Server, table: Table) -> None:
         self._server = server
         self._table = table
         self._ready = select.epoll()
-        self._ready.register(server.fd, select.EPOLLIN)
         self._listeners: dict[int, Listener] = {}
-        #: Calls that wait until all requests before them are done.
+        #: Calls that were received, and announced or about to be.
         self._received: deque[tuple[Listener, Notification]] = deque()
-        self._left = 0
+        self._closing = os.eventfd(0, os.EFD_CLOEXEC)
+        self._ready.register(self._closing, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._receive, name="uapi-notified", daemon=True)
 
     def add(self, fd: int) -> None:
         """Programs have got a filter, and this is its listener."""
         self._listeners[fd] = Listener(fd)
         self._ready.register(fd, select.EPOLLIN)
+        if self._thread.ident is None:
+            self._thread.start()
 
     def close(self) -> None:
         """When all programs have ended."""
-        for listener in self._listeners.values():
-            listener.close()
+        if self._thread.ident is not None:
+            os.eventfd_write(self._closing, 1)
+            self._thread.join()
+        os.close(self._closing)
         self._ready.close()
 
-    def idle(self, worker: Worker) -> None:
-        """There is no request just now: answer a call, or wait for either."""
-        if self._received:
-            self._answer(worker)
-        else:
-            self._look(-1)
+    def _receive(self) -> None:
+        # Signals are for the program's main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            while self._take_all():
+                pass
+        finally:
+            # However this ends, no program must wait for an answer that will not come.
+            for listener in self._listeners.values():
+                listener.close()
 
-    def after_requests(self, worker: Worker) -> None:
-        """Some requests were served, and there may be no end to them."""
-        if self._received and self._left <= 0:
-            self._answer(worker)
-        elif self._received:
-            self._left -= 1
-        else:
-            self._look(0)
-
-    def _look(self, timeout: float) -> None:
-        for fd, events in self._ready.poll(timeout):
-            listener = self._listeners.get(fd)
-            if listener is None:
-                continue
+    def _take_all(self) -> bool:
+        """Take what there is, or wait for it; False at the end."""
+        for fd, events in self._ready.poll():
+            if fd == self._closing:
+                return False
+            listener = self._listeners[fd]
             if events & select.EPOLLIN:
-                notification = listener.receive()
-                if notification is not None:
-                    self._received.append((listener, notification))
-                    self._left = _REQUESTS_BEFORE
+                self._take(listener)
             else:  # the last task has gone
                 self._ready.unregister(fd)
                 del self._listeners[fd]
                 listener.close()
+        return True
 
-    def _answer(self, worker: Worker) -> None:
-        call = NotifiedCall(self._server, worker, *self._received.popleft())
+    def _take(self, listener: Listener) -> None:
+        notification = listener.receive()
+        if notification is None:
+            return
+        self._received.append((listener, notification))
+        if not notify(self._server.fd, fuse.NOTIFY_RETRIEVE, _ANNOUNCE):
+            # The mount is gone, and everything is the host's.
+            self._received.pop()
+            listener.proceed(notification)
+
+    def answer(self, worker: Worker) -> None:
+        """Answer the first call that was received; on the thread that leads, when announced."""
+        listener, notification = self._received.popleft()
+        call = NotifiedCall(self._server, worker, listener, notification)
         result, error = None, 0
         try:
             result = self._table.answer(call)

@@ -24,7 +24,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import module_file
@@ -43,6 +43,7 @@ from harness.mounts.process.errors import MountError
 from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
+from harness.mounts.process.launcher import ANNOUNCED
 from harness.mounts.process.nodes import (
     NEGATIVES_LIMIT,
     Entry,
@@ -52,7 +53,13 @@ from harness.mounts.process.nodes import (
     inode_number,
     node_id,
 )
-from harness.mounts.process.notifications import Notifications, NotifiedCall, Table
+from harness.mounts.process.notifications import (
+    ANNOUNCED_NODE,
+    ANNOUNCEMENT,
+    Notifications,
+    NotifiedCall,
+    Table,
+)
 from harness.mounts.process.polling import NoPollTable, PollWaiter
 from harness.mounts.process.shared_pages import SharedPages
 from harness.mounts.process.workers import Crew, Worker
@@ -65,10 +72,6 @@ _log = logging.getLogger("uapi_harness")
 
 #: How long the kernel may keep what it was told, unless the machine changes it: a day, in seconds.
 LIFETIME = 86400
-#: A name below the mount's root that is never found. Whoever looks it up is answered after all
-#: requests that were made before.
-BARRIER = ".barrier"
-
 _OPENED = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH
 _OPENED_STREAM = _OPENED | fuse.FOPEN_NONSEEKABLE | fuse.FOPEN_STREAM
 _INIT_FLAGS = (
@@ -83,8 +86,6 @@ _CACHED_LINKS_MINOR = 44
 _MINOR = 45
 #: RELEASE is a background request: with a low limit an OPEN would overtake it.
 _MAX_BACKGROUND = 0xFFFF
-#: So many requests are served before we look whether a system call was notified.
-_AT_ONCE = 64
 
 #: While these are under way no lock of a directory is held, so their reply can wait until the
 #: kernel knows of the changes they made. Others are answered first.
@@ -175,7 +176,6 @@ class Server:
         self._devices = devices
         self._netlink = netlink
         self.notifications = Notifications(self, table) if table else None
-        os.set_blocking(fd, self.notifications is None)
         self._watchers = {
             "sys": TreeWatcher(Tree.SYS, self._table, overlay, self._sender),
             "dev": TreeWatcher(Tree.DEV, self._table, overlay, self._sender),
@@ -273,33 +273,22 @@ class Server:
 
     def serve(self, worker: Worker) -> None:
         """Answer requests while ``worker`` leads and the connection lasts."""
-        if self.notifications is None:
-            self._serve(worker, itertools.repeat(None))
-            return
-        while worker.leading and not self.ended.is_set():
-            if self._serve(worker, itertools.repeat(None, _AT_ONCE)):
-                self.notifications.idle(worker)
-            elif worker.leading:
-                self.notifications.after_requests(worker)
-
-    def _serve(self, worker: Worker, times: Iterable[None]) -> bool:
-        """Answer requests so many times, while ``worker`` leads; whether there is none just now."""
         fd, write, pack, handlers = self.fd, os.write, OUT_HEADER.pack, self._handlers
         buffer, unpack, deferred = worker.buffer, fuse.IN_HEADER.unpack_from, self._deferred
         read, unsent = self._connection.readinto, self._sender.unsent
-        for _ in times:
+        spaces = self.address_spaces
+        while True:
             if deferred:
                 view = deferred.popleft()
             else:
                 view = worker.view
                 try:
-                    if read(buffer) is None:
-                        return True
+                    read(buffer)
                 except OSError as error:
                     if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
                         continue  # the request was withdrawn meanwhile
                     self._end()
-                    return False
+                    return
             _, opcode, unique, nodeid, uid, gid, tid, _, _ = unpack(view)
             caller = ProcessCaller(worker, unique, uid, gid, tid)
             try:
@@ -314,15 +303,15 @@ class Server:
                 else:
                     _log.error("%s", text)
                 body, number = b"", errno.EIO
+            spaces.held = None
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
-                return False
+                return
             if body is not None:
                 try:
                     write(fd, pack(16 + len(body), -number, unique) + body)
                 except OSError as error:
                     self._not_wanted(error)
-        return False
 
     def _not_wanted(self, error: OSError) -> None:
         """A reply could not be sent. ENOENT: whoever asked was killed; the others: so was all."""
@@ -452,6 +441,7 @@ class Server:
             fuse.INTERRUPT: self._interrupt,
             fuse.INIT: self._init,
             fuse.DESTROY: self._nothing,
+            fuse.NOTIFY_REPLY: self._announced,
         }.items():
             handlers[opcode] = handler
         return handlers
@@ -477,6 +467,8 @@ class Server:
         name = _name(view, BODY)
         parent = self._entry(nodeid)
         if nodeid == fuse.ROOT_ID:
+            if name == ANNOUNCED:
+                return _ANNOUNCED_ENTRY
             anonymous = self._anonymous.looked_up(name, self.time)
             if anonymous is not None:
                 return anonymous
@@ -696,7 +688,7 @@ class Server:
     def _serve_aside(self, view: memoryview) -> bool:
         """Answer what the leading thread itself has caused; whether it is that."""
         _, opcode, unique, nodeid, _, _, tid, _, _ = fuse.IN_HEADER.unpack_from(view)
-        if opcode == fuse.NOTIFY_REPLY:
+        if opcode == fuse.NOTIFY_REPLY and unique != ANNOUNCEMENT:
             self.pages.retrieved(unique, view)
             return True
         if opcode == fuse.POLL:
@@ -910,6 +902,10 @@ class Server:
             if blocked is not None:
                 blocked.interruption.interrupt()
 
+    def _announced(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> None:
+        if caller.unique == ANNOUNCEMENT and self.notifications is not None:
+            self.notifications.answer(caller.worker)
+
     def _nothing(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         return b""
 
@@ -926,6 +922,9 @@ class Server:
 _ENTRY_SIZE = fuse.ENTRY.size + fuse.ATTR.size
 _NO_ENTRY = bytes(_ENTRY_SIZE)
 _ABSENT = fuse.ENTRY.pack(0, 0, LIFETIME, 0, 0, 0) + bytes(fuse.ATTR.size)
+_ANNOUNCED_ENTRY = fuse.ENTRY.pack(ANNOUNCED_NODE, 0, 0, LIFETIME, 0, 0) + fuse.ATTR.pack(
+    *(0,) * 9, stat.S_IFREG, 1, *(0,) * 5
+)
 _ATTRIBUTES_HEAD = fuse.ATTR_OUT.pack(LIFETIME, 0, 0)
 _UNSETTLED_HEAD = fuse.ATTR_OUT.pack(0, 0, 0)
 

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
-import os
 import threading
 from collections import deque
 
 from harness.kernel.vfs import Pages
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.aside import Aside
-from harness.mounts.process.invalidation import Sender
+from harness.mounts.process.invalidation import Sender, notify
 from harness.mounts.process.mappings import Mappings, Stretch
 from harness.uapi.fs import PAGE_SIZE
 
@@ -103,13 +101,8 @@ class SharedPages:
     def _retrieve(self, nodeid: int, offset: int, size: int) -> bytes:
         """What the host's kernel has in pages from ``offset`` on, as far as it has any."""
         number = next(self._numbers)
-        payload = fuse.NOTIFY_RETRIEVE_OUT.pack(number, nodeid, offset, size, 0)
-        head = fuse.OUT_HEADER.pack(fuse.OUT_HEADER.size + len(payload), fuse.NOTIFY_RETRIEVE, 0)
-        try:
-            os.write(self._fd, head + payload)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.ECONNABORTED):
-                return b""  # it has forgotten the file, or the mount is gone
-            raise
+        question = fuse.NOTIFY_RETRIEVE_OUT.pack(number, nodeid, offset, size, 0)
+        if not notify(self._fd, fuse.NOTIFY_RETRIEVE, question):
+            return b""  # it has forgotten the file, or the mount is gone
         self._aside.read_until(lambda: number in self._retrieved)
         return self._retrieved.pop(number, b"")
