@@ -69,6 +69,13 @@ def test_what_a_command_leaves_behind_is_killed_and_named(command_line):
     assert re.search("left behind, now killed: (sh|sleep)\n", err)
 
 
+def test_it_is_named_even_if_the_command_has_unmounted_its_proc(command_line):
+    """Below it is the host's, whose processes are none of ours."""
+    script = "sleep 1000 >&- 2>&- & umount -l /proc"
+    _, _, err = finished(command_line("--", "sh", "-c", script))
+    assert err == "sh left behind, now killed: sleep\n"
+
+
 def test_a_command_has_process_ids_of_its_own(command_line):
     status, out, _ = finished(command_line("--", "sh", "-c", "echo $$; readlink /proc/self/../1"))
     assert out.splitlines()[0] == "2"

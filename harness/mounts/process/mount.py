@@ -73,7 +73,9 @@ class ProcessMount:
             self._server = self._connect(started, overlay)
             self._server.start()
             surroundings = self._surroundings(overlay) if self._options.surroundings else None
-            device = started.cover(overlay.covered, overlay.binds, surroundings)
+            device, files = started.cover(overlay.covered, overlay.binds, surroundings)
+            if self._system is not None:
+                self._system.fill(files)
             self._server.begin_traced(device)
             if self._options.udevd:
                 from harness.mounts.process.udevd import start_udevd
