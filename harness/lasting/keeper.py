@@ -193,7 +193,7 @@ def main() -> int:
             finally:
                 os.unlink(path)
     except FileExistsError:
-        print("a machine of this name was started at the same time", flush=True)
+        print(f"{path} is there: was another started at the same time?", flush=True)
         return 1
     except (MachineError, MountError, OSError) as error:
         print(error, flush=True)
