@@ -36,7 +36,10 @@ class Notification:
 
 
 class Listener:
-    """The file from which notifications come. Whoever waits when it is closed gets ENOSYS."""
+    """The file from which notifications come. Whoever waits when it is closed gets ENOSYS.
+
+    It is closed, too, when nobody refers to it any more.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -47,7 +50,12 @@ class Listener:
 
     def close(self) -> None:
         """No more notifications."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
     def receive(self) -> Notification | None:
         """The next notification; blocks if there is none. None if it was withdrawn meanwhile."""

@@ -239,6 +239,7 @@ class Notifications:
         if self._thread.ident is not None:
             os.eventfd_write(self._closing, 1)
             self._thread.join()
+        self._received.clear()
         os.close(self._closing)
         self._ready.close()
 
@@ -250,8 +251,7 @@ class Notifications:
                 pass
         finally:
             # However this ends, no program must wait for an answer that will not come.
-            for listener in self._listeners.values():
-                listener.close()
+            self._listeners.clear()
 
     def _take_all(self) -> bool:
         """Take what there is, or wait for it; False at the end."""
@@ -263,8 +263,7 @@ class Notifications:
                 self._take(listener)
             else:  # the last task has gone
                 self._ready.unregister(fd)
-                del self._listeners[fd]
-                listener.close()
+                del self._listeners[fd]  # a call that is being answered refers to it, too
         return True
 
     def _take(self, listener: Listener) -> None:

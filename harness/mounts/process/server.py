@@ -320,6 +320,14 @@ class Server:
         if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPERM):
             raise error
 
+    def abandon(self) -> None:
+        """We cannot go on: whoever waits for us, or asks us later, gets an error, and none waits
+        for ever."""
+        self._end()
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nothing, self.fd, inheritable=False)
+        os.close(nothing)
+
     def _reply(self, unique: int, number: int, body: bytes) -> None:
         try:
             os.write(self.fd, OUT_HEADER.pack(16 + len(body), -number, unique) + body)

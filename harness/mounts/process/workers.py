@@ -8,6 +8,7 @@ another thread, finishes its own request when it can, and stands by again.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from harness.mounts.process.fuse_protocol import BUFFER_SIZE
 if TYPE_CHECKING:
     from harness.mounts.process.caller import ProcessCaller
     from harness.mounts.process.server import Server
+
+_log = logging.getLogger("uapi_harness")
 
 #: Threads that may stand by; a further one ends.
 STANDBY_LIMIT = 2
@@ -44,6 +47,9 @@ class Worker:
             while self._crew.take_lead(self):
                 try:
                     self.server.serve(self)
+                except Exception:
+                    _log.exception("the process mount ends")
+                    self.server.abandon()
                 finally:
                     if self.leading:
                         self._crew.give_lead(self)
