@@ -9,12 +9,14 @@ good, 1 findings, 2 bad input, 3 nothing could run here.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from harness import __version__
+from harness.data import one_line
 
 GOOD, FINDINGS, BAD_INPUT, NOTHING_RAN = 0, 1, 2, 3
 #: What ``run`` answers for an error of ours, as env(1) and timeout(1) do.
@@ -372,7 +374,7 @@ def _golden_parsers(commands: Any) -> None:
     table = verbs.add_parser("table", help="write the fidelity table into a document")
     table.add_argument("document", metavar="FILE", help="with the lines that mark its place")
     table.add_argument("--target", action="append", metavar="T", help="default: model")
-    table.add_argument("--profile", action="append", metavar="P", help="default: 6.1,6.12,7.2")
+    table.add_argument("--profile", action="append", metavar="P", help="default: every kernel")
     table.set_defaults(function=_golden_table, parser=table)
 
 
@@ -690,7 +692,7 @@ def _golden_table(options: argparse.Namespace) -> int:
 
     def write() -> int:
         targets = _several(options.target, "model")
-        profiles = _several(options.profile, "6.1,6.12,7.2")
+        profiles = _several(options.profile, "6.1,6.12,7.2,6.12+iommufd,7.2+iommufd")
         changed = write_table(options.document, targets, profiles)
         print(f"{options.document}: {'written' if changed else 'is up to date'}")
         return GOOD
@@ -700,11 +702,12 @@ def _golden_table(options: argparse.Namespace) -> int:
 
 def _golden(command: str, action: Callable[[], int]) -> int:
     from harness.conformance.probes import GoldenError
+    from harness.data import DataError
     from harness.report import ConformError
 
     try:
         return _vm(command, action)
-    except (ConformError, GoldenError, OSError) as error:
+    except (ConformError, GoldenError, DataError, OSError) as error:
         return _fail(command, str(error), BAD_INPUT)
 
 
@@ -751,6 +754,8 @@ def _coverage(options: argparse.Namespace) -> int:
     from harness.gate import coverage
 
     if options.record is None:
+        if options.folder is not None:
+            return _fail("coverage", "-o is for what --record writes", BAD_INPUT)
         return _gated("coverage", lambda: coverage.table(sys.stdout.write))
     from harness.gate.recording import record
 
@@ -822,7 +827,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _fail(command: str, message: str, code: int) -> int:
-    print(f"uapi-harness {command}: {message}", file=sys.stderr)
+    print(f"uapi-harness {command}: {one_line(message)}", file=sys.stderr)
     return code
 
 
@@ -846,6 +851,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; what is left of it must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _drop_output()
+        return _fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """What is left of it must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

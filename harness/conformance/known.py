@@ -2,8 +2,9 @@
 """Known differences: cases that a target is known to fail, each with a reviewed reason.
 
 They are the list ``cases`` of ``fixtures/known-differences.yaml``: ``id`` of a case, ``target``,
-``profile`` (absent: every one) and ``reason``. A case that agrees after all is a failure, so that
-no entry outlives its reason. Somebody's own file of cases may have such a list next to it.
+``profile`` or ``until``, the first profile that it is not about (absent: every one), and
+``reason``. A case that agrees after all is a failure, so that no entry outlives its reason.
+Somebody's own file of cases may have such a list next to it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from attrs import evolve, frozen
 
 from harness.conformance.records import Record, State
 from harness.conformance.results import Failure
-from harness.data import DataError, data_path, load_yaml
+from harness.data import DataError, data_path, line_of, lineage, load_yaml
 
 FILE = "known-differences.yaml"
+#: What the file may have; trees and probes are compared by tests of their own.
+_KEYS = ("schema", "cases", "trees", "probes")
 
 
 @frozen
@@ -30,6 +33,7 @@ class KnownDifference:
     target: str
     reason: str
     profile: str | None = None
+    until: str | None = None
 
     def covers(self, record: Record) -> bool:
         """Whether this entry is about that record."""
@@ -37,6 +41,7 @@ class KnownDifference:
             self.id == record.id
             and self.target == record.target
             and self.profile in (None, record.profile)
+            and (self.until is None or self.until not in lineage(record.profile))
         )
 
 
@@ -60,8 +65,14 @@ def load(case_files: Iterable[str] = ()) -> list[KnownDifference]:
 def _load(path: str) -> list[KnownDifference]:
     document = load_yaml(path)
     entries = document.get("cases") if isinstance(document, Mapping) else None
+    if not isinstance(entries, list):
+        raise DataError(f"{path}:1: a mapping with the list cases is wanted")
+    for key in document:
+        if key not in _KEYS:
+            line = line_of(path, [key])
+            raise DataError(f"{path}:{line}: {key}: unknown key; allowed: {', '.join(_KEYS)}")
     try:
-        return structure(entries or [])
+        return structure(entries)
     except Exception as error:
         problems = "; ".join(cattrs.transform_error(error, path="cases"))
         raise DataError(f"{path}: {problems}") from None

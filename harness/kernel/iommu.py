@@ -53,10 +53,12 @@ class IommuSection:
     """The profile's section ``iommu``.
 
     ``type_needs_unowned``: a group's type changes unless somebody has its DMA (6.12); before, only
-    that of a group of one device without a driver.
+    that of a group of one device without a driver. ``isa_region``: ISA devices may reach what is
+    theirs at any time (CONFIG_INTEL_IOMMU_FLOPPY_WA).
     """
 
     type_needs_unowned: bool
+    isa_region: bool = True
 
 
 class BlockingDomain:
@@ -77,12 +79,14 @@ class IommuCapabilities:
 
     ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
     size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches, and
-    ``isolates_msi`` whether a device can send no interrupts but its own.
+    ``isolates_msi`` whether a device can send no interrupts but its own. ``takes_ats``: functions
+    may ask it for translations of their own accord.
     """
 
     address_width: int = 57
     page_sizes: int = 0x40201000
     enforces_coherency: bool = True
+    takes_ats: bool = False
     isolates_msi: bool = True
 
 

@@ -19,6 +19,7 @@ from harness.kernel.anon_inode import AnonInode
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import Eventfd
 from harness.kernel.mapped import MappedPages
+from harness.kernel.memfd import Memfd
 from harness.kernel.system import Kernel
 from harness.kernel.task import Credentials, HostFile, LocalCaller, lowest_fd
 from harness.kernel.vfs import Changes, Node, OpenFile, Pages, PollTable, Stat, is_directory
@@ -45,6 +46,7 @@ from harness.uapi.fs import (
     PROT_EXEC,
     PROT_WRITE,
     RLIMIT_NOFILE,
+    SEEK_HOLE,
 )
 
 #: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
@@ -289,6 +291,8 @@ class SystemCalls:
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """ksys_lseek."""
         description = self.caller.description(fd)
+        if whence > SEEK_HOLE:
+            raise Errno(errno.EINVAL)
         position = description.position
         new: int = self._call("lseek", description.open_file, position, offset, whence)
         description.position = new
@@ -305,6 +309,8 @@ class SystemCalls:
         may_map(description.flags, length, prot, flags, offset)
         if prot & PROT_EXEC and path_noexec(self.kernel, description.open_file.node):
             raise Errno(errno.EPERM)
+        if isinstance(description.open_file, Memfd):
+            raise UnableError("the model maps no memfd")
         pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
         if not flags & MAP_SHARED:
             raise UnableError("the model maps no file privately")
@@ -343,6 +349,10 @@ class SystemCalls:
         """do_eventfd."""
         opened = Eventfd(self.kernel, self.caller, initial, flags)
         return self.caller.add(Description(opened, O_RDWR))
+
+    def memfd_create(self, name: str, flags: int) -> int:
+        """memfd_create."""
+        return self.caller.add(Description(Memfd(self.caller, name, flags), O_RDWR))
 
     # --- poll
 

@@ -42,14 +42,8 @@ class Task:
     comm: str
 
 
-class AddressSpace(Protocol):
-    """The kernel's mm: survives in those who hold it; dead or unmapped memory faults (EFAULT)."""
-
-    @property
-    def identity(self) -> Hashable:
-        """Equal for two callers exactly if they share memory."""
-
-    locked_pages: int
+class Memory(Protocol):
+    """Bytes at addresses, which devices may be let at."""
 
     def read(self, address: int, count: int) -> bytes:
         """Exactly ``count`` bytes, or EFAULT (access_remote_vm)."""
@@ -63,11 +57,24 @@ class AddressSpace(Protocol):
         too (follow_pfnmap_start)."""
 
 
+class AddressSpace(Memory, Protocol):
+    """The kernel's mm: survives in those who hold it; dead or unmapped memory faults (EFAULT)."""
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two callers exactly if they share memory."""
+
+    locked_pages: int
+
+
 class HostFile(Protocol):
-    """A file of the host that a program passed in, such as an eventfd."""
+    """A file of the host that a program passed in: an eventfd, or memory."""
 
     def eventfd_ctx_fileget(self) -> EventfdContext:
         """A hold of it, see :mod:`harness.kernel.eventfd`; EINVAL if it is no eventfd."""
+
+    def memory(self) -> Memory:
+        """What is in it, by offset, as long as that is held: see :mod:`harness.kernel.memfd`."""
 
 
 class Caller(Protocol):

@@ -37,6 +37,15 @@ def get_user_s32(caller: Caller, address: int) -> int:
     return int.from_bytes(caller.copy_from_user(address, 4), "little", signed=True)
 
 
+def clear_user(caller: Caller, address: int, count: int) -> None:
+    """Zeros there; EFAULT at the first page that is not."""
+    end = address + count
+    while address < end:
+        step = min(PAGE_SIZE - address % PAGE_SIZE, end - address)
+        caller.copy_to_user(address, bytes(step))
+        address += step
+
+
 def strndup_user(caller: Caller, address: int, limit: int) -> bytes:
     """The string at ``address``, without its NUL: EFAULT, EINVAL if it has none in ``limit``."""
     text = b""

@@ -270,6 +270,13 @@ def test_a_known_difference_of_one_profile():
     assert known.apply(record(State.FAIL, profile="6.12"), only).state is State.KNOWN_DIFFERENCE
 
 
+def test_a_known_difference_of_kernels_before_one():
+    entry = [KnownDifference("s/f::x", "model", "why", until="+iommufd")]
+    before, after = (record(State.FAIL, profile=name) for name in ("6.12", "6.12+iommufd"))
+    assert known.apply(before, entry).state is State.KNOWN_DIFFERENCE
+    assert known.apply(after, entry).state is State.FAIL
+
+
 def test_entries_with_unknown_keys_are_refused():
     with pytest.raises(Exception, match="While structuring"):
         known.structure([{"id": "x", "target": "model", "reason": "r", "since": 1}])
@@ -315,7 +322,9 @@ def test_known_differences_of_somebodys_own_file(own_case, tmp_path):
     [
         ("cases: [{id: a, target: b}]", "known-differences.yaml: required field missing .*"),
         ("cases: {", "known-differences.yaml:1: .*"),
-        ("cases: 7", "known-differences.yaml: .*"),
+        ("cases: 7", "known-differences.yaml:1: a mapping with the list cases is wanted"),
+        ("", "known-differences.yaml:1: a mapping with the list cases is wanted"),
+        ("cases: []\ncase: []", "known-differences.yaml:2: case: unknown key; allowed: schema, "),
     ],
 )
 def test_a_wrong_list_of_known_differences_is_one_line(own_case, tmp_path, text, message):

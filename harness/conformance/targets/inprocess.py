@@ -112,6 +112,9 @@ class InProcessTask(ModelTask):
     def eventfd(self, initial: int, flags: int) -> Answer:
         return int(_python(self._os.eventfd, initial, flags))
 
+    def memfd(self, name: bytes, flags: int) -> Answer:
+        return int(_python(self._os.memfd_create, name, flags))
+
     def poll(self, timeout: int, *pairs: int) -> Answer:
         poll = self._select.poll()
         for fd, events in zip(pairs[::2], pairs[1::2], strict=True):

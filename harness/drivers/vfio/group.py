@@ -27,7 +27,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
 from harness.kernel.task import Caller
 from harness.kernel.uaccess import copy_from_user, get_user_s32, strndup_user
-from harness.kernel.vfs import Node, NoSeekFile
+from harness.kernel.vfs import CommandFile, Node
 from harness.uapi import vfio as u
 from harness.uapi.fs import CAP_SYS_RAWIO, PAGE_SIZE
 
@@ -157,7 +157,7 @@ class VfioGroup(Device):
             self._groups.minor_ida.free(self.minor)
 
 
-class VfioGroupFile(NoSeekFile):
+class VfioGroupFile(CommandFile):
     """The open file of a group. ``users`` are the program, and devices that were opened by it."""
 
     __slots__ = ("group", "users")

@@ -38,6 +38,8 @@ def vfio_init(kernel: Kernel) -> None:
     )
     if module.data.section.device_cdev:  # vfio_cdev_init
         module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")
+        # QEMU and libvirt take a node for the device's only if its number is.
+        kernel.known_by_number = True
     module.data.containers.add_node()
     kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
     kernel.maps_files = True

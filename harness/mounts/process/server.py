@@ -659,7 +659,8 @@ class Server:
             self._nodeids[open_file] = nodeid
         if flags & O_APPEND:
             self._positions[handle] = 0
-        return _pack_opened(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
+        positioned = open_file.seekable and open_file.has_data
+        return _pack_opened(handle, _OPENED if positioned else _OPENED_STREAM, 0)
 
     def _read(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, offset, size, flags = _unpack_read(view, BODY)

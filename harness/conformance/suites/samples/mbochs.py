@@ -6,9 +6,20 @@ from __future__ import annotations
 import struct
 
 from harness.conformance import Call, Fd, case, expect, param
-from harness.conformance.errnos import EACCES, EBADF, EFAULT, EINVAL, EMFILE, ENOENT, ENOMEM, ENOTTY
+from harness.conformance.errnos import (
+    EACCES,
+    EBADF,
+    EFAULT,
+    EINVAL,
+    EMFILE,
+    ENOENT,
+    ENOMEM,
+    ENOTTY,
+    EOPNOTSUPP,
+)
 from harness.conformance.results import Result
 from harness.conformance.suites._steps import no_more_fds
+from harness.conformance.suites.iommufd._steps import open_context
 from harness.conformance.suites.samples._device import MACHINE, open_sample, query_plane
 from harness.conformance.suites.vfio_pci._device import (
     INTX,
@@ -433,6 +444,30 @@ def dmabuf_mode(call: Call) -> None:
     """There is no type of file in it."""
     _, fd = _dmabuf(call)
     expect(call.fstat(fd), mode=0o600)
+
+
+@case(
+    source="iopt_alloc_dmabuf_pages: drivers/iommu/iommufd/pages.c, 7.2",
+    machine=MACHINE,
+    since="7.2+iommufd",
+)
+@param(
+    "start length answer",
+    [
+        (0, _PAGE, EOPNOTSUPP),
+        (0x800, _PAGE, EOPNOTSUPP),
+        (0, _SIZE, EOPNOTSUPP),
+        (_SIZE, _PAGE, EINVAL),
+        (0, 1 << 30, EINVAL),
+    ],
+    id="{start}+{length}",
+)
+def dmabuf_of_other_devices(call: Call, start: int, length: int, answer: object) -> None:
+    """iommufd takes those of VFIO's PCI functions alone."""
+    _, buffer = _dmabuf(call)
+    context = open_context(call)
+    result, _ = context.map_file(context.ioas(), 0, length, buffer, start)
+    expect(result, answer)
 
 
 @case(source=f"dma_buf_llseek: {_DMA_BUF}", machine=MACHINE)
