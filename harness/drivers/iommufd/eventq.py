@@ -59,13 +59,14 @@ class FaultFile(OpenFile):
 
 
 def iommufd_fault_alloc(request: Request) -> int:
-    """EOPNOTSUPP for any flag. The fd comes last."""
+    """EOPNOTSUPP for any flag, EMFILE, EFAULT. The fd comes last."""
     command, caller = request.command, request.caller
     if command.flags:
         raise Errno(errno.EOPNOTSUPP)
     fault = FaultQueue(request.context)
     file = FaultFile(caller, request.file, fault)
     try:
+        caller.check_unused_fd()
         # What is there already, since nothing that may fail can come after the fd.
         request.respond()
         command.out_fault_fd = caller.install(file)

@@ -8,12 +8,14 @@ from harness.conformance.errnos import (
     EBUSY,
     EFAULT,
     EINVAL,
+    EMFILE,
     ENODEV,
     ENOENT,
     ENOTTY,
     EOPNOTSUPP,
     ESPIPE,
 )
+from harness.conformance.suites._steps import no_more_fds
 from harness.conformance.suites.iommufd._steps import (
     FEATURE,
     NOWHERE,
@@ -25,7 +27,7 @@ from harness.conformance.suites.iommufd._steps import (
 from harness.conformance.suites.vfio._steps import PAGE
 from harness.conformance.suites.vfio_pci._device import MACHINE
 from harness.uapi import iommufd as u
-from harness.uapi.fs import POLLIN, POLLOUT, SEEK_SET
+from harness.uapi.fs import POLLIN, POLLOUT, RLIMIT_NOFILE, SEEK_SET
 
 _FILE = "drivers/iommu/iommufd/fault.c, 6.12 (eventq.c, 7.2)"
 _VALID = u.IOMMU_HWPT_FAULT_ID_VALID
@@ -49,6 +51,20 @@ def made(call: Call) -> None:
     expect(number, 1)
     expect(call.close(context.fd), None)
     expect(call.read(file, 40), b"")
+
+
+@case(source=f"iommufd_fault_alloc: {_FILE}", machine=MACHINE, since=FEATURE)
+def without_an_fd(call: Call) -> None:
+    """Flags are looked at first; of the structure nothing is written."""
+    context = open_context(call)
+    limit = no_more_fds(call)
+    result, _ = context.ask(u.IOMMU_FAULT_QUEUE_ALLOC, sized(u.FaultAlloc, flags=1))
+    expect(result, EOPNOTSUPP)
+    result, data = context.ask(u.IOMMU_FAULT_QUEUE_ALLOC, sized(u.FaultAlloc))
+    expect(result, EMFILE)
+    expect(data[8:], bytes(8))
+    expect(call.setrlimit(RLIMIT_NOFILE, limit))
+    expect(context.fault_queue()[0], 1)
 
 
 @case(source=f"iommufd_fault_fops: {_FILE}", machine=MACHINE, since=FEATURE)
