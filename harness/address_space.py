@@ -54,6 +54,16 @@ class _Buffer:
         """Let the iovecs be of ``count`` bytes, which are at ``remote`` on the other side."""
         self._IOVECS.pack_into(self._memory, 0, self.address, count, remote, count)
 
+    def fill(self, pid: int, count: int) -> bool:
+        """Copy from process ``pid``; whether that was all."""
+        copied: int = _libc.process_vm_readv(pid, self.here, 1, self.there, 1, 0)
+        return copied == count
+
+    def store(self, pid: int, count: int) -> bool:
+        """Copy to process ``pid``; whether that was all."""
+        copied: int = _libc.process_vm_writev(pid, self.here, 1, self.there, 1, 0)
+        return copied == count
+
 
 class _Own(threading.local):
     """A buffer of each thread's own, for what is not longer than this."""
@@ -87,6 +97,32 @@ class Detour(Protocol):
 
 def _directly(function: Callable[[], T], /) -> T:
     return function()
+
+
+def _waiting() -> bool:
+    """A task that waits for us has its memory."""
+    return True
+
+
+def _read(
+    call: Detour, pid: int, address: int, count: int, alive: Callable[[], bool] = _waiting
+) -> bytes:
+    buffer = _buffer(count)
+    buffer.describe(address, count)
+    if not call(lambda: alive() and buffer.fill(pid, count)):
+        raise Errno(errno.EFAULT)
+    return bytes(buffer.bytes[:count])
+
+
+def _write(
+    call: Detour, pid: int, address: int, data: bytes, alive: Callable[[], bool] = _waiting
+) -> None:
+    count = len(data)
+    buffer = _buffer(count)
+    buffer.describe(address, count)
+    buffer.bytes[:count] = data
+    if not call(lambda: alive() and buffer.store(pid, count)):
+        raise Errno(errno.EFAULT)
 
 
 class Mappings:
@@ -160,26 +196,21 @@ class ProcessMemory:
         return self._call(self._is_alive)
 
     def _is_alive(self) -> bool:
-        # Below 0: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
+        # An error: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
         # that, which takes longer than the call.
-        return bool(_libc.pread(self._mm, _own.buffer.address, 1, -1) != 0)
+        return bool(_libc.pread(self._mm, _own.buffer.address, 1, 0) != 0)
 
     def shared_with(self, pid: int) -> bool:
         """Whether process ``pid`` uses this same mm, as after vfork (kcmp(2))."""
         return self.alive() and _libc.syscall(_SYS_KCMP, self.pid, pid, _KCMP_VM, 0, 0) == 0
 
     def read(self, address: int, count: int) -> bytes:
-        """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
-        buffer = _buffer(count)
-        self._transfer(_libc.process_vm_readv, buffer, address, count)
-        return bytes(buffer.bytes[:count])
+        """Exactly ``count`` bytes, or EFAULT."""
+        return _read(self._call, self.pid, address, count, self._is_alive)
 
     def write(self, address: int, data: bytes) -> None:
-        """Store all of ``data``, or EFAULT (copy_to_user)."""
-        count = len(data)
-        buffer = _buffer(count)
-        buffer.bytes[:count] = data
-        self._transfer(_libc.process_vm_writev, buffer, address, count)
+        """Store all of ``data``, or EFAULT."""
+        _write(self._call, self.pid, address, data, self._is_alive)
 
     def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
@@ -195,37 +226,24 @@ class ProcessMemory:
         except OSError:
             return False
 
-    def _transfer(
-        self, function: ctypes._NamedFuncPointer, buffer: _Buffer, remote: int, count: int
-    ) -> None:
-        buffer.describe(remote, count)
-        call = self._call
-        if call is _directly:
-            copied = self._copy(function, buffer)
-        else:
-            copied = call(lambda: self._copy(function, buffer))
-        if copied != count:
-            raise Errno(errno.EFAULT)
-
-    def _copy(self, function: ctypes._NamedFuncPointer, buffer: _Buffer) -> int:
-        spaces = self._spaces
-        if (spaces is None or spaces.held is not self) and not self._is_alive():
-            return -1
-        return int(function(self.pid, buffer.here, 1, buffer.there, 1, 0))
-
 
 class AddressSpaces:
     """The memories of all programs in a mount: one object for each mm."""
 
     def __init__(self) -> None:
         self.detour: Detour = _directly
-        #: The memory of a task that cannot go before it has a reply, so that it need not be asked
-        #: whether it has.
-        self.held: ProcessMemory | None = None
         #: The file system whose files are devices when they are mapped, as in /proc/PID/maps.
         self.device_pages: bytes | None = None
         self._lock = threading.Lock()
         self._by_pid: dict[int, ProcessMemory] = {}
+
+    def read(self, task: int, address: int, count: int) -> bytes:
+        """Of a task that is certain to wait for us: exactly ``count`` bytes, or EFAULT."""
+        return _read(self.detour, task, address, count)
+
+    def write(self, task: int, address: int, data: bytes) -> None:
+        """Store all of ``data`` with a task that is certain to wait for us, or EFAULT."""
+        _write(self.detour, task, address, data)
 
     def known(self, pid: int) -> ProcessMemory | None:
         """That of process ``pid`` if we had it before. While it lives, the number stays taken."""

@@ -9,6 +9,7 @@ good, 1 findings, 2 bad input, 3 nothing could run here.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -435,7 +436,7 @@ def _golden_parsers(commands: Any) -> None:
     table = verbs.add_parser("table", help="write the fidelity table into a document")
     table.add_argument("document", metavar="FILE", help="with the lines that mark its place")
     table.add_argument("--target", action="append", metavar="T", help="default: model")
-    table.add_argument("--profile", action="append", metavar="P", help="default: 6.1,6.12,7.2")
+    table.add_argument("--profile", action="append", metavar="P", help="default: every kernel")
     table.set_defaults(function=_golden_table, parser=table)
 
 
@@ -753,7 +754,7 @@ def _golden_table(options: argparse.Namespace) -> int:
 
     def write() -> int:
         targets = _several(options.target, "model")
-        profiles = _several(options.profile, "6.1,6.12,7.2")
+        profiles = _several(options.profile, "6.1,6.12,7.2,6.12+iommufd,7.2+iommufd")
         changed = write_table(options.document, targets, profiles)
         print(f"{options.document}: {'written' if changed else 'is up to date'}")
         return GOOD
@@ -815,6 +816,8 @@ def _coverage(options: argparse.Namespace) -> int:
     from harness.gate import coverage
 
     if options.record is None:
+        if options.folder is not None:
+            return _fail("coverage", "-o is for what --record writes", BAD_INPUT)
         return _gated("coverage", lambda: coverage.table(sys.stdout.write))
     from harness.gate.recording import record
 
@@ -910,6 +913,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; what is left of it must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _drop_output()
+        return _fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """What is left of it must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the host that programs hand to the machine's drivers: eventfds.
+"""Files of the host that programs hand to the machine's drivers: eventfds and memory.
 
 A :class:`HostFile` is a copy of a program's fd. A driver's hold of an eventfd keeps the copy, as
 there is no other way to write to it. A watch keeps none: an epoll knows the file for as long as
@@ -16,6 +16,7 @@ import errno
 import os
 import select
 import signal
+import stat
 import threading
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.kernel.anon_inode import PREFIX
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import CLASS, EventfdContext, Wakeup
+from harness.kernel.memfd import NoMemory
+from harness.kernel.task import Memory
 from harness.uapi.fs import O_PATH, POLLHUP, POLLIN, POLLOUT
 
 if TYPE_CHECKING:
@@ -118,6 +121,64 @@ class HostFile:
             raise Errno(errno.EINVAL)
         fd, self._fd = self._fd, -1
         return HostEventfd(self._holder, self._origin, fd)
+
+    def memory(self) -> Memory:
+        """See :class:`harness.kernel.task.HostFile`."""
+        if not _is_shared_memory(self._fd, self._origin[0]):
+            return NoMemory()
+        fd, self._fd = self._fd, -1
+        return HostMemory(fd)
+
+
+def _is_shared_memory(fd: int, pid: int) -> bool:
+    """Whether ``fd`` is a file of a tmpfs or of a hugetlbfs, without asking its file system.
+
+    A memfd is of one that is mounted nowhere; others are found where process ``pid`` sees them.
+    """
+    if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
+        return True
+    device = device_of(fd)
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open(f"/proc/{pid}/mountinfo") as mounts:
+        for line in mounts:
+            before, _, after = line.partition(" - ")
+            if before.split()[2] == wanted:
+                shared = after.split()[0] in ("tmpfs", "devtmpfs", "hugetlbfs")
+                return shared and stat.S_ISREG(os.fstat(fd).st_mode)
+    return False
+
+
+class HostMemory:
+    """A file that is shared memory; see :class:`harness.kernel.task.Memory`."""
+
+    def __init__(self, fd: int) -> None:
+        """``fd`` is ours from now on. A device may write whatever the program's fd is open for."""
+        self._fd = fd
+        with contextlib.suppress(OSError):
+            self._fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+            os.close(fd)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def _size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def read(self, address: int, count: int) -> bytes:
+        """Zeros behind the end, which a device still has after the file was cut."""
+        return os.pread(self._fd, count, address).ljust(count, b"\0")
+
+    def write(self, address: int, data: bytes) -> None:
+        """Nothing is kept behind the end. EFAULT for a file that nobody may write to."""
+        try:
+            os.pwrite(self._fd, data[: max(self._size() - address, 0)], address)
+        except OSError:
+            raise Errno(errno.EFAULT) from None
+
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
+        """memfd_pin_folios: EINVAL behind the end. Pages are not really pinned."""
+        if address + count > self._size():
+            raise Errno(errno.EINVAL)
 
 
 def _identity(fd: int) -> str:

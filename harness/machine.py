@@ -390,7 +390,10 @@ def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
     if entry is None:
         return None
     capabilities = IommuCapabilities(
-        address_width=entry.address_width, enforces_coherency=entry.snoop_control
+        address_width=entry.address_width,
+        enforces_coherency=entry.snoop_control,
+        takes_ats=entry.sva,
+        isolates_msi=entry.interrupt_remapping,
     )
     return Iommu(kernel, IommuInfo(entry.sva, entry.pasid, capabilities), entry.type)
 

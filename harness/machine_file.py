@@ -133,7 +133,7 @@ class IommuEntry:
 
     ``type`` is the default domain's, as in /sys/kernel/iommu_groups/N/type. ``address_width`` is
     that of addresses that devices use, in bits, and ``snoop_control`` says whether it can make
-    all DMA coherent.
+    all DMA coherent. With ``interrupt_remapping`` it looks at messages of interrupts, too.
     """
 
     sva: bool = False
@@ -141,6 +141,7 @@ class IommuEntry:
     type: str = "DMA-FQ"
     address_width: int = 57
     snoop_control: bool = True
+    interrupt_remapping: bool = True
 
 
 @frozen

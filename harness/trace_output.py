@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from harness.ioctl_arguments import Exchange, exchange_of
 from harness.kernel.errors import errno_name
 from harness.kernel.trace import Event, Trace
 from harness.kernel.unknown import UnknownUapi
@@ -55,27 +56,39 @@ def _value(value: Any) -> str:
     return type(value).__name__
 
 
-def _arguments(event: Event) -> str:
+def _joined(names: set[str]) -> str:
+    return "|".join(sorted(names))
+
+
+def _arguments(event: Event, exchange: Exchange | None) -> str:
     if event.operation == "open":
         return f", {open_flags(event.arguments[0])}"
     if event.operation == "ioctl":
         command, argument = event.arguments
-        return f", {command:#x}, {argument:#x}"
+        if exchange is None:
+            return f", {command:#x}, {argument:#x}"
+        passed = f", {_joined(exchange.passed)}" if exchange.passed else ""
+        return f", {exchange.command.name}, {argument:#x}{passed}"
     return "".join(f", {_value(argument)}" for argument in event.arguments)
 
 
-def _result(event: Event) -> str:
+def _result(event: Event, exchange: Exchange | None) -> str:
     if event.errno:
         return f"-1 {errno_name(event.errno)}"
     if event.result is None or event.operation in ("open", "lookup"):
         return "0"
-    return _value(event.result)
+    given = exchange.given(event.result) if exchange is not None else set()
+    return f"{_value(event.result)} ({_joined(given)})" if given else _value(event.result)
 
 
-def trace_line(event: Event) -> str:
-    """``[pid comm] operation(path, arguments) = result <kernel function>``."""
+def trace_line(event: Event, exchange: Exchange | None = None) -> str:
+    """``[pid comm] operation(path, arguments) = result <kernel function>``.
+
+    Of an ioctl that we know, the line tells which constants it carried, both ways.
+    """
     who = f"[{event.task.pid} {event.task.comm}] " if event.task is not None else "[kernel] "
-    line = f"{who}{event.operation}({event.object}{_arguments(event)}) = {_result(event)}"
+    line = f"{who}{event.operation}({event.object}{_arguments(event, exchange)})"
+    line += f" = {_result(event, exchange)}"
     return f"{line} <{event.decided_by}>" if event.decided_by else line
 
 
@@ -92,18 +105,23 @@ class TraceOutput:
 
     def __init__(self, stream: Lines) -> None:
         self._stream = stream
+        self._exchanges: dict[Event, Exchange] = {}
         #: Why no more lines are written; the program goes on.
         self.failure: OSError | None = None
 
     def before(self, event: Event) -> Callable[[], Any] | None:
-        """Only watches."""
+        """Only watches: what is passed need not be there any more after the call."""
+        exchange = exchange_of(event)
+        if exchange is not None:
+            self._exchanges[event] = exchange
         return None
 
     def after(self, event: Event) -> None:
         """One line, unless the operation is a step that programs do not ask for by itself."""
+        exchange = self._exchanges.pop(event, None)
         if event.operation in _QUIET and not event.errno:
             return
-        self.line(trace_line(event))
+        self.line(trace_line(event, exchange))
 
     def line(self, text: str) -> None:
         """Write a line, unless one could not be written before."""

@@ -51,7 +51,7 @@ class RingFile(OpenFile):
     def ioctl(self, caller, command, argument):
         if command != RING_GET_COUNT:
             raise Errno(errno.ENOTTY)
-        caller.address_space.write(argument, len(self.ring.bytes).to_bytes(4, "little"))
+        caller.copy_to_user(argument, len(self.ring.bytes).to_bytes(4, "little"))
         return 0
 
     def poll(self, caller, table):

@@ -51,7 +51,7 @@ enum operation {
     HELLO, OPEN, CLOSE, READ, WRITE, PREAD, PWRITE, LSEEK, IOCTL, POLL, MMAP, MUNMAP, LOAD, STORE,
     PEEK, POKE, STAT, LSTAT, FSTAT, ACCESS, READLINK, GETDENTS, MKDIR, RMDIR, UNLINK, RENAME,
     SYMLINK, LINK, MKNOD, TRUNCATE, FTRUNCATE, CHMOD, CHOWN, DUP, EVENTFD, FORK, EXEC, EXIT, WAIT,
-    KILL, INTERRUPT, SETUID, DROP_CAPABILITIES, SETRLIMIT, THREAD,
+    KILL, INTERRUPT, SETUID, DROP_CAPABILITIES, SETRLIMIT, THREAD, MEMFD,
     OPERATIONS,
 };
 
@@ -842,6 +842,7 @@ static const struct {
     [DROP_CAPABILITIES] = {"n*", call_drop_capabilities, 0},
     [SETRLIMIT] = {"in", call_setrlimit, 0},
     [THREAD] = {"", call_thread, 0},
+    [MEMFD] = {"pu", NULL, SYS_memfd_create},
 };
 
 static bool is_constant(char letter) { return letter && strchr(".0d", letter); }

@@ -84,6 +84,7 @@ class Op(IntEnum):
     DROP_CAPABILITIES = 42
     SETRLIMIT = 43
     THREAD = 44
+    MEMFD = 45
 
 
 class Status(IntEnum):
@@ -531,6 +532,7 @@ class TaskProcess:
             Op.CHOWN: ("puu", _no_answer(os.chown)),
             Op.DUP: ("f", _dup),
             Op.EVENTFD: ("ui", lambda initial, flags: os.eventfd(initial & _UINT_MAX, flags)),
+            Op.MEMFD: ("pu", os.memfd_create),
             Op.FORK: ("", self.fork),
             Op.EXEC: ("pp*", _exec),
             Op.EXIT: ("i", os._exit),

@@ -307,6 +307,12 @@ class Call:
             Op.EVENTFD, initial, flags, to=lambda message: Fd(message.result, "eventfd")
         )
 
+    def memfd(self, name: str = "memory", flags: int = 0) -> Result[Fd]:
+        """memfd_create(2)."""
+        return self._make(
+            Op.MEMFD, name, flags, to=lambda message: Fd(message.result, f"/memfd:{name}")
+        )
+
     # --- memory
 
     def mmap(

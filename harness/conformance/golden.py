@@ -204,7 +204,7 @@ def write(
 
     Cases that are not for virtual machines are kept, too: that they are not is an answer. Records
     of cases that the run left out, or that a slow host kept from an end, stay as they are, unless
-    they are no longer ``existing``.
+    they are no longer ``existing``: there, and about this kernel.
     """
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{run.profile}.json"

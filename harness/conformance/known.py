@@ -2,8 +2,9 @@
 """Known differences: cases that a target is known to fail, each with a reviewed reason.
 
 They are the list ``cases`` of ``fixtures/known-differences.yaml``: ``id`` of a case, ``target``,
-``profile`` (absent: every one) and ``reason``. A case that agrees after all is a failure, so that
-no entry outlives its reason. Somebody's own file of cases may have such a list next to it.
+``profile`` or ``until``, the first profile that it is not about (absent: every one), and
+``reason``. A case that agrees after all is a failure, so that no entry outlives its reason.
+Somebody's own file of cases may have such a list next to it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from attrs import evolve, frozen
 
 from harness.conformance.records import Record, State
 from harness.conformance.results import Failure
-from harness.data import DataError, data_path, line_of, load_yaml
+from harness.data import DataError, data_path, line_of, lineage, load_yaml
 
 FILE = "known-differences.yaml"
 #: What the file may have; trees and probes are compared by tests of their own.
@@ -32,6 +33,7 @@ class KnownDifference:
     target: str
     reason: str
     profile: str | None = None
+    until: str | None = None
 
     def covers(self, record: Record) -> bool:
         """Whether this entry is about that record."""
@@ -39,6 +41,7 @@ class KnownDifference:
             self.id == record.id
             and self.target == record.target
             and self.profile in (None, record.profile)
+            and (self.until is None or self.until not in lineage(record.profile))
         )
 
 

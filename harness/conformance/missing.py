@@ -2,13 +2,12 @@
 """What of a profile's uAPI no case touches: ``uapi-harness conform --missing``.
 
 The suites run on the model with an observer that writes down which nodes are read, written and
-followed; all nodes of all machines are what could be. Numbers and addresses in names do not count:
-``wq0.1/size`` touched is ``wq3.0/size`` touched.
+followed; all nodes of all machines are what could be, devices of one kind being one
+(:mod:`harness.node_patterns`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,20 +22,12 @@ from harness.conformance.targets.model import ModelEndpoint
 from harness.data import machine_names, profile_names
 from harness.kernel.trace import Event, Observer
 from harness.machine import load_machine
+from harness.node_patterns import pattern
 
-_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-_BUS = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
-_NUMBER = re.compile(r"\d+(\.\d+)?")
 #: What is done to a node of each kind, by the key that a tree shows it with.
 _READ, _WRITE, _FOLLOW = "read", "write", "readlink"
 
 Use = tuple[str, str]
-
-
-def pattern(path: str) -> str:
-    """The path without what differs between devices of a kind."""
-    path = _BUS.sub("pciBUS", _ADDRESS.sub("ADDRESS", path))
-    return _NUMBER.sub("N", path)
 
 
 @define

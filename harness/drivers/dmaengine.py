@@ -63,8 +63,7 @@ class DmaEngine:
     """The DMA devices of one kernel. The class is there from the start."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self.device_class = DeviceClass(kernel, "dma")
-        self.directory = self.device_class.sysfs  # made when it is first asked for
+        self.device_class = DeviceClass(kernel, "dma").register()
         self._dma_ida = Ida()
 
     def dma_async_device_register(self, parent: Device) -> DmaDevice:

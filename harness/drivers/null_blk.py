@@ -71,12 +71,13 @@ class NullBlkSection:
 
     ``attributes`` in the order of their declaration, ``features`` as the attribute of that name
     lists them. With ``queue_limits`` the limits of the device's queue are checked, and bio-based
-    devices are no more.
+    devices are no more. ``zones``: there can be zoned ones (CONFIG_BLK_DEV_ZONED).
     """
 
     attributes: tuple[str, ...]
     features: tuple[str, ...]
     queue_limits: bool
+    zones: bool = True
 
 
 @define(eq=False)
@@ -214,7 +215,10 @@ def null_config_limits(device: NullbDevice) -> None:
 
 
 def null_init_zoned_dev(device: NullbDevice) -> None:
-    """EINVAL for zones larger than the device, or smaller than what they hold (zoned.c)."""
+    """EINVAL for zones larger than the device, or smaller than what they hold (zoned.c), and
+    without zones at all (null_blk.h)."""
+    if not device.module.section.zones:
+        raise Errno(errno.EINVAL)
     values = device.values
     if values["zone_size"] > values["size"]:
         raise Errno(errno.EINVAL)
@@ -279,7 +283,10 @@ def badblocks_set(known: list[Range], start: int, end: int) -> list[Range]:
 
 
 def zone_cond_store(device: NullbDevice, caller: Caller, data: bytes) -> None:
-    """EINVAL unless the device is zoned and on; the sector names a zone (zoned.c)."""
+    """EOPNOTSUPP without zones at all (null_blk.h); EINVAL unless the device is zoned and on; the
+    sector names a zone (zoned.c)."""
+    if not device.module.section.zones:
+        raise Errno(errno.EOPNOTSUPP)
     if not device.values["zoned"] or not device.power:
         raise Errno(errno.EINVAL)
     zone = kstrtoull(data, 0) * _SECTOR // (device.values["zone_size"] << 20)

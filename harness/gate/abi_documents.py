@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.gate.errors import GateError
-from harness.gate.snapshot import SysfsNode
+from harness.gate.snapshot import STATUSES, SysfsNode
 
-#: The folders of the documents.
-STATUSES = ("stable", "testing", "obsolete", "removed")
 _FIELD = re.compile(
     r"^(What|Date|KernelVersion|Contact|Description|Users)\s*:\s*(.*)$", re.IGNORECASE
 )

@@ -13,7 +13,6 @@ from typing import TextIO
 from attrs import evolve
 
 from harness.gate import snapshot as snapshots
-from harness.gate.coverage import with_tools
 from harness.gate.findings import Finding
 from harness.gate.judge import judge
 from harness.gate.output import FORMATS
@@ -21,6 +20,7 @@ from harness.gate.policy import Policy, load_policy
 from harness.gate.rules import Verdict
 from harness.gate.sources import Lines, Options, only, take
 from harness.gate.verdicts import Result
+from harness.gate.who import with_users
 from harness.packages import ProgressLine
 
 
@@ -71,7 +71,9 @@ def gate(
     for one in (old, new):
         if one.endswith(".h"):  # then it is about no other header
             before, after = (only(part, [f"*{Path(one).name}"]) for part in (before, after))
-    found = with_tools(_located(finding, lines) for finding in judge(before, after))
+    if before.source == after.source:  # then the two are told apart by where they are
+        before, after = evolve(before, source=old), evolve(after, source=new)
+    found = with_users(_located(finding, lines) for finding in judge(before, after))
     standing, passed, complaints = rules.apply(found, today or datetime.date.today())
     names = before.source, after.source
     result = Result(*names, Verdict(fail_on), standing, passed, complaints)

@@ -123,6 +123,8 @@ class Compiler:
         with tempfile.TemporaryDirectory(prefix="uapi-gate-") as folder:
             target = Path(folder, "probe.o")
             _, complaint = self._run(*options, "-o", str(target), text=text)
+            if not complaint and not target.exists():
+                raise GateError(f"{self._command} makes no object; a C compiler is wanted")
             return (b"" if complaint else target.read_bytes()), complaint
 
     def values(self, include: str, expressions: Mapping[str, str]) -> dict[str, int]:
@@ -213,7 +215,10 @@ def _header_error(header: str, complaint: Sequence[str]) -> HeaderError:
     match = broken or found[0]
     place = match[1].partition("/include/")[2] or match[1]
     said = match[3].replace("\u2018", "'").replace("\u2019", "'")
-    where = (
-        f"{header}: line {match[2]}" if place.endswith(header) else f"{header}: {place}:{match[2]}"
-    )
+    if place == "<stdin>":  # where we include it: something in it does not end, or it is not there
+        where = header
+    elif place.endswith(header):
+        where = f"{header}: line {match[2]}"
+    else:
+        where = f"{header}: {place}:{match[2]}"
     return HeaderError(f"{where}: {said}", wants_more=broken is None)

@@ -3,7 +3,7 @@
 
 ``uapi-harness coverage --record`` runs each tool's scenarios under an observer and writes a file a
 tool, which ``coverage.schema.json`` describes. ``uapi-harness coverage`` prints them as one table,
-and the gate names the tools in its findings.
+and :mod:`harness.gate.who` names the tools in findings.
 """
 
 from __future__ import annotations
@@ -15,25 +15,30 @@ from functools import cache
 from pathlib import Path
 
 import cattrs
-from attrs import evolve, frozen
+from attrs import frozen
 
 from harness.data import data_path
 from harness.gate.errors import GateError, first_problem
-from harness.gate.findings import Finding
 
 SCHEMA = 1
 
 
 @frozen
 class Coverage:
-    """What one tool used: operations by the pattern of a node, and commands by name or number."""
+    """What one tool used.
+
+    ``nodes`` are operations by the pattern of a node; ``ioctls`` commands, by name or number.
+    ``constants`` are the commands in which it ``passed`` a constant, or was ``given`` it; of
+    registers of a function and what they hold, the nodes, or the region's index in VFIO.
+    """
 
     schema: int
     tool: str
     version: str
     profile: str
-    nodes: Mapping[str, tuple[str, ...]]
     ioctls: tuple[str, ...]
+    constants: Mapping[str, Mapping[str, tuple[str, ...]]]
+    nodes: Mapping[str, tuple[str, ...]]
 
     @property
     def name(self) -> str:
@@ -59,56 +64,19 @@ def recordings() -> tuple[Coverage, ...]:
     return tuple(found)
 
 
-# --- who notices
-
-
-def with_tools(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, each with the tools that are known to use its subject."""
-    nodes, ioctls = _users()
-    return [evolve(one, tools=_tools(one, nodes, ioctls)) for one in findings]
-
-
-Users = Mapping[str, set[str]]
-
-
-@cache
-def _users() -> tuple[Users, Users]:
-    nodes: dict[str, set[str]] = defaultdict(set)
-    ioctls: dict[str, set[str]] = defaultdict(set)
-    for one in recordings():
-        for path in one.nodes:
-            nodes[_end(path)].add(one.name)
-        for name in one.ioctls:
-            ioctls[name].add(one.name)
-    return nodes, ioctls
-
-
-def _end(path: str) -> str:
-    """The node and what it is of, by whatever way one got there."""
-    return "/".join(path.split("/")[-2:])
-
-
-def _tools(finding: Finding, nodes: Users, ioctls: Users) -> tuple[str, ...]:
-    if finding.header is None:
-        return tuple(sorted(nodes.get(_end(finding.subject), ())))
-    name = finding.subject.partition(".")[0].removeprefix("struct ")
-    found = [tools for one, tools in ioctls.items() if _is_of(name, one)]
-    return tuple(sorted(set().union(*found)))
-
-
-def _is_of(name: str, command: str) -> bool:
-    """Whether it is the command, or by its name the struct of it, as vfio_device_info is."""
-    if name == command:
-        return True
-    words = {word.rstrip("s") for word in command.lower().split("_")}
-    return name.islower() and {word.rstrip("s") for word in name.split("_")} <= words
-
-
 # --- the table
+
+_LEGEND = """
+r read, w write, l readlink, d readdir, i ioctl, m mmap, p poll
+below a command or node: p passed in it, g given by it
+"""
 
 
 def table(output: Callable[[str], object]) -> int:
-    """Print node by tool; 0 if there are recordings, 3 if there are none."""
+    """Print uAPI by tool; 0 if there are recordings, 3 if there are none.
+
+    Nodes come first, then commands, each with the constants in it.
+    """
     tools = recordings()
     if not tools:
         output("nothing was recorded; see uapi-harness coverage --record\n")
@@ -116,19 +84,37 @@ def table(output: Callable[[str], object]) -> int:
     for number, one in enumerate(tools):
         output(f"{_column(number)} {one.name}, on {one.profile}\n")
     output("\n")
-    rows: dict[str, dict[int, str]] = defaultdict(dict)
-    for number, one in enumerate(tools):
-        for path, uses in one.nodes.items():
-            rows[path][number] = _letters(uses)
-        for name in one.ioctls:
-            rows[name][number] = "i"
-    width = 4
-    output("".join(f"{_column(number):<{width}}" for number in range(len(tools))) + "\n")
-    for path in sorted(rows):
-        cells = (rows[path].get(number, ".") for number in range(len(tools)))
-        output("".join(f"{cell:<{width}}" for cell in cells) + f"{path}\n")
-    output("\nr read, w write, l readlink, d readdir, i ioctl, m mmap, p poll\n")
+    output(_row([_column(number) for number in range(len(tools))], ""))
+    places = [_places(one) for one in tools]
+    for name in sorted({name for found in places for name in found}):
+        output(_row([found.get(name, "") for found in places], name))
+        inside = [_inside(one, name) for one in tools]
+        for constant in sorted({constant for found in inside for constant in found}):
+            output(_row([found.get(constant, "") for found in inside], f"  {constant}"))
+    output(_LEGEND)
     return 0
+
+
+def _places(one: Coverage) -> dict[str, str]:
+    """Nodes and commands, with letters for what is done to them, and what else constants are in."""
+    ways = [pair for found in one.constants.values() for pair in found.items()]
+    others = dict.fromkeys((where for _, places in ways for where in places), "")
+    nodes = {path: _letters(uses) for path, uses in one.nodes.items()}
+    return others | dict.fromkeys(one.ioctls, "i") | nodes
+
+
+def _row(cells: Iterable[str], name: str) -> str:
+    columns = "".join(f"{cell or '.':<4}" for cell in cells)
+    return f"{columns}{name}".rstrip() + "\n"
+
+
+def _inside(one: Coverage, command: str) -> dict[str, str]:
+    """The constants in a command or node, with letters for the ways they got there."""
+    found: dict[str, str] = defaultdict(str)
+    for constant, ways in one.constants.items():
+        for way, commands in sorted(ways.items(), reverse=True):
+            found[constant] += way[0] if command in commands else ""
+    return {constant: letters for constant, letters in found.items() if letters}
 
 
 def _column(number: int) -> str:

@@ -9,11 +9,23 @@ from harness.gate.rules import ORDER, RULES, Rule, Verdict
 
 
 @frozen
+class User:
+    """A program that is known to use a finding's subject, such as ``qemu 7.2``, and how."""
+
+    tool: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.tool} {self.how}"
+
+
+@frozen
 class Finding:
     """A change of ``subject``. ``header`` is where it is, if it is in a header, and ``line`` there.
 
     ``subject`` names a thing, such as ``struct vfio_device_info.flags`` or a path of sysfs.
-    ``tools`` are the programs that are known to use it.
+    ``related`` are names that share its value, whose users are concerned, too; ``users`` are the
+    programs that are known to use one of them.
     """
 
     rule_id: str
@@ -21,7 +33,8 @@ class Finding:
     detail: str
     header: str | None = None
     line: int | None = None
-    tools: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    users: tuple[User, ...] = ()
 
     @property
     def rule(self) -> Rule:

@@ -195,12 +195,12 @@ def _new_constants(
         ]
         if heirs and not is_limit(name):
             detail = f"{_shown(value)} was {_listed(heirs)}"
-            yield Finding("value-reused", name, detail, header)
+            yield Finding("value-reused", name, detail, header, related=tuple(heirs))
             continue
         others = _sharing(name, value, old)
         if others:
             detail = f"{_shown(value)} is {_listed(others)}, too"
-            yield Finding("flag-shared", name, detail, header)
+            yield Finding("flag-shared", name, detail, header, related=tuple(others))
         else:
             yield Finding("constant-added", name, f"it is new: {_shown(value)}", header)
 
@@ -238,9 +238,11 @@ def _new_ioctls(
         others = kept.get(number, [])
         related = [one for one in others if command_family(one) == command_family(name)]
         if heirs:
-            yield Finding("ioctl-number-reused", name, f"its number was {_listed(heirs)}", header)
+            detail = f"its number was {_listed(heirs)}"
+            yield Finding("ioctl-number-reused", name, detail, header, related=tuple(heirs))
         elif related:
-            yield Finding("ioctl-number-taken", name, f"so has {_listed(related)}", header)
+            detail = f"so has {_listed(related)}"
+            yield Finding("ioctl-number-taken", name, detail, header, related=tuple(related))
         elif name in moved:
             continue
         elif others:

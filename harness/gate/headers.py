@@ -19,7 +19,7 @@ from attrs import Factory, frozen
 from harness.gate.compiler import Compiler, HeaderError, Macro
 from harness.gate.errors import GateError, NotHere
 from harness.gate.layouts import Types, types
-from harness.gate.snapshot import Header, Ioctl, Struct
+from harness.gate.snapshot import DIRECTIONS, Header, Ioctl, Struct
 from harness.packages import PackagesError
 
 #: The folders that are the kernel's; those that it shares with the C library are not among them.
@@ -28,7 +28,6 @@ FOLDERS = (
     *("rdma", "regulator", "sound", "video", "xen"),
 )
 _COMMAND = "__uapi_ioc"
-_DIRECTIONS = ("none", "write", "read", "read-write")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _STRINGS = re.compile(rf"(?:{_STRING.pattern}\s*)+")
 _CHARACTER = re.compile(r"'(?:[^'\\]|\\.)+'")
@@ -126,7 +125,10 @@ def matches(name: str, wanted: Sequence[str]) -> bool:
 
 def _read(compiler: Compiler, roots: Sequence[Path], name: str) -> tuple[Header, dict[str, int]]:
     """One header, and in which line what is."""
-    path = next(root / name for root in roots if (root / name).is_file()).resolve()
+    found = next((root / name for root in roots if (root / name).is_file()), None)
+    if found is None:
+        raise GateError(f"{name}: it is no file that can be read")
+    path = found.resolve()
     include, content = compiler.object_file(name)
     macros = compiler.macros(include, path)
     own = types(content, path)
@@ -218,7 +220,7 @@ def _ioctl(number: int, size: str) -> Ioctl:
     match = re.fullmatch(r"sizeof\s*\((.*)\)", size)
     return Ioctl(
         number,
-        _DIRECTIONS[number >> 30 & 3],
+        DIRECTIONS[number >> 30 & 3],
         number >> 16 & 0x3FFF,
         match[1].strip() if match else None,
     )

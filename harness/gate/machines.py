@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts ``sysfs`` and ``behaviours`` of a snapshot, of machines and of results of cases.
 
-Nodes of different devices of one kind are one pattern: numbers of devices become ``<n>``, addresses
-of functions ``<function>``. What a file looks like is told from what is in all of them.
+Nodes of different devices of one kind are one (:mod:`harness.node_patterns`); what a file looks
+like is told from what is in all of them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,8 @@ from harness.gate.snapshot import Behaviour, SysfsNode
 from harness.kernel.errors import errno_name
 from harness.kernel.trace import Event
 from harness.machine import MachineError, load_machine
+from harness.node_patterns import pattern
 
-_FUNCTION = re.compile(r"^(?:[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=$|:)")
-_BUS = re.compile(r"^pci[0-9a-f]{4}:[0-9a-f]{2}$|^[0-9a-f]{4}:[0-9a-f]{2}$")
-_UUID = re.compile(r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_NUMBER = re.compile(r"\d+")
-#: Words whose digits are part of the name.
-_NAMES = frozenset({"d3cold_allowed"})
 #: As in uevent, where there may be one or several.
 _SETTINGS = "KEY=VALUE"
 #: What lines look like, most special first, by how the kernel prints them.
@@ -46,26 +41,6 @@ _FORMATS = (
     ("%s", re.compile(r"\S+")),
     ("text", re.compile(r".*")),
 )
-
-
-def pattern(path: str) -> str:
-    """The pattern of a path of sysfs: bridges on the way are not part of it."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        name = _part(part)
-        if name == "<function>" and parts[-1:] == ["<function>"]:
-            continue
-        parts.append(name)
-    return "/".join(parts)
-
-
-def _part(name: str) -> str:
-    if _BUS.match(name):
-        return "<bus>"
-    if _UUID.match(name):
-        return "<uuid>"
-    name = _FUNCTION.sub("<function>", name)
-    return name if name in _NAMES else _NUMBER.sub("<n>", name)
 
 
 def sysfs(trees: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, SysfsNode]:
@@ -177,9 +152,9 @@ def behaviours_of_profile(
 def of_results(document: Any, name: str) -> dict[str, Behaviour]:
     """How the cases of a report (``report.schema.json``) ended. GateError."""
     runs = document.get("runs", [document]) if isinstance(document, Mapping) else []
-    if len(runs) != 1:
-        raise GateError(f"{name}: a report of one run is wanted, not of {len(runs)}")
     try:
+        if len(runs) != 1:
+            raise GateError(f"{name}: a report of one run is wanted, not of {len(runs)}")
         return {
             one["id"]: Behaviour(one["state"], one["failure"]["got"] if one["failure"] else None)
             for one in runs[0]["cases"]

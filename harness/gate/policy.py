@@ -92,8 +92,16 @@ def _date(value: object, kind: type) -> datetime.date:
     raise ValueError(f"{value!r} is no date")
 
 
+def _text(value: object, kind: type) -> str:
+    """Nothing at all is no reason."""
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError(f"{value!r} is no text")
+
+
 _converter = cattrs.Converter(forbid_extra_keys=True)
 _converter.register_structure_hook(datetime.date, _date)
+_converter.register_structure_hook(str, _text)
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:

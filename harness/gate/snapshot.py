@@ -7,13 +7,15 @@ a line. Who rewrites a snapshot keeps the comments in it.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cattrs
-from attrs import Factory, fields, frozen
+from attrs import Factory, field, fields, frozen
+from attrs.validators import in_, matches_re, optional
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarint import HexInt, OctalInt
@@ -21,8 +23,13 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.data import DataError, load_yaml
 from harness.gate.errors import GateError, first_problem
+from harness.gate.files import write_whole
 
 SCHEMA = 1
+#: Of commands, by the two bits of their numbers (asm-generic/ioctl.h).
+DIRECTIONS = ("none", "write", "read", "read-write")
+#: Folders of the kernel's ABI documents, from what is promised most.
+STATUSES = ("stable", "testing", "obsolete", "removed")
 
 
 @frozen
@@ -37,7 +44,7 @@ class Field:
     size: int
     type: str
     kind: str
-    bits: str | None = None
+    bits: str | None = field(default=None, validator=optional(matches_re(r"\d+:\d+")))
 
 
 @frozen
@@ -54,7 +61,7 @@ class Ioctl:
     """A command as the kernel sees it; ``struct`` is what its size was taken of, if it has one."""
 
     number: int
-    direction: str
+    direction: str = field(validator=in_(DIRECTIONS))
     size: int
     struct: str | None = None
 
@@ -83,12 +90,12 @@ class SysfsNode:
     takes. ``status`` is the folder of the kernel's ABI documents.
     """
 
-    kind: str = "file"
+    kind: str = field(default="file", validator=in_(("file", "link", "dir")))
     mode: int | None = None
     format: str | None = None
     values: tuple[str, ...] | None = None
-    visible: str | None = None
-    status: str | None = None
+    visible: str | None = field(default=None, validator=optional(in_(("always", "sometimes"))))
+    status: str | None = field(default=None, validator=optional(in_(STATUSES)))
 
 
 @frozen
@@ -224,31 +231,27 @@ def _yaml() -> YAML:
 
 
 def write(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
-    """Write a snapshot, whole or not at all. Comments of a snapshot that was there stay. GateError.
+    """Write a snapshot to a file. Comments of a snapshot that was there stay. GateError.
 
     Comments belong to the key before them, or the first key of the document.
     """
     target, document = Path(path), _document(snapshot)
-    if target.exists() and "#" in (before := _text(target)):
+    if target.is_file() and "#" in (before := _text(target)):
         load(target)  # never a comment out of a file that is no snapshot
         old = _yaml().load(before)
         _take_comments(old, document)
-    new = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(new, "w", encoding="utf-8") as stream:
-            _yaml().dump(document, stream)
-        new.replace(target)
-    except OSError as error:
-        raise GateError(f"{target}: {error.strerror}") from None
-    finally:
-        new.unlink(missing_ok=True)
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    write_whole(target, stream.getvalue())
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: {error}") from None
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise GateError(f"{path}: it is no text, hence no snapshot; not overwritten") from None
 
 
 def _take_comments(old: Any, new: Any) -> None:

@@ -76,7 +76,7 @@ def _take(source: str, options: Options) -> tuple[Snapshot, Lines]:
 
 
 def _of_folder(folder: Path, source: str, options: Options) -> tuple[Snapshot, Lines]:
-    documents = [place for place in (folder, folder / "Documentation/ABI", folder / "ABI")]
+    documents = (folder, folder / "Documentation/ABI", folder / "ABI")
     found = next((place for place in documents if abi_documents.is_documents(place)), None)
     if found is not None and not is_kernel_tree(folder):
         return Snapshot(SCHEMA, _named(source), sysfs=abi_documents.read_documents(found)), {}
@@ -106,8 +106,8 @@ def _of_header(path: Path, options: Options) -> tuple[Snapshot, Lines]:
     """One header; its folder is taken for that of its kind if it is called so."""
     path = path.resolve()
     folder = path.parent.parent if path.parent.name == "linux" else path.parent
-    only = evolve(options, headers=[str(path.relative_to(folder))])
-    return _of_headers(folder, path.name, only)
+    this = evolve(options, headers=[str(path.relative_to(folder))])
+    return _of_headers(folder, path.name, this)
 
 
 def _of_revision(source: str, options: Options) -> tuple[Snapshot, Lines]:
@@ -135,10 +135,15 @@ def _of_package(suite: str, options: Options) -> tuple[Snapshot, Lines]:
 def _of_json(path: Path) -> Snapshot:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise GateError(f"{path}: {error}") from None
     if isinstance(document, Mapping) and any(str(key).startswith(_SYS) for key in document):
-        return Snapshot(SCHEMA, path.name, sysfs=machines.sysfs([document]))
+        try:
+            return Snapshot(SCHEMA, path.name, sysfs=machines.sysfs([document]))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise GateError(f"{path}: no nodes as a machine's tree has them: {error}") from None
     return Snapshot(SCHEMA, path.name, behaviours=machines.of_results(document, str(path)))
 
 

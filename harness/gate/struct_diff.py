@@ -67,7 +67,7 @@ def _gone(
         yield Finding("field-removed", subject, detail, header)
 
 
-def _bytes(field: Field) -> range:
+def _bits(field: Field) -> range:
     """Which bits of the struct a field takes."""
     if field.bits is not None:
         first, count = map(int, field.bits.split(":"))
@@ -76,7 +76,7 @@ def _bytes(field: Field) -> range:
 
 
 def _overlap(one: Field, other: Field) -> bool:
-    first, second = _bytes(one), _bytes(other)
+    first, second = _bits(one), _bits(other)
     return first.start < second.stop and second.start < first.stop
 
 

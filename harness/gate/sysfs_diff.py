@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterator
 
 from harness.gate.findings import Finding
-from harness.gate.snapshot import Behaviour, Snapshot, SysfsNode
+from harness.gate.snapshot import STATUSES, Behaviour, Snapshot, SysfsNode
 
-#: Folders of the ABI documents, from what is promised most.
-_PROMISES = ("stable", "testing", "obsolete", "removed")
 _ERRNO = re.compile(r"\bE[A-Z0-9]{2,}\b")
 #: Outcomes that say nothing about the kernel.
 _UNJUDGED = frozenset({"skip", "not-runnable", "timeout"})
@@ -78,10 +76,10 @@ def _values(
 
 
 def _status(path: str, old: str | None, new: str | None) -> Iterator[Finding]:
-    if old not in _PROMISES or new not in _PROMISES or old == new:
+    if old not in STATUSES or new not in STATUSES or old == new:
         return
     detail = f"from {old} to {new}"
-    if _PROMISES.index(new) < _PROMISES.index(old):
+    if STATUSES.index(new) < STATUSES.index(old):
         yield Finding("node-promoted", path, detail)
     elif new != "testing":
         yield Finding("node-withdrawn" if new == "removed" else "node-obsolete", path, detail)

@@ -15,6 +15,10 @@ from harness.kernel.vfs import Node, OpenFile, Pages, PollTable
 from harness.uapi import dma_buf as u
 from harness.uapi.fs import (
     MAP_SHARED,
+    O_ACCMODE,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
     POLLIN,
     POLLOUT,
     PROT_WRITE,
@@ -28,17 +32,22 @@ _INO = 1
 
 
 class DmaBuf(OpenFile):
-    """struct dma_buf, exported for reading alone, with ``size`` bytes."""
+    """struct dma_buf, with ``size`` bytes, exported with ``flags`` (O_RDONLY and so on)."""
 
-    __slots__ = ()
+    __slots__ = ("_access",)
 
-    def __init__(self, caller: Caller, size: int) -> None:
+    def __init__(self, caller: Caller, size: int, flags: int = O_RDONLY) -> None:
         # No file type: alloc_anon_inode.
         super().__init__(Node(_PREFIX, 0o600, _INO, size), caller)
+        self._access = flags & O_ACCMODE
+
+    def read(self, caller: Caller, offset: int, count: int) -> bytes:
+        """There is no method; EBADF if it is not for reading, which mounts are not told."""
+        raise Errno(errno.EINVAL if self._access in (O_RDONLY, O_RDWR) else errno.EBADF)
 
     def write(self, caller: Caller, offset: int, data: bytes) -> int:
-        """The file is open for reading alone (O_RDONLY), which mounts are not told."""
-        raise Errno(errno.EBADF)
+        """There is no method; EBADF if it is not for writing, which mounts are not told."""
+        raise Errno(errno.EINVAL if self._access in (O_WRONLY, O_RDWR) else errno.EBADF)
 
     def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
         """dma_buf_llseek: no more than the size can be asked for."""
@@ -51,16 +60,19 @@ class DmaBuf(OpenFile):
         return POLLIN | POLLOUT
 
     def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:
-        """do_mmap makes no mapping of such a file shared that cannot be written to, whatever is
-        asked for: EACCES, or the exporter's EINVAL for one that is not shared."""
-        if flags & MAP_SHARED and prot & PROT_WRITE:
+        """do_mmap makes no mapping shared and writable of a file that is not, nor any of one that
+        cannot be read: EACCES. Else the exporter's EINVAL."""
+        writable = self._access in (O_WRONLY, O_RDWR)
+        if self._access not in (O_RDONLY, O_RDWR):
+            raise Errno(errno.EACCES)
+        if flags & MAP_SHARED and prot & PROT_WRITE and not writable:
             raise Errno(errno.EACCES)
         raise Errno(errno.EINVAL)
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """dma_buf_ioctl."""
         if command == u.DMA_BUF_IOCTL_SYNC:
-            flags = int.from_bytes(caller.address_space.read(argument, 8), "little")
+            flags = int.from_bytes(caller.copy_from_user(argument, 8), "little")
             if flags & ~u.DMA_BUF_SYNC_VALID_FLAGS_MASK or not flags & u.DMA_BUF_SYNC_RW:
                 raise Errno(errno.EINVAL)
         elif command in (u.DMA_BUF_SET_NAME_A, u.DMA_BUF_SET_NAME_B):
@@ -75,5 +87,5 @@ class DmaBuf(OpenFile):
         while not name.endswith(b"\0"):
             if len(name) == u.DMA_BUF_NAME_LEN:
                 raise Errno(errno.EINVAL)
-            name += caller.address_space.read(address + len(name), 1)
+            name += caller.copy_from_user(address + len(name), 1)
         self.node.name = _PREFIX + name[:-1].decode(errors="surrogateescape")

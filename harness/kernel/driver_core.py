@@ -188,8 +188,13 @@ class DeviceClass:
 
     @property
     def sysfs(self) -> KernfsDirectory:
-        """/sys/class/NAME, made by the first to ask (class_register)."""
+        """/sys/class/NAME, made by the first to ask."""
         return self.kernel.sysfs.directory("class").directory(self.name)
+
+    def register(self) -> DeviceClass:
+        """Show the class although it has no device yet (class_register)."""
+        self.kernel.sysfs.directory("class").directory(self.name)
+        return self
 
 
 class Bus:

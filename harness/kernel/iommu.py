@@ -53,10 +53,12 @@ class IommuSection:
     """The profile's section ``iommu``.
 
     ``type_needs_unowned``: a group's type changes unless somebody has its DMA (6.12); before, only
-    that of a group of one device without a driver.
+    that of a group of one device without a driver. ``isa_region``: ISA devices may reach what is
+    theirs at any time (CONFIG_INTEL_IOMMU_FLOPPY_WA).
     """
 
     type_needs_unowned: bool
+    isa_region: bool = True
 
 
 class BlockingDomain:
@@ -76,12 +78,16 @@ class IommuCapabilities:
     """What the IOMMU before a group can do.
 
     ``address_width`` is that of addresses that devices use, in bits; ``page_sizes`` a bit for each
-    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches.
+    size; ``enforces_coherency`` says whether it makes all DMA snoop the processor's caches, and
+    ``isolates_msi`` whether a device can send no interrupts but its own. ``takes_ats``: functions
+    may ask it for translations of their own accord.
     """
 
     address_width: int = 57
     page_sizes: int = 0x40201000
     enforces_coherency: bool = True
+    takes_ats: bool = False
+    isolates_msi: bool = True
 
 
 @define(eq=False)
@@ -202,13 +208,16 @@ _ATTRIBUTES = (
 
 
 class IommuGroups:
-    """All groups of a machine by number."""
+    """All groups of a machine by number; where they and the units of IOMMUs are is always there
+    (iommu_init, iommu_dev_init)."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.section = kernel.profile.section("iommu", IommuSection)
         self.groups: dict[int, IommuGroup] = {}
         self._ida = Ida()
+        self._directory = kernel.sysfs.directory("kernel").directory("iommu_groups")
+        kernel.sysfs.directory("class").directory("iommu")
 
     def alloc(
         self,
@@ -239,7 +248,3 @@ class IommuGroups:
         self._directory.remove(str(group.number))
         del self.groups[group.number]
         self._ida.free(group.number)
-
-    @property
-    def _directory(self) -> KernfsDirectory:
-        return self.kernel.sysfs.directory("kernel").directory("iommu_groups")

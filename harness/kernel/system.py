@@ -22,7 +22,7 @@ from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
-from harness.kernel.wait import Scheduler
+from harness.kernel.wait import MachineLock, Scheduler
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -72,7 +72,7 @@ class Kernel:
         self.seed = seed
         self.trace = Trace()
         # At hand, because every call asks for them.
-        self.lock = self.scheduler.lock
+        self.lock: MachineLock = self.scheduler.lock
         self._observers = self.trace.observers
         self.uevents = Uevents()
         self.uevents.subscribers.append(
@@ -100,6 +100,8 @@ class Kernel:
         self.fd_commands: set[int] = set()
         #: Whether there can be files that programs map.
         self.maps_files = False
+        #: Whether programs tell devices by the numbers of their nodes, so that stat must show them.
+        self.known_by_number = False
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 
@@ -137,6 +139,7 @@ class Kernel:
     ) -> Any:
         node = target.node if isinstance(target, vfs.OpenFile) else target
         event = Event(operation, node.path(), arguments, caller.task)
+        event.memory = lambda: caller.address_space
         function = NODE_OPERATIONS.get(operation)
         if function is not None:
             event.decided_by = function.__name__

@@ -19,8 +19,9 @@ from harness.kernel.anon_inode import AnonInode
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import Eventfd
 from harness.kernel.mapped import MappedPages
+from harness.kernel.memfd import Memfd
 from harness.kernel.system import Kernel
-from harness.kernel.task import Credentials, HostFile, LocalCaller
+from harness.kernel.task import Credentials, HostFile, LocalCaller, lowest_fd
 from harness.kernel.vfs import Changes, Node, OpenFile, Pages, PollTable, Stat, is_directory
 from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import (
@@ -44,6 +45,8 @@ from harness.uapi.fs import (
     POLLNVAL,
     PROT_EXEC,
     PROT_WRITE,
+    RLIMIT_NOFILE,
+    SEEK_HOLE,
 )
 
 #: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
@@ -108,11 +111,19 @@ class DescriptorCaller(LocalCaller):
         """See :class:`harness.kernel.task.Caller`."""
         return self.add(Description(open_file, O_RDWR))
 
+    def check_unused_fd(self) -> None:
+        """See :class:`harness.kernel.task.Caller`."""
+        self._lowest_fd()
+
     def add(self, description: Description) -> int:
-        """The lowest free fd (alloc_fd); 0 to 2 are taken, as in any program."""
-        fd = next(n for n in range(3, len(self.descriptions) + 4) if n not in self.descriptions)
+        """Give a description the lowest free fd; EMFILE."""
+        fd = self._lowest_fd()
         self.descriptions[fd] = description
         return fd
+
+    def _lowest_fd(self) -> int:
+        """0 to 2 are taken, as in any program."""
+        return lowest_fd(self.descriptions, 3, self.rlimit(RLIMIT_NOFILE))
 
 
 class _Queues:
@@ -191,9 +202,10 @@ class SystemCalls:
     # --- files
 
     def open(self, path: str, flags: int, mode: int) -> int:
-        """do_filp_open, do_open and handle_truncate (fs/namei.c)."""
+        """do_sys_openat2 (fs/open.c), do_filp_open, do_open and handle_truncate (fs/namei.c)."""
         if flags & O_PATH:
             raise UnableError("the model has no O_PATH")
+        self.caller.check_unused_fd()
         node = self._node_to_open(path, flags, mode)
         description = Description(self._call("open", node, flags), flags)
         if flags & O_TRUNC:
@@ -233,8 +245,9 @@ class SystemCalls:
     def dup(self, fd: int) -> int:
         """Another fd of the same description."""
         description = self.caller.description(fd)
+        new = self.caller.add(description)
         description.references += 1
-        return self.caller.add(description)
+        return new
 
     def read(self, fd: int, count: int) -> bytes:
         """ksys_read: at the position, which moves on."""
@@ -278,6 +291,8 @@ class SystemCalls:
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """ksys_lseek."""
         description = self.caller.description(fd)
+        if whence > SEEK_HOLE:
+            raise Errno(errno.EINVAL)
         position = description.position
         new: int = self._call("lseek", description.open_file, position, offset, whence)
         description.position = new
@@ -294,6 +309,8 @@ class SystemCalls:
         may_map(description.flags, length, prot, flags, offset)
         if prot & PROT_EXEC and path_noexec(self.kernel, description.open_file.node):
             raise Errno(errno.EPERM)
+        if isinstance(description.open_file, Memfd):
+            raise UnableError("the model maps no memfd")
         pages: Pages = self._call("mmap", description.open_file, offset, length, prot, flags)
         if not flags & MAP_SHARED:
             raise UnableError("the model maps no file privately")
@@ -332,6 +349,10 @@ class SystemCalls:
         """do_eventfd."""
         opened = Eventfd(self.kernel, self.caller, initial, flags)
         return self.caller.add(Description(opened, O_RDWR))
+
+    def memfd_create(self, name: str, flags: int) -> int:
+        """memfd_create."""
+        return self.caller.add(Description(Memfd(self.caller, name, flags), O_RDWR))
 
     # --- poll
 

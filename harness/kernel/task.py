@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
 from harness.kernel.errors import Errno
 from harness.kernel.wait import Interruption
-from harness.uapi.fs import CAP_FULL_SET, PAGE_SIZE
+from harness.uapi.fs import CAP_FULL_SET, PAGE_SIZE, RLIMIT_NOFILE
 
 if TYPE_CHECKING:
     from harness.kernel.eventfd import EventfdContext
@@ -41,7 +42,22 @@ class Task:
     comm: str
 
 
-class AddressSpace(Protocol):
+class Memory(Protocol):
+    """Bytes at addresses, which devices may be let at."""
+
+    def read(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes, or EFAULT (access_remote_vm)."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store all of ``data``, or EFAULT (access_remote_vm)."""
+
+    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
+        """Make sure that all pages of the range are there and can be read, or written to; EFAULT
+        (pin_user_pages_remote). ``device``: pages of a device, which have no struct page, will do,
+        too (follow_pfnmap_start)."""
+
+
+class AddressSpace(Memory, Protocol):
     """The kernel's mm: survives in those who hold it; dead or unmapped memory faults (EFAULT)."""
 
     @property
@@ -50,23 +66,15 @@ class AddressSpace(Protocol):
 
     locked_pages: int
 
-    def read(self, address: int, count: int) -> bytes:
-        """Exactly ``count`` bytes, or EFAULT (copy_from_user)."""
-
-    def write(self, address: int, data: bytes) -> None:
-        """Store all of ``data``, or EFAULT (copy_to_user)."""
-
-    def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
-        """Make sure that all pages of the range are there and can be read, or written to; EFAULT
-        (pin_user_pages_remote). ``device``: pages of a device, which have no struct page, will do,
-        too (follow_pfnmap_start)."""
-
 
 class HostFile(Protocol):
-    """A file of the host that a program passed in, such as an eventfd."""
+    """A file of the host that a program passed in: an eventfd, or memory."""
 
     def eventfd_ctx_fileget(self) -> EventfdContext:
         """A hold of it, see :mod:`harness.kernel.eventfd`; EINVAL if it is no eventfd."""
+
+    def memory(self) -> Memory:
+        """What is in it, by offset, as long as that is held: see :mod:`harness.kernel.memfd`."""
 
 
 class Caller(Protocol):
@@ -81,7 +89,15 @@ class Caller(Protocol):
     @property
     def task(self) -> Task: ...
     @property
-    def address_space(self) -> AddressSpace: ...
+    def address_space(self) -> AddressSpace:
+        """For whoever keeps it longer than the call."""
+
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes of the caller's memory, or EFAULT."""
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """Store all of ``data`` in the caller's memory, or EFAULT."""
+
     @property
     def interruption(self) -> Interruption: ...
     @property
@@ -100,11 +116,24 @@ class Caller(Protocol):
     def file(self, fd: int) -> OpenFile | HostFile:
         """What ``fd`` of the calling process refers to; EBADF if nothing (fget)."""
 
+    def check_unused_fd(self) -> None:
+        """EMFILE if the caller can have no further fd: where a function takes the number of what
+        it is yet to open (get_unused_fd_flags)."""
+
     def install(self, open_file: OpenFile) -> int:
         """Give the caller a new fd. Last step of a call, after every check and copy-out."""
 
     def blocking(self) -> None:
         """See :class:`harness.kernel.wait.Waiting`."""
+
+
+def lowest_fd(taken: Container[int], start: int, limit: int) -> int:
+    """The lowest number from ``start`` on that is not taken; EMFILE if it is not below ``limit``
+    (alloc_fd)."""
+    fd = next(number for number in count(start) if number not in taken)
+    if fd >= limit:
+        raise Errno(errno.EMFILE)
+    return fd
 
 
 class Area(Protocol):
@@ -221,6 +250,14 @@ class LocalCaller:
     limits: dict[int, int] = field(factory=dict)
     cwd: str = "/"
 
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """See :class:`Caller`."""
+        return self.address_space.read(address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :class:`Caller`."""
+        self.address_space.write(address, data)
+
     def on_host(self, path: str) -> str | None:
         """There is nothing but the machine."""
         raise Errno(errno.ENOENT)
@@ -236,9 +273,13 @@ class LocalCaller:
         except KeyError:
             raise Errno(errno.EBADF) from None
 
+    def check_unused_fd(self) -> None:
+        """See :class:`Caller`."""
+        lowest_fd(self.files, 0, self.rlimit(RLIMIT_NOFILE))
+
     def install(self, open_file: OpenFile) -> int:
         """The lowest free fd, as in the kernel."""
-        fd = next(n for n in range(len(self.files) + 1) if n not in self.files)
+        fd = lowest_fd(self.files, 0, self.rlimit(RLIMIT_NOFILE))
         self.files[fd] = open_file
         return fd
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from harness.kernel.errors import Errno
-from harness.kernel.task import Task
+from harness.kernel.task import AddressSpace, Task
 
 
 @define(eq=False)
@@ -24,6 +24,8 @@ class Event:
     ``task`` is None for what no program asked for; ``object`` is a path or a hardware name.
     ``result`` and ``errno`` are set when the operation is over; ``decided_by`` is the function of
     the fake kernel that gave the answer, which bears the name of its counterpart in the kernel.
+    ``memory`` is what addresses in the arguments are of, to be asked for during the event alone;
+    EFAULT.
     """
 
     operation: str
@@ -33,6 +35,7 @@ class Event:
     result: Any = None
     errno: int = 0
     decided_by: str = ""
+    memory: Callable[[], AddressSpace] | None = None
 
 
 class Observer(Protocol):

@@ -8,7 +8,7 @@ from ctypes import LittleEndianStructure, sizeof
 from typing import TypeVar
 
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace
+from harness.kernel.task import Caller
 from harness.uapi.fs import PAGE_SIZE
 
 #: The end of what programs can map on x86-64 with four levels of page tables.
@@ -22,27 +22,38 @@ def access_ok(address: int, size: int) -> bool:
     return address + size <= TASK_SIZE_MAX
 
 
-def copy_from_user(memory: AddressSpace, kind: type[Structure], address: int) -> Structure:
+def copy_from_user(caller: Caller, kind: type[Structure], address: int) -> Structure:
     """A structure at ``address``; EFAULT."""
-    return kind.from_buffer_copy(memory.read(address, sizeof(kind)))
+    return kind.from_buffer_copy(caller.copy_from_user(address, sizeof(kind)))
 
 
-def get_user_u32(memory: AddressSpace, address: int) -> int:
+def get_user_u32(caller: Caller, address: int) -> int:
     """A number of 32 bits at ``address``; EFAULT."""
-    return int.from_bytes(memory.read(address, 4), "little")
+    return int.from_bytes(caller.copy_from_user(address, 4), "little")
 
 
-def get_user_s32(memory: AddressSpace, address: int) -> int:
+def get_user_s32(caller: Caller, address: int) -> int:
     """A signed number of 32 bits at ``address``; EFAULT."""
-    return int.from_bytes(memory.read(address, 4), "little", signed=True)
+    return int.from_bytes(caller.copy_from_user(address, 4), "little", signed=True)
 
 
-def strndup_user(memory: AddressSpace, address: int, limit: int) -> bytes:
+def clear_user(caller: Caller, address: int, count: int) -> None:
+    """Zeros there; EFAULT at the first page that is not."""
+    end = address + count
+    while address < end:
+        step = min(PAGE_SIZE - address % PAGE_SIZE, end - address)
+        caller.copy_to_user(address, bytes(step))
+        address += step
+
+
+def strndup_user(caller: Caller, address: int, limit: int) -> bytes:
     """The string at ``address``, without its NUL: EFAULT, EINVAL if it has none in ``limit``."""
     text = b""
     while len(text) < limit:
         position = address + len(text)
-        chunk = memory.read(position, min(PAGE_SIZE - position % PAGE_SIZE, limit - len(text)))
+        chunk = caller.copy_from_user(
+            position, min(PAGE_SIZE - position % PAGE_SIZE, limit - len(text))
+        )
         end = chunk.find(b"\0")
         if end >= 0:
             return text + chunk[:end]

@@ -91,6 +91,8 @@ class OpenFile:
 
     #: lseek and pread work; False for a stream, which answers ESPIPE to both.
     seekable = True
+    #: There is a method to read or to write with, so that an offset means something.
+    has_data = True
     #: Opened by seq_open(), so that pwrite answers ESPIPE where the file is not open for writing.
     is_seq_file = False
 
@@ -149,6 +151,13 @@ class NoSeekFile(OpenFile):
     def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
         """ESPIPE."""
         raise Errno(errno.ESPIPE)
+
+
+class CommandFile(NoSeekFile):
+    """A file that has neither: it takes commands."""
+
+    __slots__ = ()
+    has_data = False
 
 
 class Node:

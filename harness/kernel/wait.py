@@ -11,7 +11,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.kernel.errors import Errno
 
@@ -83,6 +83,15 @@ class WaitQueue:
         """Wake everybody (wake_up_interruptible_all)."""
         for waker in list(self._wakers):
             waker()
+
+
+class MachineLock(Protocol):
+    """A :class:`threading.Lock`, or what a mount has in its place."""
+
+    def acquire(self, blocking: bool = True) -> bool: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_: Any) -> None: ...
 
 
 class Scheduler:

@@ -40,12 +40,13 @@ def record(
         raise ConformError(f"only real kernels are recorded; write --target {VM}6.1")
     runs = run_all(targets, names, suites, pattern)
     cases = {case.id: case for case in discover(suites)}
-    existing = {case.id for case in discover()}
+    every = discover()
     for run in runs:
         if run.exit_status == 3:
             output.write(f"{run.target}: nothing was recorded: {run.records[0].reason}\n")
             continue
         to = golden.folder() if folder is None else Path(folder)
+        existing = {case.id for case in every if case.is_about(run.profile)}
         path = golden.write(run, cases, _provenance(run.profile), to, existing)
         passed = sum(one.state is State.PASS for one in run.records)
         output.write(f"{path}: {passed} of {len(run.records)} cases agree\n")

@@ -29,6 +29,8 @@ _PARTS = (
     "drivers/dma/idxd/registers.h",
     "drivers/dma/ioat",
 )
+#: What the folders of built tests are called, before the version of Debian's package.
+_NAME = "selftests-vfio-"
 _TESTS = "tools/testing/selftests/vfio"
 #: 7.2.13 calls this in one place and has it nowhere; later kernels have.
 _MISSING = "calloc_assert"
@@ -44,12 +46,17 @@ _ROOM = 800
 def build(progress: Progress, max_age: float = MAX_AGE) -> Path:
     """The folder with the programs and, in ``scripts``, what sets a device up. PackagesError."""
     suite, package = first_with(_SUITES, f"linux-source-{KERNEL}", progress, max_age)
-    folder = cache_folder() / "tools" / f"selftests-vfio-{package.version}"
+    folder = cache_folder() / "tools" / f"{_NAME}{package.version}"
     with locked(folder, progress):
         if not folder.is_dir():
             with whole(folder) as partial:
                 _make(suite, package, partial, progress)
     return folder
+
+
+def version(folder: Path) -> str:
+    """The version of the kernel that the tests in ``folder`` are of, such as 7.2.13."""
+    return folder.name.removeprefix(_NAME).rpartition("-")[0]
 
 
 def programs(folder: Path) -> list[str]:

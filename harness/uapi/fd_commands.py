@@ -3,10 +3,12 @@
 
 FUSE cannot give a program an fd, so the process mount has the host's kernel notify it of these:
 the module whose files take them adds its set to ``Kernel.fd_commands`` when it is loaded.
-Source: include/uapi/linux/vfio.h, 7.2.
+Source: include/uapi/linux/vfio.h, include/uapi/linux/iommufd.h, 7.2.
 """
 
 #: VFIO_GROUP_GET_DEVICE_FD.
 VFIO_GROUP = frozenset({0x3B6A})
-#: VFIO_DEVICE_GET_GFX_DMABUF and VFIO_DEVICE_FEATURE (the migration's data_fd).
+#: VFIO_DEVICE_GET_GFX_DMABUF and VFIO_DEVICE_FEATURE (the migration's data_fd, and dmabufs).
 VFIO_DEVICE = frozenset({0x3B73, 0x3B75})
+#: IOMMU_FAULT_QUEUE_ALLOC. IOMMU_VEVENTQ_ALLOC never gets so far.
+IOMMUFD = frozenset({0x3B8E})

@@ -91,9 +91,21 @@ IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17 = 1
 IOMMU_HW_CAP_DIRTY_TRACKING = 1
 IOMMU_HW_CAP_PCI_PASID_EXEC = 2
 IOMMU_HW_CAP_PCI_PASID_PRIV = 4
+IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED = 8
 
 IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1
 IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1
+
+IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 = 0
+
+IOMMU_VIOMMU_TYPE_DEFAULT = 0
+IOMMU_VIOMMU_TYPE_ARM_SMMUV3 = 1
+IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2
+IOMMU_VEVENTQ_TYPE_DEFAULT = 0
+IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 = 1
+IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2
+IOMMU_HW_QUEUE_TYPE_DEFAULT = 0
+IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV = 1
 
 
 class Destroy(LittleEndianStructure):
@@ -300,4 +312,130 @@ class HwptGetDirtyBitmap(LittleEndianStructure):
         ("length", c_uint64),
         ("page_size", c_uint64),
         ("data", c_uint64),
+    ]
+
+
+class HwptInvalidate(LittleEndianStructure):
+    """struct iommu_hwpt_invalidate."""
+
+    c_name = "iommu_hwpt_invalidate"
+    _fields_ = [
+        ("size", c_uint32),
+        ("hwpt_id", c_uint32),
+        ("data_uptr", c_uint64),
+        ("data_type", c_uint32),
+        ("entry_len", c_uint32),
+        ("entry_num", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class FaultAlloc(LittleEndianStructure):
+    """struct iommu_fault_alloc."""
+
+    c_name = "iommu_fault_alloc"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("out_fault_id", c_uint32),
+        ("out_fault_fd", c_uint32),
+    ]
+
+
+class HwptPgfault(LittleEndianStructure):
+    """struct iommu_hwpt_pgfault."""
+
+    c_name = "iommu_hwpt_pgfault"
+    _fields_ = [
+        ("flags", c_uint32),
+        ("dev_id", c_uint32),
+        ("pasid", c_uint32),
+        ("grpid", c_uint32),
+        ("perm", c_uint32),
+        ("reserved", c_uint32),
+        ("addr", c_uint64),
+        ("length", c_uint32),
+        ("cookie", c_uint32),
+    ]
+
+
+class HwptPageResponse(LittleEndianStructure):
+    """struct iommu_hwpt_page_response."""
+
+    c_name = "iommu_hwpt_page_response"
+    _fields_ = [
+        ("cookie", c_uint32),
+        ("code", c_uint32),
+    ]
+
+
+class ViommuAlloc(LittleEndianStructure):
+    """struct iommu_viommu_alloc."""
+
+    c_name = "iommu_viommu_alloc"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("type", c_uint32),
+        ("dev_id", c_uint32),
+        ("hwpt_id", c_uint32),
+        ("out_viommu_id", c_uint32),
+        ("data_len", c_uint32),
+        ("reserved", c_uint32),
+        ("data_uptr", c_uint64),
+    ]
+
+
+class VdeviceAlloc(LittleEndianStructure):
+    """struct iommu_vdevice_alloc."""
+
+    c_name = "iommu_vdevice_alloc"
+    _fields_ = [
+        ("size", c_uint32),
+        ("viommu_id", c_uint32),
+        ("dev_id", c_uint32),
+        ("out_vdevice_id", c_uint32),
+        ("virt_id", c_uint64),
+    ]
+
+
+class IoasChangeProcess(LittleEndianStructure):
+    """struct iommu_ioas_change_process."""
+
+    c_name = "iommu_ioas_change_process"
+    _fields_ = [
+        ("size", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class VeventqAlloc(LittleEndianStructure):
+    """struct iommu_veventq_alloc."""
+
+    c_name = "iommu_veventq_alloc"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("viommu_id", c_uint32),
+        ("type", c_uint32),
+        ("veventq_depth", c_uint32),
+        ("out_veventq_id", c_uint32),
+        ("out_veventq_fd", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class HwQueueAlloc(LittleEndianStructure):
+    """struct iommu_hw_queue_alloc."""
+
+    c_name = "iommu_hw_queue_alloc"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("viommu_id", c_uint32),
+        ("type", c_uint32),
+        ("index", c_uint32),
+        ("out_hw_queue_id", c_uint32),
+        ("nesting_parent_iova", c_uint64),
+        ("length", c_uint64),
     ]

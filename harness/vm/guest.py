@@ -16,6 +16,7 @@ from harness import machine_file
 from harness.agent.build import static_agent
 from harness.hardware import KINDS
 from harness.hardware.pci import PciFunction
+from harness.kernel.trace import Trace
 from harness.machine_file import MachineFile, PciEntry, QemuEntry, function_entry
 from harness.vm import initramfs
 from harness.vm.kernels import KernelImage
@@ -88,17 +89,21 @@ class Prepared:
 
 @contextmanager
 def prepared(
-    image: KernelImage, machine: MachineFile, *, start: bytes | None = None
+    image: KernelImage,
+    machine: MachineFile,
+    *,
+    start: bytes | None = None,
+    trace: Trace | None = None,
 ) -> Iterator[Prepared]:
     """The machine on this kernel, until the end of the block. VmError.
 
-    ``start`` is a script to run in the agent's place.
+    ``start`` is a script to run in the agent's place; ``trace`` is told of QEMU's own commands.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="uapi-harness-"))
         hardware = accelerators(machine, image.name)
         archive = make_initramfs(image, machine, start=start)
-        server = stack.enter_context(VfioServer(hardware)) if hardware else None
+        server = stack.enter_context(VfioServer(hardware, trace)) if hardware else None
         made = guest(image, machine, archive, Path(folder), server)
         yield Prepared(made, Path(folder), server)
 

@@ -21,6 +21,8 @@ _CUSTOM = re.compile(r"\d+(\.\d+)+\+\w+")
 _MODULE = re.compile(r"\w+")
 _SOURCE = re.compile(r"(\w[\w.-]*/)+\w[\w.-]*\.[ch]")
 _CONFIGURATION = re.compile(r"\w+\.config")
+_FOLDER = re.compile(r"\w+(/\w+)*")
+_SETTING = re.compile(r"CONFIG_\w+")
 
 
 @frozen
@@ -32,6 +34,17 @@ class CustomEntry:
 
 
 @frozen
+class ChangedEntry:
+    """The Debian kernel whose ``module`` is compiled anew, in ``folder`` of its source, with
+    ``setting``."""
+
+    kernel: str
+    module: str
+    folder: str
+    setting: str
+
+
+@frozen
 class KernelTable:
     """The whole file. ``samples`` are modules and their files, of which the first is compiled."""
 
@@ -39,6 +52,7 @@ class KernelTable:
     profiles: Mapping[str, tuple[str, ...]]
     suites: tuple[str, ...]
     custom: Mapping[str, CustomEntry]
+    changed: Mapping[str, ChangedEntry]
     samples: Mapping[str, tuple[str, ...]]
 
     def look(self, name: str) -> tuple[tuple[str, ...], str]:
@@ -51,7 +65,7 @@ class KernelTable:
             return (name,), _image_pattern(r"\d+\.\d+")
         if _VERSION.fullmatch(name):
             return self.profiles.get(name, self.suites), _image_pattern(re.escape(name))
-        known = ", ".join([*self.profiles, *self.custom, *self.suites])
+        known = ", ".join([*self.profiles, *self.custom, *self.changed, *self.suites])
         raise Unavailable(f'"{name}" names no kernel; known: {known}, or a version such as 6.18')
 
 
@@ -85,6 +99,12 @@ def _check(table: KernelTable) -> None:
         _each(_VERSION, "6.12", [entry.source], "custom", name, "source")
         example = "iommufd.config"
         _each(_CONFIGURATION, example, [entry.configuration], "custom", name, "configuration")
+    _each(_CUSTOM, "6.12+noiommu", table.changed, "changed")
+    for name, changed in table.changed.items():
+        _each(_VERSION, "6.12", [changed.kernel], "changed", name, "kernel")
+        _each(_MODULE, "vfio", [changed.module], "changed", name, "module")
+        _each(_FOLDER, "drivers/vfio", [changed.folder], "changed", name, "folder")
+        _each(_SETTING, "CONFIG_VFIO_NOIOMMU", [changed.setting], "changed", name, "setting")
     _each(_MODULE, "mtty", table.samples, "samples")
     for name, files in table.samples.items():
         _each(_SOURCE, "samples/vfio-mdev/mtty.c", files, "samples", name)

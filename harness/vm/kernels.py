@@ -22,6 +22,7 @@ from harness.packages import (
     whole,
 )
 from harness.vm import image, kernel_table
+from harness.vm.changed import Changed
 from harness.vm.custom import Custom
 from harness.vm.image import KernelImage, Recipe
 from harness.vm.kernel_table import KernelTable
@@ -36,7 +37,7 @@ def names() -> list[str]:
     One that was built by another version of this tool may mean none to this one.
     """
     table = kernel_table.load()
-    known = dict.fromkeys([*table.profiles, *table.custom])
+    known = dict.fromkeys([*table.profiles, *table.custom, *table.changed])
     found = sorted(path.parent.name for path in cache_folder().glob("kernels/*/manifest.json"))
     return [*known, *(name for name in found if name not in known and _means_one(name, table))]
 
@@ -101,5 +102,9 @@ def _recipe(name: str, table: KernelTable) -> Recipe:
     if name in table.custom:
         source, configuration = table.custom[name].source, table.custom[name].configuration
         return Custom(name, source, table.look(source)[0], configuration, tuple(table.samples))
-    suites, pattern = table.look(name)
-    return Stock(name, suites, pattern, table.samples)
+    changed = table.changed.get(name)
+    suites, pattern = table.look(changed.kernel if changed is not None else name)
+    stock = Stock(name, suites, pattern, table.samples)
+    if changed is None:
+        return stock
+    return Changed(stock, changed.module, changed.folder, changed.setting)

@@ -25,9 +25,8 @@ def build_samples(
 
     PackagesError if a package that they need cannot be had.
     """
-    headers = suite.package(image.name.replace("linux-image-", "linux-headers-"), image.version)
     try:
-        toolchain = prepare(suite, headers, scratch / "root")
+        toolchain = prepare(suite, headers_of(suite, image), scratch / "root")
     except BuildError as error:
         return {}, dict.fromkeys(samples, str(error))
     sources = _sources(suite, image, samples, scratch, progress)
@@ -42,6 +41,17 @@ def build_samples(
     return built, missing
 
 
+def headers_of(suite: Suite, image: Package) -> Package:
+    """The headers of that very kernel. PackagesError."""
+    return suite.package(image.name.replace("linux-image-", "linux-headers-"), image.version)
+
+
+def source_of(suite: Suite, image: Package) -> Package:
+    """The source of that very kernel. PackagesError."""
+    version = re.match(r"\d+\.\d+", image.version)
+    return suite.package(f"linux-source-{version[0] if version else ''}", image.version)
+
+
 def _sources(
     suite: Suite,
     image: Package,
@@ -50,8 +60,7 @@ def _sources(
     progress: Progress,
 ) -> Path:
     """A folder with the files that ``samples`` name, from the source of that very kernel."""
-    version = re.match(r"\d+\.\d+", image.version)
-    package = suite.package(f"linux-source-{version[0] if version else ''}", image.version)
+    package = source_of(suite, image)
     packed = scratch / "packed"
     with one_line_errors():
         packed.mkdir()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
+from harness.kernel.trace import Trace
 from harness.machine import present_modules
 from harness.machine_file import MachineFile
 from harness.uapi.fs import O_RDONLY
@@ -79,8 +80,12 @@ _OF_A_DRIVER = re.compile(r"/drivers/[^/]*/(?!(un)?bind$)|^/sys/module/|^/sys/ke
 class Session:
     """A running machine; a context manager."""
 
-    def __init__(self, image: KernelImage, machine: MachineFile) -> None:
+    def __init__(
+        self, image: KernelImage, machine: MachineFile, trace: Trace | None = None
+    ) -> None:
+        """``trace`` is told what QEMU does to the machine's accelerators."""
         self._image = image
+        self._trace = trace
         self._machine = machine
         #: The accelerators' addresses; those of all functions that may be taken away.
         self._slots = self._all_slots = ""
@@ -92,7 +97,7 @@ class Session:
     def __enter__(self) -> Session:
         """Boot. VmError."""
         with ExitStack() as stack:
-            made = stack.enter_context(prepared(self._image, self._machine))
+            made = stack.enter_context(prepared(self._image, self._machine, trace=self._trace))
             self.share, self.server = made.share, made.server
             self._slots = " ".join(made.server.functions) if made.server is not None else ""
             self.vm = stack.enter_context(VirtualMachine(made.guest))

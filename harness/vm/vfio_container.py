@@ -132,6 +132,8 @@ class Mappings:
 class Container(VfioFile):
     """What one open of /dev/vfio/vfio makes."""
 
+    path = "/dev/vfio/vfio"
+
     def __init__(self) -> None:
         self.iommu: int | None = None
         self.mappings = Mappings()

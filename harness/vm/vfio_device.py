@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import Dma, PciFunction
+from harness.kernel.anon_inode import PREFIX
 from harness.kernel.errors import Errno
 from harness.uapi import vfio as u
 from harness.vm.vfio_file import Caller, VfioFile, copy_in, copy_out, unknown
@@ -25,6 +26,8 @@ _WIDEST = 8
 
 class VfioDevice(VfioFile):
     """What VFIO_GROUP_GET_DEVICE_FD gives; several descriptors share the state."""
+
+    path = f"{PREFIX}[vfio-device]"
 
     def __init__(self, name: str, function: PciFunction) -> None:
         self.name = name

@@ -22,6 +22,9 @@ Structure = TypeVar("Structure", bound=ctypes.LittleEndianStructure)
 class VfioFile:
     """What one or several file descriptors of the program stand for."""
 
+    #: What it was opened by; a name in brackets if it was not opened by a path.
+    path: str
+
     @abstractmethod
     def ioctl(self, caller: Caller, command: int, argument: int) -> int | VfioFile:
         """What the ioctl returns, where a file stands for a new descriptor of it; or Errno."""

@@ -17,6 +17,7 @@ class Group(VfioFile):
 
     def __init__(self, number: int, device: VfioDevice) -> None:
         self.number = number
+        self.path = f"/dev/vfio/{number}"
         self.device = device
         device.on_last_close = self._leave_if_unused
         self.container: Container | None = None

@@ -27,20 +27,25 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from harness.address_space import AddressSpaces, ProcessMemory
 from harness.hardware.pci import PciFunction
 from harness.kernel.errors import Errno
+from harness.kernel.task import Task
+from harness.kernel.trace import Event, Trace
 from harness.seccomp import Argument, Listener, Notification, Rule, start
 from harness.uapi import vfio as u
 from harness.vm.vfio_container import Container
 from harness.vm.vfio_device import VfioDevice
 from harness.vm.vfio_file import VfioFile, copy_string
 from harness.vm.vfio_group import Group
+
+T = TypeVar("T")
 
 _log = logging.getLogger("uapi_harness")
 
@@ -81,6 +86,15 @@ class _Call:
             if not self._listener.is_pending(self._notification):
                 raise Errno(errno.EFAULT)  # the thread has gone, and its number may be another's
         return self._memory
+
+    @property
+    def task(self) -> Task:
+        """Who calls, by its numbers on the host, or ESRCH."""
+        thread = self._notification.thread
+        try:
+            return Task(_thread_group(thread), thread, "qemu")
+        except OSError:
+            raise Errno(errno.ESRCH) from None
 
     def file(self, number: int) -> VfioFile | None:
         """See Caller."""
@@ -126,8 +140,9 @@ class VfioServer:
     the functions meanwhile holds ``lock``.
     """
 
-    def __init__(self, devices: Mapping[str, PciFunction]) -> None:
-        """ValueError for an address that is not DEVICE.0 on the guest's root bus."""
+    def __init__(self, devices: Mapping[str, PciFunction], trace: Trace | None = None) -> None:
+        """``trace`` is told what QEMU does. ValueError for an address that is not DEVICE.0 on the
+        guest's root bus."""
         self.functions = dict(devices)
         self.lock = threading.RLock()
         self.memories = AddressSpaces()
@@ -136,8 +151,7 @@ class VfioServer:
             number: Group(number, VfioDevice(address, function))
             for number, (address, function) in enumerate(devices.items(), 1)
         }
-        #: Commands that were sent, with the kind of file that they were sent to.
-        self.commands: set[tuple[type[VfioFile], int]] = set()
+        self._trace = trace if trace is not None else Trace()
         self._files: dict[int, VfioFile] = {}
         #: Numbers of files by our ends of their pipes.
         self._ends: dict[int, int] = {}
@@ -262,13 +276,30 @@ class VfioServer:
         _, second, third, fourth, *_ = call.arguments
         if call.number == _IOCTL:
             command = second & 0xFFFFFFFF
-            self.commands.add((type(file), command))
-            return file.ioctl(call, command, third)
+            arguments = command, third
+            return self._observed(call, file, "ioctl", arguments, partial(file.ioctl, call))
+        count = min(third, _TRANSFER_MAX)
         if call.number == _PREAD64:
-            data = file.read(fourth, min(third, _TRANSFER_MAX))
+            data = self._observed(call, file, "read", (fourth, count), file.read)
             call.memory.write(second, data)
             return len(data)
-        return file.write(fourth, call.memory.read(second, min(third, _TRANSFER_MAX)))
+        written = fourth, call.memory.read(second, count)
+        return self._observed(call, file, "write", written, file.write)
+
+    def _observed(
+        self,
+        call: _Call,
+        file: VfioFile,
+        operation: str,
+        arguments: tuple[Any, ...],
+        function: Callable[..., T],
+    ) -> T:
+        if not self._trace.observers:
+            return function(*arguments)
+        event = Event(operation, file.path, arguments, call.task)
+        event.memory = lambda: call.memory
+        answer: T = self._trace.observe(event, lambda: function(*arguments))
+        return answer
 
     def _open(self, call: _Call) -> VfioFile | None:
         try:

@@ -12,7 +12,7 @@ class Empty(OpenFile):
 
     def ioctl(self, caller, command, argument):
         if argument:
-            caller.address_space.write(argument, caller.address_space.read(argument, INFO_SIZE))
+            caller.copy_to_user(argument, caller.copy_from_user(argument, INFO_SIZE))
         return 0
 
 

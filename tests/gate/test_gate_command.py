@@ -2,6 +2,7 @@
 """The commands as users run them: sources, exit codes, and one line for bad input."""
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -104,6 +105,8 @@ def test_a_header_that_wants_another_is_named(harness, headers, tmp_path):
         ("struct lamp { of_another_header x; };\n", "unknown type name 'of_another_header'"),
         ("#include <linux/nothing_like_it.h>\n", "linux/nothing_like_it.h"),
         ("/* no end", "unterminated comment"),
+        ("struct lamp {\n\tint x", "linux/lamp.h: expected"),
+        ("\x00\x01\x02 \xe9", "linux/lamp.h: line 1: stray"),
     ],
 )
 def test_a_broken_header(harness, headers, text, said, tmp_path):
@@ -137,6 +140,9 @@ GOOD = "schema: 1\nsource: x\narchitecture: x86_64\nheaders: {linux/a.h: {consta
         ("schema: 1\nsource: y\nsysfs: {/sys/a: {kind: file}}\n", "nothing in common"),
         ("", "no snapshot"),
         ("a: b: c\n", "new.yaml:1: "),
+        ("a: 2027-13-45\n", "new.yaml:1: month must be in 1..12"),
+        ("[" * 5000, "new.yaml:1: lists and mappings are too deep in one another"),
+        (GOOD.replace("{A: 1}", "3"), "headers['linux/a.h'].constants: expected a mapping"),
     ],
 )
 def test_a_snapshot_that_cannot_be_used(harness, tmp_path, text, said):
@@ -160,6 +166,9 @@ def test_a_snapshot_that_cannot_be_used(harness, tmp_path, text, said):
         (("gate", "a.yaml", "b.yaml"), 2, "a.yaml: No such file"),
         (("gate", "a.yaml"), 2, "required: NEW"),
         (("coverage", "--record", "nothing"), 2, "no scenario of nothing"),
+        (("coverage", "--record", "lspci", "-o", "/proc/x"), 2, "/proc/x: No such file"),
+        (("coverage", "-o", "x"), 2, "-o is for what --record writes"),
+        (("gate", "a.json", "a.json"), 2, "a.json: No such file or directory\n"),
     ],
 )
 def test_bad_words(harness, words, status, said):
@@ -167,6 +176,80 @@ def test_bad_words(harness, words, status, said):
     assert (found, output) == (status, "")
     assert said in complaint
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Expecting value"),
+        ("[" * 100000, "x.json: "),
+        ("[]", "a report of one run is wanted"),
+        ('{"runs": 3}', "no report of"),
+        ('{"/sys/a": 3}', "no nodes as a machine's tree has them"),
+        ('{"/sys/a": {"mode": "rw"}}', "invalid literal for int() with base 8: 'rw'"),
+        ('{"/sys/a": {"text": 5}}', "no nodes as a machine's tree has them"),
+    ],
+)
+def test_json_that_cannot_be_used(harness, tmp_path, text, said):
+    (tmp_path / "x.json").write_text(text)
+    status, output, complaint = harness("gate", "x.json", "x.json")
+    assert (status, output, complaint.count("\n")) == (2, "", 1)
+    assert said in complaint
+
+
+@NEEDS_GCC
+def test_where_a_snapshot_cannot_be_written(harness, headers, tmp_path):
+    headers("old", lamp=LAMP)
+    (tmp_path / "bytes").write_bytes(b"# \xff")
+    for target, said in (
+        (".", "Is a directory"),
+        ("bytes", "it is no text"),
+        ("/proc/x.yaml", "No such file"),
+        ("old/linux/lamp.h/x", "Not a directory"),
+        ("/dev/full", "No space left"),
+    ):
+        status, output, complaint = harness("snapshot", "old", "-o", target)
+        assert (status, output, complaint.count("\n")) == (2, "", 1)
+        assert said in complaint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", "old"]
+
+
+@NEEDS_GCC
+def test_only_files_are_replaced(harness, headers, tmp_path):
+    headers("old", lamp=LAMP)
+    (tmp_path / "real.yaml").write_text("")
+    (tmp_path / "link.yaml").symlink_to("real.yaml")
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for target in ("link.yaml", "pipe"):
+            assert harness("snapshot", "old", "-o", target)[0] == 0
+        assert os.read(pipe, 1 << 16).decode() == (tmp_path / "real.yaml").read_text()
+    finally:
+        os.close(pipe)
+    assert (tmp_path / "link.yaml").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@NEEDS_GCC
+def test_a_link_that_leads_nowhere_is_no_header(harness, headers, tmp_path):
+    (headers("old") / "linux/lamp.h").symlink_to("nothing.h")
+    complaint = harness("snapshot", "old", "-o", "x.yaml")[2]
+    assert complaint == "uapi-harness snapshot: linux/lamp.h: it is no file that can be read\n"
+
+
+@NEEDS_GCC
+def test_what_is_no_compiler(harness, headers):
+    headers("old", lamp=LAMP)
+    status, _, complaint = harness("snapshot", "old", "-o", "x.yaml", "--cc", "true")
+    assert status == 2
+    assert complaint == ("uapi-harness snapshot: true makes no object; a C compiler is wanted\n")
+
+
+def test_two_files_of_one_source_are_told_apart(harness, tmp_path):
+    (tmp_path / "old.yaml").write_text(GOOD)
+    (tmp_path / "new.yaml").write_text(GOOD)
+    assert harness("gate", "old.yaml", "new.yaml")[1].startswith("old.yaml -> new.yaml: ")
 
 
 @NEEDS_GCC
@@ -274,3 +357,7 @@ def test_a_policy(harness, tmp_path):
     status, said, _ = harness("gate", "old.yaml", "new.yaml", "--policy", "policy.yaml")
     assert status == 1
     assert "suppression-expired" in said
+    (tmp_path / "policy.yaml").write_text(f"{policy}2027-13-45}}\n")
+    status, said, complaint = harness("gate", "old.yaml", "new.yaml", "--policy", "policy.yaml")
+    assert (status, said) == (2, "")
+    assert complaint == "uapi-harness gate: policy.yaml:3: month must be in 1..12\n"

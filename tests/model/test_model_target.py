@@ -51,8 +51,8 @@ class Stream(OpenFile):
     seekable = False
 
     def ioctl(self, caller, command, argument):
-        data = caller.address_space.read(argument, 4)
-        caller.address_space.write(argument, data[::-1])
+        data = caller.copy_from_user(argument, 4)
+        caller.copy_to_user(argument, data[::-1])
         return caller.rlimit(8) if command == 1 else caller.install(Stream(self.node, caller))
 
 

@@ -87,7 +87,7 @@ def driver(machine):
 HEAD = """
 import array, ctypes, errno, fcntl, mmap, os, select, signal, socket, sys, threading
 HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN = range(0x3B00, 0x3B08)
-LOOK, ADD, COPY, OPENERS = range(0x3B08, 0x3B0C)
+LOOK, ADD, COPY, OPENERS, WAIT_COPY = range(0x3B08, 0x3B0D)
 MEMORY, REGISTERS, DOORBELL = 0, 1 << 40, 2 << 40
 
 def call(*arguments):

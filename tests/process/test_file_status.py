@@ -10,7 +10,7 @@ import pytest
 
 from harness.kernel.wait import RealClock
 from harness.machine import load_machine
-from harness.mounts.process import MountOptions
+from harness.mounts.process import MountOptions, ProcessMount
 
 NODE = "/dev/dsa/wq0.0"
 
@@ -114,3 +114,39 @@ def test_without_the_option_it_is_a_file(mounted, device):
     out, _ = child.communicate(timeout=60)
     assert out == b"regular empty file\n"
     assert stat.S_ISDIR(os.stat("/dev").st_mode)
+
+
+def test_a_program_that_nobody_may_look_into(mounted):
+    """It is not dumpable, as a set-uid one; its own files are all it can have then."""
+    program = """
+import ctypes, os
+ctypes.CDLL(None).prctl(4, 0)
+fd = os.open("/bin/sh", os.O_RDONLY)
+print(os.lseek(fd, 5, os.SEEK_SET), len(os.read(fd, 3)), os.fstat(fd).st_size > 0)
+"""
+    made = mounted(options=MountOptions(char_devices=True))
+    child = made.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    out, _ = child.communicate(timeout=60)
+    assert out.decode() == "5 3 True\n"
+
+
+def test_where_numbers_matter_no_option_is_needed(tmp_path):
+    """The kernel has device nodes of VFIO. A position is asked of the driver, if it has its own."""
+    machine = load_machine("qemu-q35", profile="6.12+iommufd", clock=RealClock())
+    (tmp_path / "file").write_text("text")
+    program = f"""
+import os, stat
+print(stat.S_ISCHR(os.stat("/dev/iommu").st_mode))
+for path in ("/dev/iommu", "/sys/bus/pci/devices/0000:00:05.0/vendor", "{tmp_path}/file"):
+    fd = os.open(path, os.O_RDONLY)
+    os.read(fd, 2) if path != "/dev/iommu" else None
+    for offset, whence in (0, os.SEEK_CUR), (-1, os.SEEK_CUR), (9, os.SEEK_SET), (0, 77):
+        try:
+            print(os.lseek(fd, offset, whence), end=" ")
+        except OSError as error:
+            print(error.errno, end=" ")
+"""
+    with ProcessMount(machine) as mount:
+        child = mount.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        out, _ = child.communicate(timeout=60)
+    assert out.decode() == "True\n29 29 29 22 2 1 9 22 2 1 9 22 "

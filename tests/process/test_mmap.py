@@ -134,6 +134,48 @@ print(libc.ioctl(toy, COPY, address), hex(memory[0]))
 """) == ["0", "0x4030201"]
 
 
+def test_mapped_memory_may_be_read_to_and_written_from(run_mapped, driver):
+    """By files of the mount, among them the one that is mapped; nothing was touched before."""
+    driver.memory[:2] = b"0\n"
+    assert run_mapped("""
+memory = words()
+address = ctypes.addressof(memory)
+for offset in (0, 4096):
+    autoprobe = os.open("/sys/bus/dsa/drivers_autoprobe", os.O_RDWR)
+    print(libc.pwrite(autoprobe, ctypes.c_void_p(address), 2, 0))
+    print(libc.pread(autoprobe, ctypes.c_void_p(address + offset), 2, 0))
+    print(hex(memory[offset // 4]), call(toy, LOOK, offset) == memory[offset // 4])
+print(libc.pread(toy, ctypes.c_void_p(address + 4096), 2, 0), hex(memory[1024]))
+""") == [*("2", "2", "0xa30", "True"), *("2", "2", "0xa30", "True"), "2", "0xa31"]
+
+
+def test_mapped_memory_is_an_argument_while_others_call(run_mapped, driver):
+    """Who copies from a page that the mount has to give holds the machine; who could give it wants
+    the machine for somebody else."""
+    driver.memory = bytearray(64 * 4096)
+    for page in range(64):
+        driver.memory[page * 4096] = page
+    assert run_mapped("""
+memory = words(length=64 * 4096)
+address = ctypes.addressof(memory)
+done = threading.Event()
+
+def ask():
+    fd = os.open("/dev/toy", os.O_RDWR)
+    while not done.is_set():
+        call(fd, LOOK, 0)
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+print([libc.ioctl(toy, WAIT_COPY, ctypes.c_void_p(address + page * 4096)) for page in range(64)]
+    == [0] * 64, call(toy, LOOK, 0))
+done.set()
+for thread in threads:
+    thread.join()
+""") == ["True", "63"]
+
+
 def test_threads_store_and_call(run_mapped, driver):
     """No store is lost, and none comes back."""
     assert (

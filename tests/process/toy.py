@@ -8,15 +8,16 @@ from harness.kernel.chardev import makedev
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import eventfd_ctx_fdget
 from harness.kernel.vfs import OpenFile, Pages
+from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import MAP_SHARED, PAGE_SIZE
 
 #: Commands: hold an eventfd; signal all that are held; let go of them; the number of the toy that
 #: is this fd; another toy; another toy, whose fd goes to a place in memory; call me when this
 #: eventfd is written to; how often that was; a word of the device's memory, and one more of it;
 #: copy a word from an address of the program's to the device's first; the byte at an address of
-#: the program that opened the file.
-HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY, OPENERS = range(
-    0x3B00, 0x3B0C
+#: the program that opened the file; copy, but wait first for nothing.
+HOLD, SIGNAL, LET_GO, WHICH, NEW, NEW_AT, WATCH, WOKEN, LOOK, ADD, COPY, OPENERS, WAIT_COPY = range(
+    0x3B00, 0x3B0D
 )
 
 #: Where in a file its memory is, its registers, its doorbell, and pages that cannot be touched. A
@@ -77,9 +78,9 @@ class Toy(OpenFile):
         return caller.install(self._another(caller))
 
     def new_at(self, caller, address):
-        caller.address_space.write(address, bytes(4))
+        caller.copy_to_user(address, bytes(4))
         fd = caller.install(self._another(caller))
-        caller.address_space.write(address, fd.to_bytes(4, "little"))
+        caller.copy_to_user(address, fd.to_bytes(4, "little"))
         return 0
 
     def _another(self, caller):
@@ -94,8 +95,13 @@ class Toy(OpenFile):
         return word
 
     def copy(self, caller, address):
-        self.driver.memory[:4] = caller.address_space.read(address, 4)
+        self.driver.memory[:4] = caller.copy_from_user(address, 4)
         return 0
+
+    def wait_and_copy(self, caller, address):
+        """The thread that does it leads the others no more."""
+        self.driver.scheduler.wait(caller, WaitQueue(), lambda: False, 0)
+        return self.copy(caller, address)
 
     def openers(self, caller, address):
         return self.memory.read(address, 1)[0]
@@ -134,6 +140,7 @@ class Toy(OpenFile):
         add,
         copy,
         openers,
+        wait_and_copy,
     )
 
 
@@ -141,6 +148,7 @@ class Driver:
     """The toys of one kernel: numbers of those open, and of those released, in order."""
 
     def __init__(self, kernel):
+        self.scheduler = kernel.scheduler
         self.memory = bytearray(2 * PAGE_SIZE)
         self.registers = {}
         self.anonymous = AnonInode("[toy]")

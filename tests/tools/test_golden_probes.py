@@ -53,7 +53,7 @@ PROGRAMS = {
     "mdev": Program("qemu-q35", "", ("mdev", "mtty-vfio"), 100),
     "vfio": Program("qemu-q35", "", _VFIO, 850),
     "configfs": Program("qemu-q35", "", ("configfs", "nullb", "nvmet"), 85),
-    "iommufd": Program("qemu-q35", "iommufd", _IOMMUFD, 140, ("--char-devices",)),
+    "iommufd": Program("qemu-q35", "iommufd", _IOMMUFD, 140),
 }
 RUNS = [
     *((name, profile) for name in ("idxd", "pci", "vfio") for profile in ("6.1", "6.12", "7.2")),

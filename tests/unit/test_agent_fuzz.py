@@ -107,6 +107,7 @@ ARGUMENTS = {
     Op.DUP: (fds,),
     # Never one that a read could wait for.
     Op.EVENTFD: (ids, mostly(0o4000, 0o2004000, bad=(1 << 20, 1 << 40))),
+    Op.MEMFD: (paths, mostly(0, 1, 2, bad=(1 << 20, 1 << 40))),
     Op.FORK: (),
     Op.EXEC: (paths, paths, data),
     Op.EXIT: (mostly(1 << 40, bad=(0, 300)),),
@@ -128,7 +129,7 @@ FIRST = [
     (Op.OPEN, [b"d", 0, 0]),
 ]
 #: What differs between two tasks: new fds, addresses, inode numbers, the order of names.
-OWN_RESULT = {Op.OPEN, Op.DUP, Op.EVENTFD, Op.MMAP, Op.FORK, Op.GETDENTS}
+OWN_RESULT = {Op.OPEN, Op.DUP, Op.EVENTFD, Op.MEMFD, Op.MMAP, Op.FORK, Op.GETDENTS}
 OWN_FIELDS = {Op.STAT, Op.LSTAT, Op.FSTAT, Op.GETDENTS, Op.FORK}
 
 
@@ -177,7 +178,7 @@ class Follower:
         return reply.error, result, None if op in OWN_FIELDS else reply.fields
 
     def _note(self, op, fields, reply):
-        if op in (Op.OPEN, Op.DUP, Op.EVENTFD):
+        if op in (Op.OPEN, Op.DUP, Op.EVENTFD, Op.MEMFD):
             self.fds.append(reply.result)
         elif op == Op.CLOSE:
             self.fds.remove(fields[0])

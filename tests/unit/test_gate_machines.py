@@ -1,31 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of machines become patterns, with what is known of all that have the same one."""
+"""What is known of all nodes that are one pattern."""
 
 import pytest
 
-from harness.gate.machines import pattern, sysfs
+from harness.gate.machines import sysfs
 
 DSA = "/sys/devices/pci0000:6a/0000:6a:01.0/dsa0"
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        (f"{DSA}/wq0.1/size", "/sys/devices/<bus>/<function>/dsa<n>/wq<n>.<n>/size"),
-        (
-            "/sys/devices/pci0000:00/0000:00:1c.0/0000:01:00.0/config",
-            "/sys/devices/<bus>/<function>/config",
-        ),
-        ("/sys/bus/pci/devices/0000:6a:01.0", "/sys/bus/pci/devices/<function>"),
-        ("/sys/devices/x/d3cold_allowed", "/sys/devices/x/d3cold_allowed"),
-        (
-            "/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
-            "/sys/bus/mdev/devices/<uuid>",
-        ),
-    ],
-)
-def test_pattern(path, expected):
-    assert pattern(path) == expected
 
 
 def node_of(*texts, mode="0o444"):

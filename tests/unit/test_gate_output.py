@@ -14,7 +14,7 @@ import xmlschema
 
 import harness.gate
 import harness.report
-from harness.gate.findings import Finding
+from harness.gate.findings import Finding, User
 from harness.gate.output import FORMATS
 from harness.gate.policy import Suppression
 from harness.gate.rules import RULES, Verdict
@@ -28,7 +28,7 @@ BAD = Finding(
     "from 0 to 4, 100 %",
     "linux/lamp.h",
     12,
-    ("lampctl 1.2", "dimmer"),
+    users=(User("lampctl 1.2", "sends it"), User("dimmer 3", "passes it in /sys/<n>")),
 )
 NODE = Finding("node-conditional", "/sys/bus/lamp/devices/lamp<n>/x", "some are without it")
 GOOD = Finding("constant-added", "LAMP_NEW", "it is new: 3", "linux/lamp.h")
@@ -78,7 +78,7 @@ def test_text():
     lines = said("text").splitlines()
     assert lines[0] == "old -> new: 1 breaking, 2 risky, 1 unknown, 1 compatible, 1 let pass"
     assert "BREAKING field-moved struct lamp.a|b" in lines
-    assert "  who       lampctl 1.2, dimmer" in lines
+    assert "  who       lampctl 1.2 sends it; dimmer 3 passes it in /sys/<n>" in lines
     assert "  where     linux/lamp.h:12" in lines
     assert "      1  constant-added: a constant is new" in lines
     assert lines[-1] == "the gate stays shut"
@@ -90,7 +90,9 @@ def test_json():
     jsonschema.validate(document, json.loads((GATE / "gate.schema.json").read_text()))
     assert document["exit_status"] == 1
     assert document["findings"][0]["rule"] == "field-moved"
-    assert document["findings"][0]["tools"] == ["lampctl 1.2", "dimmer"]
+    assert document["findings"][0]["tools"] == ["lampctl 1.2", "dimmer 3"]
+    uses = ["lampctl 1.2 sends it", "dimmer 3 passes it in /sys/<n>"]
+    assert document["findings"][0]["uses"] == uses
     assert document["passed"][0]["expires"] == "2027-06-30"
 
 
@@ -126,7 +128,8 @@ def test_github():
     lines = said("github").splitlines()
     assert lines[0] == (
         "::error file=linux/lamp.h,line=12,title=breaking field-moved::"
-        "struct lamp.a|b: from 0 to 4, 100 %25 (used by lampctl 1.2, dimmer)"
+        "struct lamp.a|b: from 0 to 4, 100 %25 "
+        "(lampctl 1.2 sends it; dimmer 3 passes it in /sys/<n>)"
     )
     assert lines[1].startswith("::warning title=risky node-conditional::/sys/bus/lamp")
     assert "%0D%0A" in lines[2]

@@ -72,6 +72,12 @@ def test_another_rule_is_not_hidden(policy):
             POLICY.format(subject="x", expires="2026-01-01").replace("-removed", "-vanished"),
             "policy.yaml:3: there is no rule 'constant-vanished'",
         ),
+        ("schema: 1\nsuppressions: 5\n", "suppressions: invalid value for type, expected a list"),
+        ("schema: 1\nsuppressions: [5]\n", "suppressions[0]: expected a mapping"),
+        (
+            POLICY.format(subject="x", expires="2027-01-01").replace("reason: no", "reason: #"),
+            "suppressions[0].reason: invalid value for type, expected text",
+        ),
     ],
 )
 def test_bad_policy(policy, text, said):

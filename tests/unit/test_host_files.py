@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Eventfds of the host in the hands of a driver, here our own."""
+"""Files of the host in the hands of a driver, here our own."""
 
+import fcntl
 import gc
+import mmap
 import os
+import tempfile
 import threading
 
 import pytest
@@ -214,3 +217,90 @@ class TestWatch:
             context.release()
         for fd in (eventfd, duplicate, other):
             os.close(fd)
+
+
+@pytest.fixture
+def memfd():
+    fd = os.memfd_create("memory")
+    os.ftruncate(fd, 8192)
+    yield fd
+    os.close(fd)
+
+
+class TestMemory:
+    """A file as memory of devices."""
+
+    def test_outlives_the_program_s_fd(self, caller):
+        fd = os.memfd_create("memory")
+        os.ftruncate(fd, 4096)
+        other = os.dup(fd)
+        memory = caller.file(fd).memory()
+        os.close(fd)
+        memory.write(100, b"from the device")
+        assert os.pread(other, 15, 100) == b"from the device"
+        os.pwrite(other, b"to", 100)
+        assert memory.read(100, 15) == b"toom the device"
+        os.close(other)
+
+    def test_is_shared_with_mappings(self, caller, memfd):
+        memory = caller.file(memfd).memory()
+        with mmap.mmap(memfd, 8192) as mapping:
+            mapping[:5] = b"store"
+            assert memory.read(0, 5) == b"store"
+            memory.write(4096, b"x")
+            assert mapping[4096] == ord("x")
+
+    def test_is_closed_with_its_last_holder(self, caller, memfd):
+        before = open_fds()
+        memory = caller.file(memfd).memory()
+        assert open_fds() != before
+        del memory
+        assert open_fds() == before
+
+    def test_no_more_than_there_is(self, caller, memfd):
+        memory = caller.file(memfd).memory()
+        memory.pin(0, 8192, write=True, device=False)
+        with pytest.raises(Errno, match="EINVAL"):
+            memory.pin(4096, 8192, write=False, device=False)
+
+    def test_what_was_cut_away_is_not_brought_back(self, caller, memfd):
+        memory = caller.file(memfd).memory()
+        os.ftruncate(memfd, 4096)
+        memory.write(4090, b"0123456789")
+        assert os.fstat(memfd).st_size == 4096
+        assert memory.read(4090, 10) == b"012345".ljust(10, b"\0")
+
+    def test_open_for_reading_alone(self, caller, memfd):
+        """Who maps it does not decide what a device may do with it (memfd_pin_folios)."""
+        reading = os.open(f"/proc/self/fd/{memfd}", os.O_RDONLY)
+        memory = caller.file(reading).memory()
+        memory.write(0, b"written")
+        assert memory.read(0, 7) == b"written"
+        os.close(reading)
+
+    def test_sealed(self, caller):
+        fd = os.memfd_create("memory", os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, 4096)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+        with pytest.raises(Errno, match="EFAULT"):
+            caller.file(fd).memory().write(0, b"x")
+        os.close(fd)
+
+    def test_of_a_tmpfs(self, caller):
+        if not os.path.ismount("/dev/shm"):
+            pytest.skip("no tmpfs at /dev/shm")
+        with tempfile.TemporaryFile(dir="/dev/shm") as file:
+            file.truncate(4096)
+            caller.file(file.fileno()).memory().pin(0, 4096, write=True, device=False)
+
+    @pytest.mark.parametrize("path", ["/dev/null", "/proc/self/status", __file__])
+    def test_other_files_are_none(self, caller, path):
+        with open(path, "rb") as file:
+            memory = caller.file(file.fileno()).memory()
+        for access in (
+            lambda: memory.pin(0, 1, write=False, device=False),
+            lambda: memory.read(0, 1),
+            lambda: memory.write(0, b"x"),
+        ):
+            with pytest.raises(Errno, match="EINVAL"):
+                access()

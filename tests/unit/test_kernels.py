@@ -98,7 +98,7 @@ def test_what_is_no_bz_image(picture, message):
 def test_the_table_has_a_kernel_for_each_profile_of_debians_kernels():
     table = kernel_table.load()
     series = {"rfc-v1", "rfc-v2", "v6", "oa"}  # nobody can run these
-    assert set(data.profile_names()) - series <= {*table.profiles, *table.custom}
+    assert set(data.profile_names()) - series <= {*table.profiles, *table.custom, *table.changed}
     for entry in table.custom.values():
         assert data.data_path("fixtures", "kernel-configs", entry.configuration).is_file()
         assert entry.source in table.profiles
@@ -162,6 +162,7 @@ schema: 1
 profiles: {"6.1": [bookworm]}
 suites: [bookworm]
 custom: {"6.1+x": {source: "6.1", configuration: x.config}}
+changed: {"6.1+y": {kernel: "6.1", module: vfio, folder: drivers/vfio, setting: CONFIG_Y}}
 samples: {mtty: [samples/vfio-mdev/mtty.c]}
 """
 
@@ -179,7 +180,11 @@ samples: {mtty: [samples/vfio-mdev/mtty.c]}
         ("[samples/vfio-mdev/mtty.c]", "[a/../b.c]", "is not such as samples/"),
         ("x.config", "../x.config", '"../x.config" is not such as iommufd.config'),
         ('"6.1+x"', '"6.1"', '"6.1" is not such as 6.12+iommufd'),
-        ("mtty:", "tty:", ":5: samples.tty: its first file is not tty.c"),
+        ('"6.1+y"', '"6.1"', '"6.1" is not such as 6.12+noiommu'),
+        ('kernel: "6.1"', "kernel: sid", '"sid" is not such as 6.12'),
+        ("drivers/vfio", "../vfio", '"../vfio" is not such as drivers/vfio'),
+        ("CONFIG_Y", "Y", '"Y" is not such as CONFIG_VFIO_NOIOMMU'),
+        ("mtty:", "tty:", ":6: samples.tty: its first file is not tty.c"),
         ('source: "6.1", ', "", ":4: custom.6.1+x: source is missing"),
     ],
 )
@@ -275,7 +280,10 @@ def test_configurations_that_come_along_say_each_thing_once():
 # --- all of it, on an archive of our own
 
 RELEASE = "6.1.0-1-amd64"
-FAKE_HEADERS = "modules: ; cp $(M)/one.c $(M)/one.ko\n"
+FAKE_HEADERS = """\
+modules: ; cp $(M)/one.c $(M)/one.ko
+vfio.ko: ; echo "$(CONFIG_Y) $(KCFLAGS)" | cat $(M)/vfio.c - > $(M)/vfio.ko
+"""
 FAKE_SOURCE = """\
 tinyconfig: ; echo CONFIG_TINY=y > .config
 olddefconfig: ; sed -i s/^CONFIG_LOST=.*// .config
@@ -323,12 +331,14 @@ def add_kernel(archive, folder, version):
     (tree / "Makefile").write_text(FAKE_SOURCE)
     for name in ("one", "two"):
         (tree / "a" / f"{name}.c").write_text(f"{name} of {version}")
+    (tree / "drivers/vfio").mkdir(parents=True)
+    (tree / "drivers/vfio/vfio.c").write_text(f"vfio of {version}\n")
     with tarfile.open(folder / "source.tar.xz", "w:xz") as tar:
         tar.add(tree, "linux-source-6.1")
     source = {"usr/src/linux-source-6.1.tar.xz": (folder / "source.tar.xz").read_bytes()}
     kernel = {
         f"boot/vmlinuz-{RELEASE}": bz_image(lzma.compress(KERNEL)),
-        f"lib/modules/{RELEASE}/kernel/vfio.ko": "vfio",
+        f"lib/modules/{RELEASE}/kernel/vfio.ko.xz": "vfio",
     }
     headers = f"usr/src/linux-headers-{RELEASE}"
     archive.add("bookworm", f"linux-image-{RELEASE}", version, files=kernel)
@@ -360,7 +370,7 @@ def test_a_kernel_made_ready(archive, tmp_path):
     assert made.vmlinux.read_bytes() == KERNEL
     assert made.modules == folder / "root"
     assert (modules / "dep").read_text() == "done\n"
-    assert (folder / "root/usr/lib/modules" / RELEASE / "kernel/vfio.ko").is_file()
+    assert (folder / "root/usr/lib/modules" / RELEASE / "kernel/vfio.ko.xz").is_file()
     assert made.extra == {"one": modules / "extra/one.ko"}
     assert made.extra["one"].read_text() == "one of 6.1.1-1"
     assert list(made.missing) == ["two"]
@@ -408,6 +418,20 @@ def test_nothing_is_left_of_a_kernel_that_could_not_be_made(archive, tmp_path, m
 def test_a_kernel_that_no_suite_has(archive):
     with pytest.raises(Unavailable, match=r"^bookworm has no package linux-image-5"):
         kernels.build("5.10")
+
+
+def test_a_kernel_with_another_module(archive, tmp_path):
+    made = kernels.build("6.1+y")
+    folder = tmp_path / "cache/uapi-harness/kernels/6.1+y"
+    (module,) = made.modules.rglob("vfio.ko*")
+    assert module == folder / "root/lib/modules" / RELEASE / "kernel/vfio.ko"
+    assert module.read_text() == "vfio of 6.1.1-1\ny -DCONFIG_Y=1\n"
+    assert (made.name, made.release, list(made.extra)) == ("6.1+y", RELEASE, ["one"])
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "root", "vmlinux"]
+    table = tmp_path / "kernels.yaml"
+    table.write_text(table.read_text().replace("module: vfio", "module: uio"))
+    with pytest.raises(BuildError, match=r"^6\.1\+y: the kernel has no module uio$"):
+        kernels.build("6.1+y")
 
 
 @pytest.fixture

@@ -270,6 +270,13 @@ def test_a_known_difference_of_one_profile():
     assert known.apply(record(State.FAIL, profile="6.12"), only).state is State.KNOWN_DIFFERENCE
 
 
+def test_a_known_difference_of_kernels_before_one():
+    entry = [KnownDifference("s/f::x", "model", "why", until="+iommufd")]
+    before, after = (record(State.FAIL, profile=name) for name in ("6.12", "6.12+iommufd"))
+    assert known.apply(before, entry).state is State.KNOWN_DIFFERENCE
+    assert known.apply(after, entry).state is State.FAIL
+
+
 def test_entries_with_unknown_keys_are_refused():
     with pytest.raises(Exception, match="While structuring"):
         known.structure([{"id": "x", "target": "model", "reason": "r", "since": 1}])

@@ -18,10 +18,12 @@ import pytest
 from harness.agent.build import agent_command
 from harness.agent.client import AgentClient, AgentError
 from harness.agent.program import FIRST_TASK, Op
+from harness.gate.uses import Uses
 from harness.hardware import pci_config as cfg
 from harness.hardware.dsa import DsaFunction
 from harness.hardware.pci import DmaFault, PciFunction
 from harness.hardware.pci_config import Bar, FunctionEntry
+from harness.kernel.trace import Trace
 from harness.seccomp import StartError, start
 from harness.uapi import idxd
 from harness.uapi import vfio as u
@@ -175,8 +177,15 @@ class Opened:
 
 
 @pytest.fixture
-def server():
-    with VfioServer({DSA: dsa(), PLAIN: plain()}) as server:
+def uses():
+    """What the program was seen to do, from when a test asks for it on."""
+    return Uses()
+
+
+@pytest.fixture
+def server(request):
+    observers = [request.getfixturevalue("uses")] if "uses" in request.fixturenames else []
+    with VfioServer({DSA: dsa(), PLAIN: plain()}, Trace(observers)) as server:
         yield server
 
 
@@ -315,6 +324,28 @@ class TestGroup:
         program.call(Op.POKE, address, b"x" * 2 * PAGE)
         with fails(errno.EINVAL):
             program.ioctl(opened.group, u.VFIO_GROUP_GET_DEVICE_FD, address)
+
+
+class TestTrace:
+    def test_what_an_observer_sees(self, uses, program, device):
+        program.set_irqs(device, u.VFIO_PCI_MSIX_IRQ_INDEX, EVENTFD | TRIGGER, data=[-1])
+        program.exchange(device, u.VFIO_DEVICE_GET_INFO, u.DeviceInfo())
+        config = u.VFIO_PCI_CONFIG_REGION_INDEX << u.VFIO_PCI_OFFSET_SHIFT
+        program.store(device, config + 4, 2, 6)
+        program.load(device, config, 2)
+        program.load(device, 0, 4)
+        with fails(errno.EFAULT):
+            program.ioctl(device, u.VFIO_DEVICE_GET_INFO, 8)
+        found = uses.by_constant()
+        assert found["VFIO_TYPE1v2_IOMMU"] == {"passed": ("VFIO_SET_IOMMU",)}
+        assert found["VFIO_IRQ_SET_ACTION_TRIGGER"] == {"passed": ("VFIO_DEVICE_SET_IRQS",)}
+        assert found["VFIO_DEVICE_FLAGS_PCI"] == {"given": ("VFIO_DEVICE_GET_INFO",)}
+        where = "VFIO_PCI_CONFIG_REGION_INDEX"
+        assert found["PCI_COMMAND_MASTER"] == {"passed": (where,)}
+        assert found["PCI_VENDOR_ID"] == {"given": (where,)}
+        assert "PCI_STATUS" not in found
+        assert uses.nodes == {"/dev/vfio/vfio": {"ioctl"}, "/dev/vfio/<n>": {"ioctl"}}
+        assert "VFIO_GROUP_GET_DEVICE_FD" in uses.ioctls
 
 
 class TestContainer:

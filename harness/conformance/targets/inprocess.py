@@ -112,6 +112,9 @@ class InProcessTask(ModelTask):
     def eventfd(self, initial: int, flags: int) -> Answer:
         return int(_python(self._os.eventfd, initial, flags))
 
+    def memfd(self, name: bytes, flags: int) -> Answer:
+        return int(_python(self._os.memfd_create, name, flags))
+
     def poll(self, timeout: int, *pairs: int) -> Answer:
         poll = self._select.poll()
         for fd, events in zip(pairs[::2], pairs[1::2], strict=True):
@@ -140,7 +143,7 @@ class InProcessTask(ModelTask):
     def _touch(self, address: int, count: int) -> bytes:
         mapping, offset = self._mapping(address, count)
         if mapping is None:
-            return self.caller.address_space.read(address, count)
+            return self.caller.copy_from_user(address, count)
         try:
             return bytes(mapping[offset : offset + count])
         except BusError as error:
@@ -149,7 +152,7 @@ class InProcessTask(ModelTask):
     def _change(self, address: int, data: bytes) -> None:
         mapping, offset = self._mapping(address, len(data))
         if mapping is None:
-            self.caller.address_space.write(address, data)
+            self.caller.copy_to_user(address, data)
             return
         try:
             mapping[offset : offset + len(data)] = data

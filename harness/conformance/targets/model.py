@@ -118,6 +118,10 @@ class ModelTask:
         """An fd."""
         return self.calls.eventfd(initial, flags)
 
+    def memfd(self, name: bytes, flags: int) -> Answer:
+        """An fd."""
+        return self.calls.memfd_create(_text(name), flags)
+
     def poll(self, timeout: int, *pairs: int) -> Answer:
         """How many are ready, and what of each. ``timeout`` in ms, -1 for ever."""
         ready = self.calls.poll(list(zip(pairs[::2], pairs[1::2], strict=True)), timeout)

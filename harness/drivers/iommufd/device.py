@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that are bound to a context and attached to its page tables: device.c,
-hw_pagetable.c in drivers/iommu/iommufd, 6.12."""
+"""Devices that are bound to a context and attached to its page tables:
+drivers/iommu/iommufd/device.c, 6.12."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from harness.drivers.iommufd.main import (
     Operation,
     Request,
 )
+from harness.drivers.pci.device import PciDevice
+from harness.hardware import vtd
+from harness.hardware.pci_config import EXT_CAP_ATS
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
-from harness.kernel.iommu import BlockingDomain
+from harness.kernel.iommu import BlockingDomain, IommuCapabilities
+from harness.kernel.uaccess import clear_user
 from harness.uapi import iommufd as u
 
 #: Reserved only while the kernel's own drivers need it.
@@ -25,20 +29,24 @@ _RELAXABLE = "direct-relaxable"
 
 
 def iommufd_device_bind(context: IommufdContext, dev: Device) -> BoundDevice:
-    """All DMA of the device's group is the context's: ENODEV, EPERM if it is another's."""
+    """All DMA of the device's group is the context's: ENODEV, EPERM if it is another's, or if the
+    group could send interrupts of others and that is not allowed."""
     group = dev.iommu_group
     if group is None:
         raise Errno(errno.ENODEV)
+    unsafe_interrupts = dev.kernel.modules["iommufd"].parameters["allow_unsafe_interrupts"]
+    if not (group.capabilities.isolates_msi or unsafe_interrupts.value):
+        raise Errno(errno.EPERM)
     if group.owner is context:
         group.owner_count += 1
     else:
         group.claim_dma_owner(context)
-    return BoundDevice(context, group)
+    return BoundDevice(context, dev, group)
 
 
 def iommufd_access_create(context: IommufdContext) -> BoundDevice:
     """A device whose DMA is the driver's."""
-    return BoundDevice(context, None)
+    return BoundDevice(context, None, None)
 
 
 def iommufd_device_unbind(device: BoundDevice) -> None:
@@ -99,9 +107,15 @@ def _reserve(device: BoundDevice, ioas: Ioas) -> None:
 def _switch(device: BoundDevice, hwpt: Hwpt) -> None:
     group, old = device.group, device.hwpt
     assert group is not None
-    if old is None or old.ioas is not hwpt.ioas:
+    moves = old is None or old.ioas is not hwpt.ioas
+    if moves:
         hwpt.ioas.table.unreserve(device)
         _reserve(device, hwpt.ioas)
+    if hwpt.fault is not None:
+        if moves:
+            hwpt.ioas.table.unreserve(device)
+        # intel_iommu_enable_iopf: no IOMMU here takes requests for pages.
+        raise Errno(errno.ENODEV)
     hwpt.users += 1
     device.hwpt = hwpt
     group.domain = hwpt.ioas.table
@@ -147,64 +161,57 @@ def iommufd_access_detach(device: BoundDevice) -> None:
 # --- commands
 
 
-def iommufd_hwpt_alloc(request: Request) -> int:
-    """EOPNOTSUPP, EINVAL for data that do not fit, ENOENT for the device, EINVAL for the parent."""
-    command, context = request.command, request.context
-    if command.reserved:
-        raise Errno(errno.EOPNOTSUPP)
-    if (command.data_type == u.IOMMU_HWPT_DATA_NONE) == bool(command.data_len):
-        raise Errno(errno.EINVAL)
-    device = context.get(command.dev_id, BoundDevice)
-    parent = context.objects.get(command.pt_id)
-    if not isinstance(parent, Ioas | Hwpt) or device.group is None:
-        raise Errno(errno.EINVAL)
-    # No IOMMU here can nest, track what is written, or report faults.
-    if command.flags or command.data_len or isinstance(parent, Hwpt):
-        raise Errno(errno.EOPNOTSUPP)
-    hwpt = Hwpt(parent, device.group.capabilities, auto_domain=False)
-    command.out_hwpt_id = hwpt.id
-    return request.respond()
+def iommufd_get_device(context: IommufdContext, number: int) -> BoundDevice:
+    """ENOENT, also for a device whose DMA is the driver's."""
+    device = context.get(number, BoundDevice)
+    if device.group is None:
+        raise Errno(errno.ENOENT)
+    return device
 
 
 def iommufd_get_hw_info(request: Request) -> int:
-    """EOPNOTSUPP for flags, ENOENT. The registers of the IOMMU are not modelled: all zero."""
-    command, context = request.command, request.context
-    if command.flags or any(command.reserved):
+    """EOPNOTSUPP for flags, ENOENT, EOPNOTSUPP for another type of IOMMU; EFAULT. What does not fit
+    is left out, and the rest of the room zeroed (intel_iommu_hw_info)."""
+    command, section = request.command, request.context.section
+    typed = u.IOMMU_HW_INFO_FLAG_INPUT_TYPE if section.hw_info_type else 0
+    if command.flags & ~typed or any(command.reserved):
         raise Errno(errno.EOPNOTSUPP)
-    context.get(command.dev_id, BoundDevice)
-    data = bytes(u.HwInfoVtd())[: command.data_len].ljust(command.data_len, b"\0")
-    if data:
-        request.caller.address_space.write(command.data_uptr, data)
-    command.data_len = len(bytes(u.HwInfoVtd()))
+    device = iommufd_get_device(request.context, command.dev_id)
+    known = (u.IOMMU_HW_INFO_TYPE_DEFAULT, u.IOMMU_HW_INFO_TYPE_INTEL_VTD)
+    if command.flags & typed and command.out_data_type not in known:
+        raise Errno(errno.EOPNOTSUPP)
+    assert device.group is not None
+    info = _registers(device.group.capabilities)
+    caller, room = request.caller, command.data_len
+    if room:
+        caller.copy_to_user(command.data_uptr, info[:room])
+        clear_user(caller, command.data_uptr + len(info), room - len(info))
+    command.data_len = len(info)
     command.out_data_type = u.IOMMU_HW_INFO_TYPE_INTEL_VTD
+    command.out_max_pasid_log2 = 0
     command.out_capabilities = 0
+    if section.hw_info_ats and not _ats_supported(device):
+        command.out_capabilities = u.IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
     return request.respond()
 
 
-def iommufd_hwpt_set_dirty_tracking(request: Request) -> int:
-    """EOPNOTSUPP for flags, ENOENT; then EOPNOTSUPP, as no IOMMU here tracks."""
-    return _dirty(request, u.IOMMU_HWPT_DIRTY_TRACKING_ENABLE)
+def _registers(iommu: IommuCapabilities) -> bytes:
+    """intel_iommu_hw_info; the erratum is always told of."""
+    info = u.HwInfoVtd(
+        flags=u.IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
+        cap_reg=vtd.capability(iommu.address_width, iommu.page_sizes),
+        ecap_reg=vtd.extended_capability(
+            snoop_control=iommu.enforces_coherency, device_iotlb=iommu.takes_ats
+        ),
+    )
+    return bytes(info)
 
 
-def iommufd_hwpt_get_dirty_bitmap(request: Request) -> int:
-    """EOPNOTSUPP for flags, ENOENT; then EOPNOTSUPP, as no IOMMU here tracks."""
-    return _dirty(request, u.IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR)
+def _ats_supported(device: BoundDevice) -> bool:
+    """The function has ATS, and the IOMMU takes it (dmar_ats_supported, pci_ats_supported)."""
+    dev, group = device.dev, device.group
+    capable = isinstance(dev, PciDevice) and dev.pci_find_ext_capability(EXT_CAP_ATS)
+    return bool(capable and group is not None and group.capabilities.takes_ats)
 
 
-def _dirty(request: Request, flags: int) -> int:
-    command = request.command
-    if not command.flags & ~flags and not command.reserved:
-        request.context.get(command.hwpt_id, Hwpt)
-    raise Errno(errno.EOPNOTSUPP)
-
-
-OPERATIONS = {
-    u.IOMMUFD_CMD_HWPT_ALLOC: Operation(u.HwptAlloc, "reserved", iommufd_hwpt_alloc),
-    u.IOMMUFD_CMD_GET_HW_INFO: Operation(u.HwInfo, "reserved", iommufd_get_hw_info),
-    u.IOMMUFD_CMD_HWPT_SET_DIRTY_TRACKING: Operation(
-        u.HwptSetDirtyTracking, "reserved", iommufd_hwpt_set_dirty_tracking
-    ),
-    u.IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP: Operation(
-        u.HwptGetDirtyBitmap, "data", iommufd_hwpt_get_dirty_bitmap
-    ),
-}
+OPERATIONS = {u.IOMMUFD_CMD_GET_HW_INFO: Operation(u.HwInfo, "reserved", iommufd_get_hw_info)}

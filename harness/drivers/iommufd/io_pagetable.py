@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Protocol
 
 from attrs import define, frozen
@@ -18,7 +18,7 @@ from attrs import define, frozen
 from harness.kernel.errors import Errno
 from harness.kernel.interval import IntervalMap
 from harness.kernel.iommu import IommuCapabilities
-from harness.kernel.task import AddressSpace
+from harness.kernel.task import Memory
 from harness.uapi.fs import PAGE_SIZE
 
 ULONG_MAX = (1 << 64) - 1
@@ -28,7 +28,10 @@ Range = tuple[int, int]
 
 
 class Accounting(Protocol):
-    """Whom pinned pages count against."""
+    """Whom pinned pages count against. ``payer`` is equal for two exactly if they are the same."""
+
+    @property
+    def payer(self) -> Hashable: ...
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond the limit."""
@@ -37,18 +40,19 @@ class Accounting(Protocol):
         """They are given back."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Pages:
-    """Memory of a program (struct iopt_pages). ``writable`` if it was mapped to be written to."""
+    """Memory of a program, or a file (struct iopt_pages). ``writable`` if it was mapped so."""
 
-    memory: AddressSpace
+    memory: Memory
     writable: bool
     accounting: Accounting
+    of_file: bool = False
 
 
 @define(eq=False)
 class Area:
-    """A mapped range (struct iopt_area); ``vaddr`` is where its first byte is."""
+    """A mapped range (struct iopt_area); ``vaddr`` is where its first byte is in the pages."""
 
     start: int
     last: int
@@ -99,6 +103,11 @@ class IoPagetable:
         """Of addresses: that of the largest of the domains' smallest pages."""
         sizes = (domain.page_sizes for domain in self._domains.values())
         return max((size & -size for size in sizes), default=1)
+
+    @property
+    def can_disable_large_pages(self) -> bool:
+        """Nothing is in the IOMMU yet, or they are disabled (iopt_disable_large_pages)."""
+        return self.disable_large_pages or not (self._domains and any(True for _ in self.areas))
 
     @property
     def page_sizes(self) -> int:

@@ -15,11 +15,13 @@ from harness.drivers.iommufd.io_pagetable import (
     Piece,
 )
 from harness.drivers.iommufd.main import Ioas, IommufdContext, IommufdObject, Operation, Request
+from harness.kernel.dma_buf import DmaBuf
 from harness.kernel.errors import Errno
+from harness.kernel.memfd import file_memory
 from harness.kernel.task import Caller
 from harness.kernel.uaccess import copy_from_user
 from harness.uapi import iommufd as u
-from harness.uapi.fs import CAP_SYS_RESOURCE
+from harness.uapi.fs import CAP_SYS_RESOURCE, PAGE_SIZE
 
 _RW = u.IOMMU_IOAS_MAP_WRITEABLE | u.IOMMU_IOAS_MAP_READABLE
 _FLAGS = _RW | u.IOMMU_IOAS_MAP_FIXED_IOVA
@@ -60,7 +62,7 @@ def iommufd_ioas_iova_ranges(request: Request) -> int:
     room, ranges = command.num_iovas, table.usable()
     found = b"".join(bytes(u.IovaRange(start, last)) for start, last in ranges[:room])
     if found:
-        request.caller.address_space.write(command.allowed_iovas, found)
+        request.caller.copy_to_user(command.allowed_iovas, found)
     command.num_iovas = len(ranges)
     command.out_iova_alignment = table.alignment
     request.respond()
@@ -77,7 +79,7 @@ def iommufd_ioas_allow_iovas(request: Request) -> int:
     ranges: list[tuple[int, int]] = []
     for number in range(command.num_iovas):
         address = command.allowed_iovas + number * sizeof(u.IovaRange)
-        given = copy_from_user(request.caller.address_space, u.IovaRange, address)
+        given = copy_from_user(request.caller, u.IovaRange, address)
         overlaps = any(low <= given.last and given.start <= high for low, high in ranges)
         if given.start >= given.last or overlaps:
             raise Errno(errno.EINVAL)
@@ -107,22 +109,77 @@ def map_user_pages(
     (iopt_map_user_pages, iopt_alloc_user_pages)."""
     if vaddr + length > ULONG_MAX:
         raise Errno(errno.EOVERFLOW)
-    if not length:
-        raise Errno(errno.EINVAL)
+    _check_length(length)
     writable = bool(prot & IOMMU_WRITE)
     pages = Pages(caller.address_space, writable, context.accounting(caller, mm=mm))
     return table.map_pages([Piece(pages, vaddr, length)], iova, prot)
+
+
+def _check_length(length: int) -> None:
+    """EINVAL (iopt_alloc_pages)."""
+    if not length or length > ULONG_MAX - PAGE_SIZE:
+        raise Errno(errno.EINVAL)
+
+
+def _table_to_map_in(request: Request) -> IoPagetable:
+    """EOVERFLOW, EINVAL without a direction, ENOENT."""
+    command = request.command
+    if ULONG_MAX in (command.iova, command.length):
+        raise Errno(errno.EOVERFLOW)
+    if not command.flags & _RW:
+        raise Errno(errno.EINVAL)
+    return request.context.get(command.ioas_id, Ioas).table
+
+
+def iommufd_ioas_map_file(request: Request) -> int:
+    """EOPNOTSUPP, EOVERFLOW, EINVAL without a direction, ENOENT, then EINVAL and EOVERFLOW for the
+    part of the file, EBADF, and what the table says (iopt_map_file_pages, 7.2)."""
+    command, context, caller = request.command, request.context, request.caller
+    _unsupported(command.flags & ~_FLAGS)
+    table = _table_to_map_in(request)
+    if not command.length:
+        raise Errno(errno.EINVAL)
+    if command.start + command.length - 1 > ULONG_MAX:
+        raise Errno(errno.EOVERFLOW)
+    file = caller.file(command.fd)
+    if isinstance(file, DmaBuf):
+        # iopt_alloc_dmabuf_pages: no exporter here is vfio-pci, the only one that will do.
+        beyond = command.start + command.length > file.node.size
+        raise Errno(errno.EINVAL if beyond else errno.EOPNOTSUPP)
+    _check_length(command.length)
+    prot = _prot(command.flags)
+    accounting = context.accounting(caller)
+    pages = Pages(file_memory(file), bool(prot & IOMMU_WRITE), accounting, of_file=True)
+    fixed = command.flags & u.IOMMU_IOAS_MAP_FIXED_IOVA
+    pieces = [Piece(pages, command.start, command.length)]
+    command.iova = table.map_pages(pieces, command.iova if fixed else None, prot)
+    return request.respond()
+
+
+def iommufd_ioas_change_process(request: Request) -> int:
+    """Pinned pages count against the caller: EOPNOTSUPP, EINVAL unless all are of files, ENOMEM."""
+    context, caller = request.context, request.caller
+    _unsupported(request.command.reserved)
+    tables = [found.table for found in context.objects.values() if isinstance(found, Ioas)]
+    areas = [area for table in tables for area in table.areas]
+    if not all(area.pages.of_file for area in areas):
+        raise Errno(errno.EINVAL)
+    account = context.account(caller)
+    free = (None, account.payer)
+    charged = [area for area in areas if area.pages.accounting.payer not in free]
+    account.lock(sum(area.pinned for area in charged))
+    for area in charged:
+        area.pages.accounting.unlock(area.pinned)
+    for area in charged:
+        area.pages.accounting = account
+    return 0
 
 
 def iommufd_ioas_map(request: Request) -> int:
     """EOPNOTSUPP, EOVERFLOW, EINVAL without a direction, ENOENT; then as map_user_pages."""
     command = request.command
     _unsupported(command.flags & ~_FLAGS or command.reserved)
-    if ULONG_MAX in (command.iova, command.length):
-        raise Errno(errno.EOVERFLOW)
-    if not command.flags & _RW:
-        raise Errno(errno.EINVAL)
-    table = request.context.get(command.ioas_id, Ioas).table
+    table = _table_to_map_in(request)
     fixed = command.flags & u.IOMMU_IOAS_MAP_FIXED_IOVA
     command.iova = map_user_pages(
         request.context,
@@ -190,7 +247,7 @@ def iommufd_option(request: Request) -> int:
         raise Errno(errno.EOPNOTSUPP)
     if command.op == _GET:
         # Only the value goes back: put_user.
-        request.caller.address_space.write(
+        request.caller.copy_to_user(
             request.address + u.Option.val64.offset, command.val64.to_bytes(8, "little")
         )
     return 0
@@ -222,6 +279,8 @@ def _option_huge_pages(request: Request) -> None:
         return
     if command.val64 > 1:
         raise Errno(errno.EINVAL)
+    if not command.val64 and not table.can_disable_large_pages:
+        raise Errno(errno.EINVAL)
     table.disable_large_pages = not command.val64
 
 
@@ -236,6 +295,10 @@ OPERATIONS = {
         u.IoasIovaRanges, "out_iova_alignment", iommufd_ioas_iova_ranges
     ),
     u.IOMMUFD_CMD_IOAS_MAP: Operation(u.IoasMap, "iova", iommufd_ioas_map),
+    u.IOMMUFD_CMD_IOAS_MAP_FILE: Operation(u.IoasMapFile, "iova", iommufd_ioas_map_file),
+    u.IOMMUFD_CMD_IOAS_CHANGE_PROCESS: Operation(
+        u.IoasChangeProcess, "reserved", iommufd_ioas_change_process
+    ),
     u.IOMMUFD_CMD_IOAS_UNMAP: Operation(u.IoasUnmap, "length", iommufd_ioas_unmap),
     u.IOMMUFD_CMD_OPTION: Operation(u.Option, "val64", iommufd_option),
 }

@@ -9,13 +9,14 @@ of VFIO bind and attach them. What is no command of its own is what a container 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ctypes import LittleEndianStructure, sizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field, frozen
 
-from harness.drivers.iommufd.io_pagetable import IoPagetable
+from harness.drivers.iommufd.io_pagetable import Accounting, IoPagetable
+from harness.drivers.iommufd.profile import IommufdSection
 from harness.kernel.chardev import CharDevice
 from harness.kernel.driver_core import Device, DeviceClass
 from harness.kernel.errors import Errno
@@ -23,7 +24,7 @@ from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuCapabilities, IommuGroup
 from harness.kernel.task import AddressSpace, Caller
 from harness.kernel.uaccess import get_user_u32
-from harness.kernel.vfs import NoSeekFile, Pages
+from harness.kernel.vfs import CommandFile, Pages
 from harness.uapi import iommufd as u
 from harness.uapi.fs import CAP_IPC_LOCK, PAGE_SIZE, RLIMIT_MEMLOCK
 
@@ -75,6 +76,7 @@ class Hwpt(IommufdObject):
         self.ioas = ioas
         self.capabilities = capabilities
         self.auto_domain = auto_domain
+        self.fault: FaultQueue | None = None
         try:
             ioas.table.add_domain(self, capabilities)
         except Errno:
@@ -83,44 +85,77 @@ class Hwpt(IommufdObject):
         ioas.users += 1
         ioas.hwpts.append(self)
 
+    def report_to(self, fault: FaultQueue) -> None:
+        """Faults of devices go there (iommufd_hwpt_alloc)."""
+        self.fault = fault
+        fault.users += 1
+
     def destroy(self) -> None:
         """iommufd_hwpt_paging_destroy."""
+        if self.fault is not None:
+            self.fault.users -= 1
         self.ioas.hwpts.remove(self)
         self.ioas.table.remove_domain(self)
         self.ioas.users -= 1
         super().destroy()
 
 
+class FaultQueue(IommufdObject):
+    """Where page tables report the faults of devices (struct iommufd_fault)."""
+
+
 class BoundDevice(IommufdObject):
     """A device that is bound (struct iommufd_device, struct iommufd_access). VFIO needs it."""
 
-    def __init__(self, context: IommufdContext, group: IommuGroup | None) -> None:
-        """``group`` is None for one that does no DMA of its own."""
+    def __init__(
+        self, context: IommufdContext, dev: Device | None, group: IommuGroup | None
+    ) -> None:
+        """``dev`` and ``group`` are None for one that does no DMA of its own."""
         super().__init__(context)
+        self.dev = dev
         self.group = group
         self.users = 1
         self.hwpt: Hwpt | None = None
         self.ioas: Ioas | None = None
 
 
+@frozen
+class Unaccounted:
+    """Pages of who may lock any number (IOPT_PAGES_ACCOUNT_NONE)."""
+
+    payer = None
+
+    def lock(self, pages: int) -> None:
+        """Nothing."""
+
+    def unlock(self, pages: int) -> None:
+        """Nothing."""
+
+
 @define(eq=False)
 class LockedPages:
-    """Pages that count against the user, or against the process (do_update_pinned)."""
+    """Pages that count against the user (IOPT_PAGES_ACCOUNT_USER)."""
 
-    counts: dict[Any, int]
-    key: Any
-    limit: int | None
+    counts: dict[int, int]
+    uid: int
+    memory: AddressSpace
+    limit: int
+
+    @property
+    def payer(self) -> Hashable:
+        """The user, and the process, whose statistics have them too."""
+        return self.uid, self.memory.identity
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
-        count = self.counts.get(self.key, 0) + pages
-        if self.limit is not None and count > self.limit:
+        count = self.counts.get(self.uid, 0) + pages
+        if count > self.limit:
             raise Errno(errno.ENOMEM)
-        self.counts[self.key] = count
+        self.counts[self.uid] = count
 
     def unlock(self, pages: int) -> None:
         """They count no longer."""
-        self.counts[self.key] = self.counts.get(self.key, 0) - pages
+        self.counts[self.uid] -= pages
 
 
 @define(eq=False)
@@ -128,11 +163,16 @@ class LockedByProcess:
     """Pages that count as those that the program locked itself (IOPT_PAGES_ACCOUNT_MM)."""
 
     memory: AddressSpace
-    limit: int | None
+    limit: int
+
+    @property
+    def payer(self) -> Hashable:
+        """The process."""
+        return self.memory.identity
 
     def lock(self, pages: int) -> None:
         """ENOMEM beyond RLIMIT_MEMLOCK of who mapped them."""
-        if self.limit is not None and self.memory.locked_pages + pages > self.limit:
+        if self.memory.locked_pages + pages > self.limit:
             raise Errno(errno.ENOMEM)
         self.memory.locked_pages += pages
 
@@ -146,7 +186,8 @@ class IommufdContext:
     """What one open of /dev/iommu has (struct iommufd_ctx)."""
 
     kernel: Kernel
-    locked: dict[Any, int]
+    section: IommufdSection
+    locked: dict[int, int]
     objects: dict[int, IommufdObject] = field(factory=dict)
     ids: Ida = field(factory=lambda: Ida(1))
     vfio_ioas: Ioas | None = None
@@ -159,14 +200,18 @@ class IommufdContext:
             raise Errno(errno.ENOENT)
         return found
 
-    def accounting(self, caller: Caller, *, mm: bool) -> LockedPages | LockedByProcess:
+    def accounting(self, caller: Caller, *, mm: bool = False) -> Accounting:
         """Whom pages that ``caller`` maps count against (iopt_alloc_pages)."""
-        limit = None
-        if not caller.credentials.capable(CAP_IPC_LOCK):
-            limit = caller.rlimit(RLIMIT_MEMLOCK) // PAGE_SIZE
+        if caller.credentials.capable(CAP_IPC_LOCK):
+            return Unaccounted()
+        return self.account(caller, mm=mm)
+
+    def account(self, caller: Caller, *, mm: bool = False) -> Accounting:
+        """The caller's, or its user's."""
+        limit = caller.rlimit(RLIMIT_MEMLOCK) // PAGE_SIZE
         if mm or self.account_mm:
             return LockedByProcess(caller.address_space, limit)
-        return LockedPages(self.locked, caller.credentials.uid, limit)
+        return LockedPages(self.locked, caller.credentials.uid, caller.address_space, limit)
 
     def release(self) -> None:
         """The last to use it is gone (iommufd_fops_release): what others need goes after them."""
@@ -185,15 +230,20 @@ ObjectKind = TypeVar("ObjectKind", bound=IommufdObject)
 class Request:
     """One command with its structure, and what answers go into (struct iommufd_ucmd)."""
 
-    context: IommufdContext
+    file: IommufdFile
     caller: Caller
     address: int
     size: int
     command: Any
 
+    @property
+    def context(self) -> IommufdContext:
+        """What the file has."""
+        return self.file.context
+
     def respond(self) -> int:
         """As much of the structure goes back as the caller knows (iommufd_ucmd_respond)."""
-        self.caller.address_space.write(self.address, bytes(self.command)[: self.size])
+        self.caller.copy_to_user(self.address, bytes(self.command)[: self.size])
         return 0
 
 
@@ -214,32 +264,30 @@ class Operation:
 
 
 def copy_struct_from_user(
-    memory: AddressSpace, kind: type[LittleEndianStructure], address: int, size: int
+    caller: Caller, kind: type[LittleEndianStructure], address: int, size: int
 ) -> Any:
     """What is missing is 0; E2BIG if there is more, and not 0 (include/linux/uaccess.h)."""
     known = sizeof(kind)
     position, end = address + known, address + size
     while position < end:
         count = min(PAGE_SIZE - position % PAGE_SIZE, end - position)
-        if any(memory.read(position, count)):
+        if any(caller.copy_from_user(position, count)):
             raise Errno(errno.E2BIG)
         position += count
-    return kind.from_buffer_copy(memory.read(address, min(size, known)).ljust(known, b"\0"))
+    return kind.from_buffer_copy(
+        caller.copy_from_user(address, min(size, known)).ljust(known, b"\0")
+    )
 
 
 @frozen
 class Commands:
-    """What a context takes: its own by number, and what it does in place of a container.
-
-    ``mappable`` if a kernel looks for something at the offset of an mmap; nothing is there.
-    """
+    """What a context takes: its own by number, and what it does in place of a container."""
 
     operations: dict[int, Operation]
     compat: Callable[[IommufdContext, Caller, int, int], int]
-    mappable: bool
 
 
-class IommufdFile(NoSeekFile):
+class IommufdFile(CommandFile):
     """An open context. Devices that are bound keep it open."""
 
     __slots__ = ("commands", "context", "users")
@@ -258,18 +306,17 @@ class IommufdFile(NoSeekFile):
         operation = self.commands.operations.get(number)
         if operation is None:
             return self.commands.compat(self.context, caller, command, argument)
-        memory = caller.address_space
-        size = get_user_u32(memory, argument)
+        size = get_user_u32(caller, argument)
         if command != u.IOMMUFD_TYPE << 8 | number:
             raise Errno(errno.ENOTTY)
         if size < operation.minimum:
             raise Errno(errno.EINVAL)
-        given = copy_struct_from_user(memory, operation.kind, argument, size)
-        return operation.execute(Request(self.context, caller, argument, size, given))
+        given = copy_struct_from_user(caller, operation.kind, argument, size)
+        return operation.execute(Request(self, caller, argument, size, given))
 
     def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:
-        """iommufd_fops_mmap: ENXIO; ENODEV before 6.17."""
-        raise Errno(errno.ENXIO if self.commands.mappable else errno.ENODEV)
+        """iommufd_fops_mmap: nothing is at any offset. Without the method, ENODEV."""
+        raise Errno(errno.ENXIO if self.context.section.mappable else errno.ENODEV)
 
     def release(self) -> None:
         """The program's last fd is closed."""
@@ -287,11 +334,11 @@ class IommuNode(Device):
 
     devmode = 0o660
 
-    def __init__(self, kernel: Kernel, minor: int, commands: Commands) -> None:
+    def __init__(self, kernel: Kernel, section: IommufdSection, commands: Commands) -> None:
         super().__init__(kernel, "iommu", None, None)
         self.device_class = DeviceClass(kernel, "misc")
-        self.devt = (MISC_MAJOR, minor)
-        locked: dict[Any, int] = {}
+        self.devt = (MISC_MAJOR, section.minor)
+        locked: dict[int, int] = {}
         self.open_method = lambda node, caller, flags: IommufdFile(
-            node, caller, IommufdContext(kernel, locked), commands
+            node, caller, IommufdContext(kernel, section, locked), commands
         )

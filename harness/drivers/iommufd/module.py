@@ -3,27 +3,16 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
-from harness.drivers.iommufd import device, ioas, vfio_compat
+from harness.drivers.iommufd import device, eventq, hw_pagetable, ioas, vfio_compat, viommu
 from harness.drivers.iommufd.main import Commands, IommuNode
+from harness.drivers.iommufd.profile import IommufdSection
 from harness.kernel.driver_core import device_add
 from harness.kernel.module import BoolParameter, Module, Parameter
 from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.uapi import fd_commands
 
-
-@frozen
-class IommufdSection:
-    """The profile's section ``iommufd``: whether the kernel has it, and the minor of its node.
-
-    The minor is a dynamic one, so it depends on what else the kernel has. ``mappable``: queues of
-    the hardware could be mapped (iommufd_fops_mmap, 6.17).
-    """
-
-    present: bool = False
-    minor: int = 126
-    mappable: bool = False
+_PARTS = (ioas, vfio_compat, device, hw_pagetable, eventq, viommu)
 
 
 def has_iommufd(profile: Profile) -> bool:
@@ -34,9 +23,15 @@ def has_iommufd(profile: Profile) -> bool:
 def iommufd_init(kernel: Kernel) -> None:
     """Module init."""
     section = kernel.profile.section("iommufd", IommufdSection)
-    operations = {**ioas.OPERATIONS, **vfio_compat.OPERATIONS, **device.OPERATIONS}
-    commands = Commands(operations, vfio_compat.iommufd_vfio_ioctl, section.mappable)
-    device_add(IommuNode(kernel, section.minor, commands))
+    operations = {
+        number: operation
+        for part in _PARTS
+        for number, operation in part.OPERATIONS.items()
+        if number <= section.last_command
+    }
+    commands = Commands(operations, vfio_compat.iommufd_vfio_ioctl)
+    device_add(IommuNode(kernel, section, commands))
+    kernel.fd_commands |= fd_commands.IOMMUFD
 
 
 def iommufd_parameters() -> tuple[Parameter, ...]:

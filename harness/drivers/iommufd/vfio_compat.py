@@ -85,7 +85,7 @@ def _check_extension(context: IommufdContext, extension: int) -> int:
 
 def _map_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
     """iommufd_vfio_map_dma: without a direction, too."""
-    given = copy_from_user(caller.address_space, vfio.DmaMap, argument)
+    given = copy_from_user(caller, vfio.DmaMap, argument)
     flags = vfio.VFIO_DMA_MAP_FLAG_READ | vfio.VFIO_DMA_MAP_FLAG_WRITE
     if given.argsz < sizeof(vfio.DmaMap) or given.flags & ~flags:
         raise Errno(errno.EINVAL)
@@ -98,7 +98,7 @@ def _map_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
 
 def _unmap_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
     """iommufd_vfio_unmap_dma: the size goes back after a failure, too."""
-    given = copy_from_user(caller.address_space, vfio.DmaUnmap, argument)
+    given = copy_from_user(caller, vfio.DmaUnmap, argument)
     if given.argsz < sizeof(vfio.DmaUnmap) or given.flags & ~vfio.VFIO_DMA_UNMAP_FLAG_ALL:
         raise Errno(errno.EINVAL)
     table = get_compat_ioas(context).table
@@ -119,7 +119,7 @@ def _unmap_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
             given.size = unmap_range(table, iova, size)
     except Errno as error:
         problem = error
-    caller.address_space.write(argument, bytes(given))
+    caller.copy_to_user(argument, bytes(given))
     if problem is not None:
         raise problem
     return 0
@@ -127,8 +127,7 @@ def _unmap_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
 
 def _get_info(context: IommufdContext, caller: Caller, argument: int) -> int:
     """iommufd_vfio_iommu_get_info: capabilities that fit are written even if not all do."""
-    memory = caller.address_space
-    given = copy_from_user(memory, vfio.IommuType1Info, argument)
+    given = copy_from_user(caller, vfio.IommuType1Info, argument)
     if given.argsz < sizeof(vfio.IommuType1Info):
         raise Errno(errno.EINVAL)
     table = get_compat_ioas(context).table
@@ -146,20 +145,20 @@ def _get_info(context: IommufdContext, caller: Caller, argument: int) -> int:
     total = second + sizeof(iovas) + 16 * len(ranges)
     if given.argsz >= second:
         avail.header.next = second
-        memory.write(argument + whole, bytes(avail))
+        caller.copy_to_user(argument + whole, bytes(avail))
     for number, (start, last) in enumerate(ranges):
         end = second + sizeof(iovas) + 16 * (number + 1)
         if given.argsz >= end:
-            memory.write(argument + end - 16, bytes(vfio.IovaRange(start, last)))
+            caller.copy_to_user(argument + end - 16, bytes(vfio.IovaRange(start, last)))
     if given.argsz >= total:
-        memory.write(argument + second, bytes(iovas))
+        caller.copy_to_user(argument + second, bytes(iovas))
     info = vfio.IommuType1InfoCaps(
         argsz=total,
         flags=vfio.VFIO_IOMMU_INFO_PGSIZES | vfio.VFIO_IOMMU_INFO_CAPS,
         iova_pgsizes=table.page_sizes,
         cap_offset=whole if given.argsz >= total else 0,
     )
-    memory.write(argument, bytes(info)[: min(given.argsz, whole)])
+    caller.copy_to_user(argument, bytes(info)[: min(given.argsz, whole)])
     return 0
 
 

@@ -133,6 +133,7 @@ def _tsas(port: Port, data: bytes) -> str:
     """rdma has but what it has; TLS requires secure channels unless something else was said."""
     names = _TSAS.get(port.addr_trtype, ())
     tsas = one_of(data, names)
+    fail(tsas != "tls1.3" or port.module.section.tls)
     if port.addr_trtype == "rdma":
         fail(tsas == port.addr_tsas)
     elif tsas == "none":

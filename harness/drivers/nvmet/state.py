@@ -17,7 +17,8 @@ class NvmetSection:
     """The profile's section ``nvmet``: attributes of each kind of item in the order of their
     declaration, the version that a subsystem begins with, whether ports know the address family
     and the transport ``pci``, and whether two namespaces may have one number, written differently.
-    A kernel without ``passthru`` has no such group."""
+    A kernel without ``passthru`` has no such group. ``tls``: tcp can be secure
+    (CONFIG_NVME_TARGET_TCP_TLS)."""
 
     root: tuple[str, ...]
     subsystem: tuple[str, ...]
@@ -29,6 +30,7 @@ class NvmetSection:
     version: str
     pci: bool = False
     unique_nsids: bool = False
+    tls: bool = True
 
 
 @define(eq=False)

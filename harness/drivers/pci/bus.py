@@ -31,6 +31,7 @@ from harness.drivers.pci.resource import pci_create_resource_files
 from harness.drivers.pci.slot import acpiphp_enumerate_slots
 from harness.drivers.pci.sysfs import (
     kstrtoul_or_einval,
+    link_speeds,
     local_cpulist_show,
     local_cpus_show,
     pci_device_groups,
@@ -83,7 +84,8 @@ class PciSection:
     ``serial_number``, functions with that capability show it (a run of 7.2).
 
     ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
-    would be; none takes a function here. ``builtin_modules``: they are linked with those all the
+    would be, or nothing if the configuration leaves one out; none takes a function here.
+    ``builtin_modules``: they are linked with those all the
     same (lookup_or_create_module_kobject; a run of 6.12). ``absent_modules`` are those of
     our drivers that the kernel's configuration leaves out, and ``write_combining`` says whether it
     has files ``resourceN_wc`` (CONFIG_X86_PAT).
@@ -96,7 +98,7 @@ class PciSection:
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
     serial_number: bool = False
-    builtin_drivers: Mapping[str, str] = Factory(dict)
+    builtin_drivers: Mapping[str, str | None] = Factory(dict)
     builtin_modules: bool = False
     absent_modules: tuple[str, ...] = ()
     write_combining: bool = True
@@ -257,6 +259,10 @@ class PciSegment(Device):
         self.devices: list[PciDevice] = []
         #: Names of its hot-plug slots.
         self.slots: list[str] = []
+        #: What these show; at first what the bridge's link says (pci_set_bus_speed).
+        self.max_bus_speed = self.cur_bus_speed = "Unknown"
+        if self_device is not None:
+            self.max_bus_speed, self.cur_bus_speed = link_speeds(self_device)
 
     def pci_rescan_bus(self) -> None:
         """Find functions that came; then let drivers have them."""

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from harness.drivers.pci.dma import FunctionDma
 from harness.drivers.pci.intx import IntxLine
-from harness.drivers.pci.iommu import IommuInfo
+from harness.drivers.pci.iommu import NO_IOMMU
 from harness.drivers.pci.reset import pci_init_reset_methods
 from harness.hardware import pci_config as cfg
 from harness.hardware.pci import PciFunction
@@ -122,7 +122,7 @@ class PciDevice(Device):
         self.irq = self._pci_read_irq()
         self.numa_node = site.numa_node
         iommu = segment.pci_bus.iommu
-        self.iommu = iommu.info if iommu is not None else IommuInfo()
+        self.iommu = iommu.info if iommu is not None else NO_IOMMU
         #: Whether DMA of the function goes through an IOMMU at all.
         self.in_iommu_group = iommu is not None
         self.subordinate: PciSegment | None = None
@@ -434,13 +434,17 @@ class PciDevice(Device):
 
         ERANGE if that is less than no vector; EINVAL without the capability or while it is
         disallowed; ENOSPC if there are fewer than ``minimum`` (__pci_enable_msix_range,
-        __pci_enable_msi_range).
+        __pci_enable_msi_range). Several messages of MSI are one for the processor's interrupt
+        controller, so that there is but one unless the IOMMU tells them apart
+        (MSI_FLAG_MULTI_PCI_MSI, msi_capability_init).
         """
         if maximum < minimum:
             raise Errno(errno.ERANGE)
         if self.no_msi:
             raise Errno(errno.EINVAL)
         count = min(self.pci_msix_vec_count() if msix else self.pci_msi_vec_count(), maximum)
+        if not msix and not self.iommu.capabilities.isolates_msi:
+            count = min(count, 1)
         if count < minimum:
             raise Errno(errno.ENOSPC)
         if msix:

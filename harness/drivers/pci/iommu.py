@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CLASS_BRIDGE_ISA = 0x0601
 _MSI_REGION = (0xFEE00000, 0xFEEFFFFF, "msi")
-#: Where ISA devices may reach at any time (CONFIG_INTEL_IOMMU_FLOPPY_WA).
+#: Where ISA devices may reach at any time.
 _ISA_REGION = (0, 0xFFFFFF, "direct-relaxable")
 
 
@@ -34,9 +34,17 @@ class IommuInfo:
     capabilities: IommuCapabilities = field(factory=IommuCapabilities)
 
 
+#: What is above a function that no IOMMU looks at.
+NO_IOMMU = IommuInfo(capabilities=IommuCapabilities(isolates_msi=False))
+
+
 def intel_iommu_get_resv_regions(devices: list[Device]) -> list[ReservedRegion]:
     """Where messages go, and what ISA devices need (iommu_get_group_resv_regions)."""
-    isa = any(getattr(device, "class_code", 0) >> 8 == _CLASS_BRIDGE_ISA for device in devices)
+    isa = any(
+        getattr(device, "class_code", 0) >> 8 == _CLASS_BRIDGE_ISA
+        and device.kernel.iommu_groups.section.isa_region
+        for device in devices
+    )
     return [_ISA_REGION, _MSI_REGION] if isa else [_MSI_REGION]
 
 

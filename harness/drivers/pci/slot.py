@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from harness.drivers.pci.device import PciDevice
     from harness.kernel.kernfs import KernfsDirectory
 
-#: The bus of a conventional bridge (pci_bus_speed_strings).
-_SPEED = "33 MHz PCI"
-
 
 @frozen
 class Slot:
@@ -55,8 +52,12 @@ def address_read_file(slot: Slot, caller: Caller) -> str:
     return f"{slot.address}\n"
 
 
-def bus_speed_read(slot: Slot, caller: Caller) -> str:
-    return f"{_SPEED}\n"
+def max_speed_read_file(slot: Slot, caller: Caller) -> str:
+    return f"{slot.segment.max_bus_speed}\n"
+
+
+def cur_speed_read_file(slot: Slot, caller: Caller) -> str:
+    return f"{slot.segment.cur_bus_speed}\n"
 
 
 def adapter_show(slot: Slot, caller: Caller) -> str:
@@ -102,8 +103,8 @@ def attention_store(slot: Slot, caller: Caller, data: bytes) -> None:
 
 _ATTRIBUTES = (
     Attribute("address", 0o444, address_read_file),
-    Attribute("max_bus_speed", 0o444, bus_speed_read),
-    Attribute("cur_bus_speed", 0o444, bus_speed_read),
+    Attribute("max_bus_speed", 0o444, max_speed_read_file),
+    Attribute("cur_bus_speed", 0o444, cur_speed_read_file),
     Attribute("power", 0o644, power_show, power_store),
     Attribute("attention", 0o644, attention_show, attention_store),
     Attribute("latch", 0o444, latch_show),

@@ -36,7 +36,8 @@ class StockEntry:
     ``id_table`` is the driver's own; ``takes_any``, it also takes what override or new_id force
     upon it (else ENODEV), as long as the function has ``capability``. ``enables`` and ``dma_bits``
     are what its probe does; ``keeps``, whether the probe succeeds. ``vectors`` is how many MSI-X
-    vectors it uses at most. ``driver_managed_dma`` is the kernel's flag of that name.
+    vectors it uses at most. ``driver_managed_dma`` is the kernel's flag of that name. ``bus_speed``
+    is what it finds the bus behind the function to have.
     """
 
     name: str
@@ -49,6 +50,7 @@ class StockEntry:
     dma_bits: int = 32
     vectors: int = 0
     driver_managed_dma: bool = False
+    bus_speed: str | None = None
 
 
 class StockDriver(PciDriver):
@@ -72,6 +74,9 @@ class StockDriver(PciDriver):
             raise Errno(errno.ENODEV)
         if entry.enables:
             device.pci_enable_device()
+        if entry.bus_speed and device.subordinate is not None:
+            device.subordinate.max_bus_speed = entry.bus_speed
+            device.subordinate.cur_bus_speed = entry.bus_speed
         if not entry.keeps:
             raise Errno(errno.ENODEV)
         if entry.vectors:
@@ -90,9 +95,10 @@ class StockDriver(PciDriver):
 #: A bridge, to the kernel 0x060400 (PCI_CLASS_BRIDGE_PCI_NORMAL).
 _BRIDGE = PciId(class_code=0x060400, class_mask=0xFFFFFF)
 
-#: virtio-pci: drivers/virtio/virtio_pci_common.c. shpchp enables a bridge, and leaves it so when
-#: ACPI has its slots already: drivers/pci/hotplug/shpchp_core.c. pci-stub: drivers/pci/pci-stub.c.
-#: uio_pci_generic: drivers/uio/uio_pci_generic.c.
+#: virtio-pci: drivers/virtio/virtio_pci_common.c. shpchp enables a bridge, asks its controller for
+#: the speed (shpc_get_cur_bus_speed), and leaves it so when ACPI has its slots already:
+#: drivers/pci/hotplug/shpchp_core.c. pci-stub: drivers/pci/pci-stub.c. uio_pci_generic:
+#: drivers/uio/uio_pci_generic.c.
 STOCK = (
     StockEntry(
         "virtio-pci",
@@ -102,7 +108,15 @@ STOCK = (
         dma_bits=64,
         vectors=2,
     ),
-    StockEntry("shpchp", "shpchp", (_BRIDGE,), capability=cfg.CAP_SHPC, enables=True, keeps=False),
+    StockEntry(
+        "shpchp",
+        "shpchp",
+        (_BRIDGE,),
+        capability=cfg.CAP_SHPC,
+        enables=True,
+        keeps=False,
+        bus_speed="33 MHz PCI",
+    ),
     StockEntry("pci-stub", "pci_stub", takes_any=True, driver_managed_dma=True),
     StockEntry("uio_pci_generic", "uio_pci_generic", takes_any=True, enables=True),
 )
@@ -139,5 +153,7 @@ MODULES = tuple(
 def register_builtin_drivers(bus: PciBus) -> None:
     """The drivers that are part of the kernel itself."""
     for name, module in bus.section.builtin_drivers.items():
+        if module is None:
+            continue
         shown = module if bus.section.builtin_modules else None
         pci_register_driver(StockDriver(StockEntry(name, shown), bus))

@@ -283,6 +283,15 @@ def _speed(code: int) -> str:
     return _LINK_SPEEDS[code] if code < len(_LINK_SPEEDS) else _LINK_SPEEDS[0]
 
 
+def link_speeds(device: PciDevice) -> tuple[str, str]:
+    """Of a bridge's link, the highest that there can be and the one that it has."""
+    if not device.pci_find_capability(cfg.CAP_PCIE):
+        return _LINK_SPEEDS[0], _LINK_SPEEDS[0]
+    highest = pcie_capability_read(device, cfg.PCIE_LINK, 4)
+    current = pcie_capability_read(device, cfg.PCIE_LINK_STATUS, 2)
+    return _speed(highest & 0xF), _speed(current & 0xF)
+
+
 def max_link_speed_show(device: PciDevice, caller: Caller) -> str:
     return f"{_speed(pcie_capability_read(device, cfg.PCIE_LINK, 4) & 0xF)}\n"
 

@@ -98,9 +98,9 @@ class MbochsDevice(SampleDevice):
         elif command == u.VFIO_DEVICE_QUERY_GFX_PLANE:
             plane = copy_in(caller, argument, u.GfxPlaneInfo, _PLANE_SIZE)
             self._query_gfx_plane(plane)
-            caller.address_space.write(argument, bytes(plane)[:_PLANE_SIZE])
+            caller.copy_to_user(argument, bytes(plane)[:_PLANE_SIZE])
         elif command == u.VFIO_DEVICE_GET_GFX_DMABUF:
-            number = int.from_bytes(caller.address_space.read(argument, 4), "little")
+            number = int.from_bytes(caller.copy_from_user(argument, 4), "little")
             return self._get_gfx_dmabuf(caller, number)
         elif command == u.VFIO_DEVICE_SET_IRQS:
             raise Errno(errno.EINVAL)
@@ -130,7 +130,7 @@ class MbochsDevice(SampleDevice):
             info.argsz, info.cap_offset = whole, end
         content = bytes(info) + caps.chain(end)
         # Behind the structure, other regions have what is on the kernel's stack: 0 here.
-        caller.address_space.write(argument, content.ljust(whole, b"\0")[:size])
+        caller.copy_to_user(argument, content.ljust(whole, b"\0")[:size])
 
     def _fill_region_info(self, info: u.RegionInfo) -> None:
         """EINVAL for what is no region at all."""

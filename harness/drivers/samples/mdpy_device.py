@@ -77,7 +77,7 @@ class MdpyDevice(SampleDevice):
         elif command == u.VFIO_DEVICE_QUERY_GFX_PLANE:
             plane = copy_in(caller, argument, u.GfxPlaneInfo, _PLANE_SIZE)
             self._query_gfx_plane(plane)
-            caller.address_space.write(argument, bytes(plane)[:_PLANE_SIZE])
+            caller.copy_to_user(argument, bytes(plane)[:_PLANE_SIZE])
         elif command == u.VFIO_DEVICE_SET_IRQS:
             raise Errno(errno.EINVAL)
         elif command == u.VFIO_DEVICE_RESET:

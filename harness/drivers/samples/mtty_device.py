@@ -70,6 +70,7 @@ class MttyDevice(SampleDevice):
         self._migration = Migration(self)
         if self._section.mtty_migration:
             self.migration_flags = _MIGRATION
+            self.logs_dma = True
 
     def close_device(self) -> None:
         """mtty_close."""
@@ -143,7 +144,7 @@ class MttyDevice(SampleDevice):
 
     def _set_irqs(self, caller: Caller, argument: int) -> None:
         size = u.offsetofend(u.IrqSet, "count")
-        header = u.IrqSet.from_buffer_copy(caller.address_space.read(argument, size))
+        header = u.IrqSet.from_buffer_copy(caller.copy_from_user(argument, size))
         data_size = vfio_set_irqs_validate_and_prepare(header, self.num_irqs, u.VFIO_PCI_NUM_IRQS)
         request = read_set_irqs(caller, argument, header, data_size)
         if self._section.mtty_irqs:

@@ -92,9 +92,11 @@ class SavingFile(MigrationFile):
         if self.migration.state not in (_PRE_COPY, _PRE_COPY_P2P):
             raise Errno(errno.EINVAL)
         self.check()
+        if self.migration.device.precopy_info_v2:  # vfio_check_precopy_ioctl, 7.1
+            info.flags = 0
         info.dirty_bytes = 0
         info.initial_bytes = len(self.data) - self.position
-        caller.address_space.write(argument, bytes(info))
+        caller.copy_to_user(argument, bytes(info))
         return 0
 
 

@@ -16,7 +16,7 @@ from harness.kernel.driver_core import Device, DeviceClass, device_add
 from harness.kernel.errors import Errno
 from harness.kernel.misc import MISC_MAJOR
 from harness.kernel.task import Caller
-from harness.kernel.vfs import Node, NoSeekFile
+from harness.kernel.vfs import CommandFile, Node
 from harness.uapi import vfio as u
 from harness.uapi.fs import CAP_SYS_RAWIO
 
@@ -223,7 +223,7 @@ class VfioContainer:
             self.driver = self.data = None
 
 
-class VfioContainerFile(NoSeekFile):
+class VfioContainerFile(CommandFile):
     """An open container."""
 
     __slots__ = ("container",)

@@ -18,7 +18,7 @@ from harness.drivers.vfio.iommufd import (
     vfio_iommufd_detach,
 )
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace, Caller
+from harness.kernel.task import Caller
 from harness.kernel.uaccess import copy_from_user, get_user_u32
 from harness.kernel.uuid import UUID_LEN
 from harness.uapi import vfio as u
@@ -31,8 +31,8 @@ def vfio_df_ioctl_bind_iommufd(file: VfioDeviceFile, caller: Caller, argument: i
     """What reading it says, EINVAL for a file of the group's, EBUSY while the group is open, EINVAL
     if it is bound, what the token says, EBADF, EBADFD, EINVAL if another file is; then what binding
     says."""
-    memory, device = caller.address_space, file.device
-    given = _read_bind(file, memory, argument)
+    device = file.device
+    given = _read_bind(file, caller, argument)
     if file.by_group:
         raise Errno(errno.EINVAL)
     if device.group.opened_file is not None:
@@ -40,35 +40,33 @@ def vfio_df_ioctl_bind_iommufd(file: VfioDeviceFile, caller: Caller, argument: i
     if file.access_granted:
         raise Errno(errno.EINVAL)
     if device.core.section.bind_token:
-        _vfio_df_check_token(device, memory, given)
+        _vfio_df_check_token(device, caller, given)
     context = iommufd_file(caller, given.iommufd)
     number = file.bind(context)
     try:
         place = argument + u.BindIommufd.out_devid.offset
-        memory.write(place, number.to_bytes(4, "little"))
+        caller.copy_to_user(place, number.to_bytes(4, "little"))
     except Errno:
         file.close()
         raise
     return 0
 
 
-def _read_bind(file: VfioDeviceFile, memory: AddressSpace, argument: int) -> u.BindIommufdFull:
+def _read_bind(file: VfioDeviceFile, caller: Caller, argument: int) -> u.BindIommufdFull:
     """EFAULT, EINVAL; where a token may follow (6.17), E2BIG for what is behind it."""
     smallest = sizeof(u.BindIommufd)
     size, known = smallest, 0
     if file.device.core.section.bind_token:
-        size, known = get_user_u32(memory, argument), u.VFIO_DEVICE_BIND_FLAG_TOKEN
+        size, known = get_user_u32(caller, argument), u.VFIO_DEVICE_BIND_FLAG_TOKEN
         if size < smallest:
             raise Errno(errno.EINVAL)
-    given: u.BindIommufdFull = copy_struct_from_user(memory, u.BindIommufdFull, argument, size)
+    given: u.BindIommufdFull = copy_struct_from_user(caller, u.BindIommufdFull, argument, size)
     if given.argsz < smallest or given.flags & ~known or given.iommufd < 0:
         raise Errno(errno.EINVAL)
     return given
 
 
-def _vfio_df_check_token(
-    device: VfioDevice, memory: AddressSpace, given: u.BindIommufdFull
-) -> None:
+def _vfio_df_check_token(device: VfioDevice, caller: Caller, given: u.BindIommufdFull) -> None:
     """Who gives no token may need one (6.17). EINVAL for one if the driver knows none, EFAULT, what
     the driver says."""
     has_token = given.flags & u.VFIO_DEVICE_BIND_FLAG_TOKEN
@@ -76,20 +74,22 @@ def _vfio_df_check_token(
         if has_token:
             raise Errno(errno.EINVAL)
         return
-    device.match_token_uuid(memory.read(given.token_uuid_ptr, UUID_LEN) if has_token else None)
+    device.match_token_uuid(
+        caller.copy_from_user(given.token_uuid_ptr, UUID_LEN) if has_token else None
+    )
 
 
 def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
     """EFAULT, EINVAL; then what attaching says, and the number is written back."""
-    memory, device = caller.address_space, file.device
-    given = copy_from_user(memory, u.AttachIommufdPt, argument)
+    device = file.device
+    given = copy_from_user(caller, u.AttachIommufdPt, argument)
     if given.argsz < sizeof(u.AttachIommufdPt):
         raise Errno(errno.EINVAL)
     _check_pasid(file, given.flags, given.argsz, sizeof(u.AttachIommufdPtFull))
     number = vfio_iommufd_attach(device, given.pt_id)
     try:
         place = argument + u.AttachIommufdPt.pt_id.offset
-        memory.write(place, number.to_bytes(4, "little"))
+        caller.copy_to_user(place, number.to_bytes(4, "little"))
     except Errno:
         vfio_iommufd_detach(device)
         raise
@@ -98,7 +98,7 @@ def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int)
 
 def vfio_df_ioctl_detach_pt(file: VfioDeviceFile, caller: Caller, argument: int) -> int:
     """EFAULT, EINVAL."""
-    given = copy_from_user(caller.address_space, u.DetachIommufdPt, argument)
+    given = copy_from_user(caller, u.DetachIommufdPt, argument)
     if given.argsz < sizeof(u.DetachIommufdPt):
         raise Errno(errno.EINVAL)
     _check_pasid(file, given.flags, given.argsz, sizeof(u.DetachIommufdPtFull))

@@ -7,6 +7,8 @@ import errno
 from ctypes import sizeof
 from typing import TYPE_CHECKING
 
+from harness.drivers.vfio.check_feature import vfio_check_feature
+from harness.drivers.vfio.dma_logging import logging_report, logging_start, logging_stop
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
 from harness.kernel.uaccess import copy_from_user
@@ -14,6 +16,7 @@ from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
     from harness.drivers.vfio.vfio_main import VfioDevice
+    from harness.kernel.vfs import OpenFile
 
 _GET, _SET, _PROBE = (
     u.VFIO_DEVICE_FEATURE_GET,
@@ -23,21 +26,9 @@ _GET, _SET, _PROBE = (
 _NO_FD = -1
 
 
-def vfio_check_feature(flags: int, argsz: int, supported: int, size: int) -> bool:
-    """Whether to do it, False if it was only asked for; EINVAL for what is not ``supported``
-    (GET, SET), for neither of them, and for less than ``size`` bytes of data."""
-    if flags & (_GET | _SET) & ~supported:
-        raise Errno(errno.EINVAL)
-    if flags & _PROBE:
-        return False
-    if not flags & (_GET | _SET) or argsz < size:
-        raise Errno(errno.EINVAL)
-    return True
-
-
 def vfio_ioctl_device_feature(device: VfioDevice, caller: Caller, argument: int) -> int:
     """EFAULT, EINVAL for the size, unknown flags, GET with SET; then the feature's own."""
-    feature = copy_from_user(caller.address_space, u.Feature, argument)
+    feature = copy_from_user(caller, u.Feature, argument)
     size = sizeof(u.Feature)
     if feature.argsz < size:
         raise Errno(errno.EINVAL)
@@ -48,22 +39,23 @@ def vfio_ioctl_device_feature(device: VfioDevice, caller: Caller, argument: int)
         raise Errno(errno.EINVAL)
     number = flags & u.VFIO_DEVICE_FEATURE_MASK
     data, argsz = argument + size, feature.argsz - size
-    if number == u.VFIO_DEVICE_FEATURE_MIGRATION:
-        return _migration(device, caller, flags, data, argsz)
-    if number == u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
-        return _mig_device_state(device, caller, flags, data, argsz)
-    if number == u.VFIO_DEVICE_FEATURE_MIG_DATA_SIZE and device.core.section.mig_data_size:
-        return _migration_data_size(device, caller, flags, data, argsz)
-    if number in _DMA_LOGGING:
-        raise Errno(errno.ENOTTY)  # no driver here can log
+    section = device.core.section
+    match number:
+        case u.VFIO_DEVICE_FEATURE_MIGRATION:
+            return _migration(device, caller, flags, data, argsz)
+        case u.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+            return _mig_device_state(device, caller, flags, data, argsz)
+        case u.VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+            return logging_start(device, caller, flags, data, argsz)
+        case u.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
+            return logging_stop(device, flags, argsz)
+        case u.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
+            return logging_report(device, caller, flags, data, argsz)
+        case u.VFIO_DEVICE_FEATURE_MIG_DATA_SIZE if section.mig_data_size:
+            return _migration_data_size(device, caller, flags, data, argsz)
+        case u.VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 if section.precopy_info_v2:
+            return _migration_precopy_info_v2(device, flags, argsz)
     return device.device_feature(caller, flags, data, argsz)
-
-
-_DMA_LOGGING = (
-    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
-    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
-    u.VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
-)
 
 
 def _can_migrate(device: VfioDevice) -> None:
@@ -76,7 +68,7 @@ def _migration(device: VfioDevice, caller: Caller, flags: int, data: int, argsz:
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigration)):
         answer = u.FeatureMigration(flags=device.migration_flags)
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
     return 0
 
 
@@ -87,33 +79,56 @@ def _migration_data_size(
     _can_migrate(device)
     if vfio_check_feature(flags, argsz, _GET, sizeof(u.FeatureMigDataSize)):
         answer = u.FeatureMigDataSize(stop_copy_length=device.migration_get_data_size())
-        caller.address_space.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
+    return 0
+
+
+def _migration_precopy_info_v2(device: VfioDevice, flags: int, argsz: int) -> int:
+    """vfio_ioctl_device_feature_migration_precopy_info_v2: EINVAL where nothing can be copied in
+    advance."""
+    if not device.migration_flags & u.VFIO_MIGRATION_PRE_COPY:
+        raise Errno(errno.EINVAL)
+    if vfio_check_feature(flags, argsz, _SET, 0):
+        device.precopy_info_v2 = True
     return 0
 
 
 def _mig_device_state(device: VfioDevice, caller: Caller, flags: int, data: int, argsz: int) -> int:
-    """vfio_ioctl_device_feature_mig_device_state: the data are written back after a failure, too.
-
-    The fd of a file with data is the last thing that is made (vfio_ioct_mig_return_fd).
-    """
+    """vfio_ioctl_device_feature_mig_device_state: the data are written back after a failure, too,
+    unless it is only the file with data that the caller cannot have."""
     _can_migrate(device)
     if not vfio_check_feature(flags, argsz, _GET | _SET, sizeof(u.FeatureMigState)):
         return 0
-    memory = caller.address_space
-    answer = copy_from_user(memory, u.FeatureMigState, data)
+    answer = copy_from_user(caller, u.FeatureMigState, data)
     if flags & _GET:
         answer.device_state = device.migration_get_state()
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         return 0
     try:
         file = device.migration_set_state(caller, answer.device_state)
     except Errno:
         answer.data_fd = _NO_FD
-        memory.write(data, bytes(answer))
+        caller.copy_to_user(data, bytes(answer))
         raise
-    answer.data_fd = _NO_FD if file is None else caller.install(file)
-    memory.write(data, bytes(answer))
+    if file is not None:
+        return _return_fd(caller, file, data, answer)
+    answer.data_fd = _NO_FD
+    caller.copy_to_user(data, bytes(answer))
+    return 0
+
+
+def _return_fd(caller: Caller, file: OpenFile, data: int, answer: u.FeatureMigState) -> int:
+    """vfio_ioct_mig_return_fd: EMFILE, EFAULT; the file is closed then, the state stays new."""
+    try:
+        caller.check_unused_fd()
+        # What is there already, to see that it can be written before there is an fd to write.
+        caller.copy_to_user(data, bytes(answer))
+    except Errno:
+        file.release()
+        raise
+    answer.data_fd = caller.install(file)
+    caller.copy_to_user(data, bytes(answer))
     return 0
 
 

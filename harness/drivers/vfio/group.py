@@ -27,7 +27,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
 from harness.kernel.task import Caller
 from harness.kernel.uaccess import copy_from_user, get_user_s32, strndup_user
-from harness.kernel.vfs import Node, NoSeekFile
+from harness.kernel.vfs import CommandFile, Node
 from harness.uapi import vfio as u
 from harness.uapi.fs import CAP_SYS_RAWIO, PAGE_SIZE
 
@@ -128,13 +128,17 @@ class VfioGroup(Device):
         """vfio_device_group_unregister."""
         self.devices.remove(device)
 
-    def use_iommu(self, caller: Caller) -> None:
-        """EINVAL unless a container with an IOMMU is there, EPERM; then the group's file stays open
-        (vfio_device_group_use_iommu)."""
+    def check_iommu(self, caller: Caller) -> None:
+        """EINVAL unless a container with an IOMMU is there, EPERM."""
         if self.iommufd is None and (self.container is None or self.container.data is None):
             raise Errno(errno.EINVAL)
         if self.noiommu and not caller.credentials.capable(CAP_SYS_RAWIO):
             raise Errno(errno.EPERM)
+
+    def use_iommu(self, caller: Caller) -> None:
+        """What :meth:`check_iommu` says; then the group's file stays open
+        (vfio_device_group_use_iommu)."""
+        self.check_iommu(caller)
         assert self.opened_file is not None
         self.opened_file.users += 1
         if self.container is not None:
@@ -153,7 +157,7 @@ class VfioGroup(Device):
             self._groups.minor_ida.free(self.minor)
 
 
-class VfioGroupFile(NoSeekFile):
+class VfioGroupFile(CommandFile):
     """The open file of a group. ``users`` are the program, and devices that were opened by it."""
 
     __slots__ = ("group", "users")
@@ -178,7 +182,7 @@ class VfioGroupFile(NoSeekFile):
 
     def _get_status(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_status: EFAULT, EINVAL, ENODEV once the group is gone."""
-        status = copy_from_user(caller.address_space, u.GroupStatus, argument)
+        status = copy_from_user(caller, u.GroupStatus, argument)
         if status.argsz < u.offsetofend(u.GroupStatus, "flags"):
             raise Errno(errno.EINVAL)
         group = self.group
@@ -189,13 +193,13 @@ class VfioGroupFile(NoSeekFile):
             status.flags = u.VFIO_GROUP_FLAGS_CONTAINER_SET | u.VFIO_GROUP_FLAGS_VIABLE
         elif not group.iommu_group.dma_owner_claimed:
             status.flags = u.VFIO_GROUP_FLAGS_VIABLE
-        caller.address_space.write(argument, bytes(status))
+        caller.copy_to_user(argument, bytes(status))
         return 0
 
     def _set_container(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_set_container: EFAULT, EBADF, EINVAL for a second one, ENODEV, then what
         a file that is no container is answered, then what the container says."""
-        file = caller.file(get_user_s32(caller.address_space, argument))
+        file = caller.file(get_user_s32(caller, argument))
         group = self.group
         if group.has_iommu:
             raise Errno(errno.EINVAL)
@@ -226,9 +230,10 @@ class VfioGroupFile(NoSeekFile):
 
     def _get_device_fd(self, caller: Caller, argument: int) -> int:
         """vfio_group_ioctl_get_device_fd: EFAULT, EINVAL for a string without end; then the name is
-        looked up, and only then can the device be opened."""
-        name = strndup_user(caller.address_space, argument, PAGE_SIZE)
+        looked up, then EMFILE, and only then can the device be opened."""
+        name = strndup_user(caller, argument, PAGE_SIZE)
         device = self._device_get_from_name(caller, name.decode(errors="surrogateescape"))
+        caller.check_unused_fd()
         device.references += 1
         file = VfioDeviceFile(AnonInode("[vfio-device]"), caller, device)
         try:
@@ -272,7 +277,7 @@ class VfioGroups:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.device_class = DeviceClass(kernel, "vfio")
+        self.device_class = DeviceClass(kernel, "vfio").register()
         self.major = kernel.devices.alloc_chrdev_region("vfio")
         self.minor_ida = Ida()
         self._groups: list[VfioGroup] = []

@@ -51,6 +51,6 @@ def put_region_info(caller: Caller, address: int, info: u.RegionInfo, caps: Info
         if info.argsz < start + caps.size:
             info.argsz, info.cap_offset = start + caps.size, 0
         else:
-            caller.address_space.write(address + start, caps.chain(start))
+            caller.copy_to_user(address + start, caps.chain(start))
             info.cap_offset = start
     copy_out(caller, address, info)

@@ -34,10 +34,12 @@ def vfio_init(kernel: Kernel) -> None:
         noiommu=noiommu,
         groups=VfioGroups(kernel),
         containers=VfioContainers(kernel, noiommu),
-        device_class=DeviceClass(kernel, "vfio-dev"),
+        device_class=DeviceClass(kernel, "vfio-dev").register(),
     )
     if module.data.section.device_cdev:  # vfio_cdev_init
         module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")
+        # QEMU and libvirt take a node for the device's only if its number is.
+        kernel.known_by_number = True
     module.data.containers.add_node()
     kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
     kernel.maps_files = True
@@ -46,9 +48,11 @@ def vfio_init(kernel: Kernel) -> None:
 def vfio_iommu_type1_init(kernel: Kernel) -> None:
     """Module init of vfio_iommu_type1."""
     core = vfio(kernel)
-    limit = kernel.modules["vfio_iommu_type1"].parameters["dma_entry_limit"]
+    parameters = kernel.modules["vfio_iommu_type1"].parameters
+    limit, unsafe = parameters["dma_entry_limit"], parameters["allow_unsafe_interrupts"]
     assert isinstance(limit, UintParameter)
-    core.containers.register_iommu_driver(Type1Driver(core.section, limit))
+    assert isinstance(unsafe, BoolParameter)
+    core.containers.register_iommu_driver(Type1Driver(core.section, limit, unsafe))
 
 
 def vfio_parameters() -> tuple[Parameter, ...]:

@@ -73,5 +73,5 @@ def vfio_set_irqs_validate_and_prepare(header: u.IrqSet, count: int, max_index: 
 
 def read_set_irqs(caller: Caller, argument: int, header: u.IrqSet, size: int) -> SetIrqs:
     """The request with its data, or EFAULT."""
-    data = caller.address_space.read(argument + _HEADER, size) if size else b""
+    data = caller.copy_from_user(argument + _HEADER, size) if size else b""
     return SetIrqs(header.flags, header.index, header.start, header.count, data)

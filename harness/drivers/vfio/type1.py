@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.drivers.vfio.group import VfioGroup
     from harness.drivers.vfio.profile import VfioSection
     from harness.drivers.vfio.vfio_main import VfioDevice
-    from harness.kernel.module import UintParameter
+    from harness.kernel.module import BoolParameter, UintParameter
 
 U64_MAX = (1 << 64) - 1
 _PAGE_MASK = U64_MAX - PAGE_SIZE + 1
@@ -41,9 +41,15 @@ class Type1Driver:
 
     module = "vfio_iommu_type1"
 
-    def __init__(self, section: VfioSection, dma_entry_limit: UintParameter) -> None:
+    def __init__(
+        self,
+        section: VfioSection,
+        dma_entry_limit: UintParameter,
+        unsafe_interrupts: BoolParameter,
+    ) -> None:
         self.section = section
         self.dma_entry_limit = dma_entry_limit
+        self.unsafe_interrupts = unsafe_interrupts
 
     def check_extension(self, extension: int) -> int:
         """vfio_iommu_type1_check_extension, without a container."""
@@ -153,7 +159,7 @@ class Type1:
 
     def _get_info(self, caller: Caller, argument: int) -> int:
         """vfio_iommu_type1_get_info: what does not fit is told by ``argsz``."""
-        given = copy_from_user(caller.address_space, u.IommuType1Info, argument)
+        given = copy_from_user(caller, u.IommuType1Info, argument)
         if given.argsz < sizeof(u.IommuType1Info):
             raise Errno(errno.EINVAL)
         whole = sizeof(u.IommuType1InfoCaps)
@@ -171,9 +177,9 @@ class Type1:
         if given.argsz < whole + caps.size:
             info.argsz = whole + caps.size
         else:
-            caller.address_space.write(argument + whole, caps.chain(whole))
+            caller.copy_to_user(argument + whole, caps.chain(whole))
             info.cap_offset = whole
-        caller.address_space.write(argument, bytes(info)[:written])
+        caller.copy_to_user(argument, bytes(info)[:written])
         return 0
 
     def _build_caps(self) -> InfoCaps:
@@ -201,7 +207,7 @@ class Type1:
 
     def _map_dma(self, caller: Caller, argument: int) -> int:
         """vfio_iommu_type1_map_dma."""
-        given = copy_from_user(caller.address_space, u.DmaMap, argument)
+        given = copy_from_user(caller, u.DmaMap, argument)
         flags = u.VFIO_DMA_MAP_FLAG_VADDR | IOMMU_READ | IOMMU_WRITE
         if given.argsz < sizeof(u.DmaMap) or given.flags & ~flags:
             raise Errno(errno.EINVAL)
@@ -300,8 +306,7 @@ class Type1:
 
     def _unmap_dma(self, caller: Caller, argument: int) -> int:
         """vfio_iommu_type1_unmap_dma."""
-        memory = caller.address_space
-        given = copy_from_user(memory, u.DmaUnmap, argument)
+        given = copy_from_user(caller, u.DmaUnmap, argument)
         want_bitmap = bool(given.flags & u.VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
         others = u.VFIO_DMA_UNMAP_FLAG_ALL | u.VFIO_DMA_UNMAP_FLAG_VADDR
         known = u.VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | others
@@ -313,12 +318,12 @@ class Type1:
         if want_bitmap:
             if given.argsz < sizeof(u.DmaUnmap) + sizeof(u.Bitmap):
                 raise Errno(errno.EINVAL)
-            bitmap = copy_from_user(memory, u.Bitmap, argument + sizeof(u.DmaUnmap))
+            bitmap = copy_from_user(caller, u.Bitmap, argument + sizeof(u.DmaUnmap))
             if not access_ok(bitmap.data, bitmap.size):
                 raise Errno(errno.EINVAL)
             verify_bitmap_size(given.size, bitmap)
         given.size = self._dma_do_unmap(caller, given, bitmap)
-        memory.write(argument, bytes(given))
+        caller.copy_to_user(argument, bytes(given))
         return 0
 
     def _dma_do_unmap(self, caller: Caller, given: u.DmaUnmap, bitmap: u.Bitmap | None) -> int:
@@ -343,7 +348,7 @@ class Type1:
         for dma in found:
             self._notify_dma_unmap(dma)
             if bitmap is not None:
-                update_user_bitmap(caller.address_space, bitmap, dma, iova, self._all_dirty(dma))
+                update_user_bitmap(caller, bitmap, dma, iova, self._all_dirty(dma))
             unmapped += dma.size
             self._remove_dma(dma)
         return unmapped
@@ -401,7 +406,7 @@ class Type1:
         """vfio_iommu_type1_dirty_pages: EACCES on version 1, even before the copy."""
         if not self.v2:
             raise Errno(errno.EACCES)
-        given = copy_from_user(caller.address_space, u.DirtyBitmap, argument)
+        given = copy_from_user(caller, u.DirtyBitmap, argument)
         flags = (
             u.VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
             u.VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
@@ -422,8 +427,7 @@ class Type1:
         """The part for GET_BITMAP, with vfio_iova_dirty_bitmap."""
         if data_size < sizeof(u.DirtyBitmapGet):
             raise Errno(errno.EINVAL)
-        memory = caller.address_space
-        given = copy_from_user(memory, u.DirtyBitmapGet, argument + sizeof(u.DirtyBitmap))
+        given = copy_from_user(caller, u.DirtyBitmapGet, argument + sizeof(u.DirtyBitmap))
         if given.size and given.iova + given.size - 1 > U64_MAX:
             raise Errno(self._wrap_errno)
         if not access_ok(given.bitmap.data, given.bitmap.size):
@@ -437,7 +441,7 @@ class Type1:
         last = given.iova + given.size - 1
         self._check_bisect(given.iova, last)
         for dma in self.dma_list.overlapping(given.iova, last):
-            update_user_bitmap(memory, given.bitmap, dma, given.iova, self._all_dirty(dma))
+            update_user_bitmap(caller, given.bitmap, dma, given.iova, self._all_dirty(dma))
             dma.dirty = 0
         return 0
 
@@ -449,7 +453,8 @@ class Type1:
 
     def attach_group(self, caller: Caller, group: VfioGroup) -> None:
         """EBUSY while a mapping has no memory, EINVAL if the group's addresses and the mappings do
-        not go together; then all mappings are pinned (vfio_iommu_type1_attach_group)."""
+        not go together, EPERM if it could send interrupts of others and that is not allowed; then
+        all mappings are pinned (vfio_iommu_type1_attach_group)."""
         if self.vaddr_invalid_count:
             raise Errno(errno.EBUSY)
         if group in self.domain_groups or group in self.emulated_groups:
@@ -463,11 +468,15 @@ class Type1:
         for dma in self.dma_list:
             if not any(low <= dma.start and dma.last <= high for low, high in ranges):
                 raise Errno(errno.EINVAL)
+        assert group.iommu_group is not None
+        if not (
+            group.iommu_group.capabilities.isolates_msi or self._driver.unsafe_interrupts.value
+        ):
+            raise Errno(errno.EPERM)
         if not self.domain_groups:
             self._replay(caller)
         self._iova_list = ranges
         self.domain_groups.append(group)
-        assert group.iommu_group is not None
         group.iommu_group.domain = self
 
     def _replay(self, caller: Caller) -> None:

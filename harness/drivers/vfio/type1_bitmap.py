@@ -7,11 +7,11 @@ import errno
 from typing import TYPE_CHECKING
 
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace
 from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
     from harness.drivers.vfio.type1 import VfioDma
+    from harness.kernel.task import Caller
 
 _BITS = 64
 _PAGES_MAX = (1 << 31) - 1
@@ -35,7 +35,7 @@ def verify_bitmap_size(size: int, bitmap: u.Bitmap) -> None:
 
 
 def update_user_bitmap(
-    memory: AddressSpace, bitmap: u.Bitmap, dma: VfioDma, base: int, all_dirty: bool
+    caller: Caller, bitmap: u.Bitmap, dma: VfioDma, base: int, all_dirty: bool
 ) -> None:
     """Put a mapping's bits into a bitmap that begins at ``base``, whole words at a time.
 
@@ -48,5 +48,5 @@ def update_user_bitmap(
     word, below = divmod((dma.start - base) >> shift, _BITS)
     address = bitmap.data + 8 * word
     if below:
-        bits = bits << below | int.from_bytes(memory.read(address, 8), "little")
-    memory.write(address, bits.to_bytes(8 * bitmap_words(count + below), "little"))
+        bits = bits << below | int.from_bytes(caller.copy_from_user(address, 8), "little")
+    caller.copy_to_user(address, bits.to_bytes(8 * bitmap_words(count + below), "little"))

@@ -23,7 +23,7 @@ def copy_in(
     """
     size = ctypes.sizeof(kind)
     needed = size if minimum is None else minimum
-    content = caller.address_space.read(address, needed)
+    content = caller.copy_from_user(address, needed)
     structure = kind.from_buffer_copy(content.ljust(size, b"\0"))
     if structure.argsz < needed:
         raise Errno(errno.EINVAL)
@@ -32,4 +32,4 @@ def copy_in(
 
 def copy_out(caller: Caller, address: int, structure: LittleEndianStructure) -> None:
     """Write the structure back, or EFAULT. What the caller has room for behind it stays."""
-    caller.address_space.write(address, bytes(structure))
+    caller.copy_to_user(address, bytes(structure))

@@ -121,6 +121,8 @@ class VfioDevice:
 
     #: What the driver's migration can do (VFIO_MIGRATION_*); 0 if it has none.
     migration_flags = 0
+    #: Whether it can log which memory it writes to (log_ops).
+    logs_dma = False
     #: Whether it has the operation match_token_uuid.
     matches_tokens = False
 
@@ -138,6 +140,8 @@ class VfioDevice:
         #: How many of the open files are in use (have had open_device called for them).
         self.open_count = 0
         self.closed = WaitQueue()
+        #: Whether a program wants flags with what is left to copy in advance.
+        self.precopy_info_v2 = False
         #: The iommufd that it is bound to, and its object there.
         self.iommufd: IommufdFile | None = None
         self.bound: BoundDevice | None = None
@@ -196,9 +200,9 @@ class VfioDevice:
     def device_feature(self, caller: Caller, flags: int, argument: int, argsz: int) -> int:
         """A feature that is not the core's: ``argument`` is the address of its ``argsz`` bytes.
 
-        No method: EINVAL.
+        No method: ENOTTY.
         """
-        raise Errno(errno.EINVAL)
+        raise Errno(errno.ENOTTY)
 
     def read(self, caller: Caller, offset: int, count: int) -> bytes:
         """No method: EINVAL."""
@@ -346,6 +350,8 @@ class VfioDeviceFile(NoSeekFile):
             raise Errno(errno.EINVAL)
         if not device.open_count:
             self._first_open(device.group.iommufd, caller)
+        elif not device.core.section.iommu_first_open:
+            device.group.check_iommu(caller)
         device.open_count += 1
         self.access_granted = True
 
@@ -397,6 +403,7 @@ class VfioDeviceFile(NoSeekFile):
             vfio_iommufd_unbind(device)
         if self.by_group:
             group.unuse_iommu()
+        device.precopy_info_v2 = False
         device.module_references(-1)
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:

@@ -17,6 +17,11 @@ from harness.drivers.vfio.set_irqs import read_set_irqs, vfio_set_irqs_validate_
 from harness.drivers.vfio.user import copy_in, copy_out
 from harness.drivers.vfio.vfio_main import VfioDevice
 from harness.drivers.vfio_pci.config import ConfigSpace
+from harness.drivers.vfio_pci.dmabuf import (
+    VfioPciDmaBuf,
+    vfio_pci_core_feature_dma_buf,
+    vfio_pci_dma_buf_cleanup,
+)
 from harness.drivers.vfio_pci.hot_reset import get_pci_hot_reset_info, pci_hot_reset
 from harness.drivers.vfio_pci.intrs import Interrupts
 from harness.drivers.vfio_pci.low_power import LowPower
@@ -60,6 +65,7 @@ class VfioPciCoreDevice(VfioDevice):
         self.irqs = Interrupts(self)
         self.bars = Bars(self)
         self.low_power = LowPower(self)
+        self.dmabufs: list[VfioPciDmaBuf] = []
         self.config: ConfigSpace | None = None
         #: Of a physical function; and of a virtual one, what vfio-pci keeps of the function that
         #: made it.
@@ -114,6 +120,7 @@ class VfioPciCoreDevice(VfioDevice):
         pdev = self.pdev
         vfio_pci_vf_token_user_add(self, -1)
         self.low_power.disengage()
+        vfio_pci_dma_buf_cleanup(self)
         self.set_power_state(0)
         pdev.pci_clear_master()
         self.irqs.disable()
@@ -259,7 +266,7 @@ class VfioPciCoreDevice(VfioDevice):
             size = size if info.argsz >= size else minimum
         info.flags = u.VFIO_DEVICE_FLAGS_PCI | u.VFIO_DEVICE_FLAGS_RESET * self.reset_works
         info.num_regions, info.num_irqs = u.VFIO_PCI_NUM_REGIONS, u.VFIO_PCI_NUM_IRQS
-        caller.address_space.write(argument, bytes(info)[:size])
+        caller.copy_to_user(argument, bytes(info)[:size])
 
     def _get_region_info(self, caller: Caller, argument: int) -> None:
         info = copy_in(caller, argument, u.RegionInfo)
@@ -326,7 +333,7 @@ class VfioPciCoreDevice(VfioDevice):
     def _set_irqs(self, caller: Caller, argument: int) -> int:
         # argsz is checked together with the rest.
         size = u.offsetofend(u.IrqSet, "count")
-        header = u.IrqSet.from_buffer_copy(caller.address_space.read(argument, size))
+        header = u.IrqSet.from_buffer_copy(caller.copy_from_user(argument, size))
         data_size = vfio_set_irqs_validate_and_prepare(
             header, self.irq_count(header.index), u.VFIO_PCI_NUM_IRQS
         )
@@ -359,6 +366,8 @@ class VfioPciCoreDevice(VfioDevice):
                 self.low_power.entry_with_wakeup(caller, flags, argument, argsz)
             case u.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
                 self.low_power.exit(flags, argsz)
+            case u.VFIO_DEVICE_FEATURE_DMA_BUF if self.section.dma_buf:
+                return vfio_pci_core_feature_dma_buf(self, caller, flags, argument, argsz)
             case _:
                 raise Errno(errno.ENOTTY)
         return 0

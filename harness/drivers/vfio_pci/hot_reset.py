@@ -54,7 +54,7 @@ def get_pci_hot_reset_info(vdev: VfioPciCoreDevice, caller: Caller, argument: in
     content = b"".join(map(_dependent_device, devices))
     header.count = len(devices)
     copy_out(caller, argument, header)
-    caller.address_space.write(argument + _HEADER, content)
+    caller.copy_to_user(argument + _HEADER, content)
 
 
 def _dependent_device(device: PciDevice) -> bytes:
@@ -75,7 +75,7 @@ def pci_hot_reset(vdev: VfioPciCoreDevice, caller: Caller, argument: int) -> Non
     devices = _resettable(vdev)
     if not header.count or header.count > len(devices):
         raise Errno(errno.EINVAL)
-    data = caller.address_space.read(argument + _HEADER, 4 * header.count)
+    data = caller.copy_from_user(argument + _HEADER, 4 * header.count)
     files = [_group_file(caller, fd) for fd in struct.unpack(f"<{header.count}i", data)]
     _dev_set_hot_reset(vdev, devices, files)
 

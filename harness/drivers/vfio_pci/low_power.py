@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from harness.drivers.vfio.feature import vfio_check_feature
+from harness.drivers.vfio.check_feature import vfio_check_feature
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import EventfdContext, eventfd_ctx_fdget
 from harness.kernel.task import Caller
@@ -35,7 +35,7 @@ class LowPower:
         """vfio_pci_core_pm_entry_with_wakeup: waking up ends it, and signals an eventfd."""
         if not vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_SET, 8):
             return
-        fd = get_user_s32(caller.address_space, argument)
+        fd = get_user_s32(caller, argument)
         if fd < 0:
             raise Errno(errno.EINVAL)
         wakeup = eventfd_ctx_fdget(caller, fd)

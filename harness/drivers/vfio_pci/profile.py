@@ -16,6 +16,7 @@ class VfioPciSection:
     ``wide_access``: BARs are accessed in units of 8 bytes, too (6.12). ``route_checked``: a hot
     reset needs groups exactly if the device was opened through one (6.6). ``dvsec_visible``: users
     see the capability DVSEC (6.3). ``info_padded``: struct vfio_device_info ends with a pad (6.6).
+    ``dma_buf``: BARs can be had as dmabufs (CONFIG_VFIO_PCI_DMABUF, 6.19).
     """
 
     denylist: tuple[str, ...] = ()
@@ -26,3 +27,4 @@ class VfioPciSection:
     route_checked: bool = False
     dvsec_visible: bool = False
     info_padded: bool = False
+    dma_buf: bool = False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from harness.drivers.pci.iov import VirtualFunction
-from harness.drivers.vfio.feature import vfio_check_feature
+from harness.drivers.vfio.check_feature import vfio_check_feature
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
 from harness.kernel.uuid import UUID_LEN, UUID_STRING_LEN, uuid_parse
@@ -104,4 +104,4 @@ def vfio_pci_core_feature_token(
     if vdev.vf_token is None:
         raise Errno(errno.ENOTTY)
     if vfio_check_feature(flags, argsz, u.VFIO_DEVICE_FEATURE_SET, UUID_LEN):
-        vdev.vf_token.uuid = caller.address_space.read(argument, UUID_LEN)
+        vdev.vf_token.uuid = caller.copy_from_user(argument, UUID_LEN)

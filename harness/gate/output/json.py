@@ -22,7 +22,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
         "file": finding.header,
         "line": finding.line,
-        "tools": list(finding.tools),
+        "tools": [user.tool for user in finding.users],
+        "uses": [str(user) for user in finding.users],
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from harness.gate.findings import Finding
-from harness.gate.output.words import counts, place, verdict
+from harness.gate.output.words import counts, place, users, verdict
 from harness.gate.rules import Verdict
 from harness.gate.verdicts import Result
 
@@ -28,7 +28,7 @@ def _table(findings: Sequence[Finding]) -> Iterator[str]:
             finding.rule_id,
             f"`{subject}`: {_cell(finding.detail)}",
             place(finding) or "",
-            ", ".join(finding.tools),
+            _cell(users(finding)),
         )
         yield f"| {' | '.join(cells)} |"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from harness.gate.findings import Finding
-from harness.gate.output.words import counts, place, verdict
+from harness.gate.output.words import counts, place, users, verdict
 from harness.gate.rules import RULES, Verdict
 from harness.gate.verdicts import Result
 from harness.report.layout import entry
@@ -46,5 +46,5 @@ def _finding(finding: Finding) -> Iterator[str]:
     if (where := place(finding)) is not None:
         yield from entry("where", where)
     yield from entry("why", finding.rule.reason.replace("`", ""))
-    if finding.tools:
-        yield from entry("who", ", ".join(finding.tools))
+    if finding.users:
+        yield from entry("who", users(finding))

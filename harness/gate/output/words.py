@@ -18,7 +18,12 @@ def place(finding: Finding) -> str | None:
 def message(finding: Finding) -> str:
     """One line that says it all."""
     text = f"{finding.subject}: {finding.detail}"
-    return f"{text} (used by {', '.join(finding.tools)})" if finding.tools else text
+    return f"{text} ({users(finding)})" if finding.users else text
+
+
+def users(finding: Finding) -> str:
+    """``qemu 7.2 sends it; lspci 3.9.0 sends it``."""
+    return "; ".join(map(str, finding.users))
 
 
 def counts(result: Result) -> str:

@@ -14,12 +14,13 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from harness.address_space import AddressSpaces, ProcessMemory
+from harness.address_space import AddressSpaces
 from harness.host_files import HostFile, copy_fd
 from harness.kernel.errors import Errno
-from harness.kernel.task import AddressSpace, Credentials, Task
+from harness.kernel.task import AddressSpace, Credentials, Task, lowest_fd
 from harness.kernel.wait import Interruption
 from harness.mounts.overlay import directory_on_host
+from harness.uapi.fs import RLIMIT_NOFILE
 
 if TYPE_CHECKING:
     from harness.kernel.vfs import OpenFile
@@ -246,14 +247,18 @@ class ProcessCaller:
         memory = spaces.known(self.tid) or spaces.of(self.process)
         if not self._lasting:
             self._memory = memory
-            self._hold(spaces, memory)
         return memory
 
-    def _hold(self, spaces: AddressSpaces, memory: ProcessMemory) -> None:
-        """A killed task, too, waits for the reply to a request that we have read, and its memory
-        with it (request_wait_answer: fs/fuse/dev.c, 6.1)."""
-        if self.worker.leading:
-            spaces.held = memory
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """Of the task, whatever its memory is: killed or not, it waits for the reply to a request
+        that we have read (request_wait_answer: fs/fuse/dev.c, 6.1)."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        return spaces.read(self.tid, address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :meth:`copy_from_user`."""
+        spaces: AddressSpaces = self.worker.server.address_spaces
+        spaces.write(self.tid, address, data)
 
     @property
     def interruption(self) -> Interruption:
@@ -301,6 +306,14 @@ class ProcessCaller:
             return HostFile(self.worker.server.holder, self.process, fd, copy)
         os.close(copy)
         return open_file
+
+    def check_unused_fd(self) -> None:
+        """See :class:`harness.kernel.task.Caller`. Another thread may take the last one yet."""
+        try:
+            taken = {int(name) for name in os.listdir(f"/proc/{self.tid}/fd")}
+        except OSError as error:
+            raise Errno(error.errno or errno.ESRCH) from None
+        lowest_fd(taken, 0, self.rlimit(RLIMIT_NOFILE))
 
     def install(self, open_file: OpenFile) -> int:
         """Only the caller of a notified system call can be given an fd: see

@@ -3,7 +3,7 @@
 
 statfs(2) and fstatfs(2) name the file system that a machine's kernel has there. The family of
 stat(2) shows a device as a character device, which on FUSE has to be a file so that it can be
-opened.
+opened; lseek(2) asks drivers that have an answer of their own.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING
 
 from harness.host_files import device_of
 from harness.kernel.errors import Errno
-from harness.kernel.vfs import Node
+from harness.kernel.vfs import Node, OpenFile
 from harness.mounts.process.nodes import Tree, inode_number
 from harness.mounts.process.program_paths import AT_FDCWD, absolute, find, open_fd, path_of
 from harness.seccomp import Rule
-from harness.uapi.fs import NAME_MAX, PAGE_SIZE
+from harness.uapi.fs import NAME_MAX, PAGE_SIZE, SEEK_HOLE
 
 if TYPE_CHECKING:
     from harness.mounts.process.notifications import NotifiedCall, Table
 
 # x86-64
-_STAT, _FSTAT, _LSTAT, _STATFS, _FSTATFS, _NEWFSTATAT, _STATX = 4, 5, 6, 137, 138, 262, 332
+_STAT, _FSTAT, _LSTAT, _LSEEK, _STATFS, _FSTATFS = 4, 5, 6, 8, 137, 138
+_NEWFSTATAT, _STATX = 262, 332
+_UINT_MAX = 0xFFFF_FFFF
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 
 SYSFS_MAGIC, CONFIGFS_MAGIC, TMPFS_MAGIC = 0x62656572, 0x62656570, 0x01021994
@@ -61,12 +63,13 @@ def add_file_system_rules(table: Table) -> None:
 
 
 def add_device_rules(table: Table) -> None:
-    """Let the family of stat(2) show character devices."""
+    """Let the family of stat(2) show character devices, and lseek(2) treat them so."""
     table.add(Rule(_STAT), _stat_of_path(0))
     table.add(Rule(_LSTAT), _stat_of_path(_AT_SYMLINK_NOFOLLOW))
     table.add(Rule(_FSTAT), fstat)
     table.add(Rule(_NEWFSTATAT), newfstatat)
     table.add(Rule(_STATX), statx)
+    table.add(Rule(_LSEEK), lseek)
 
 
 # --- file systems
@@ -96,7 +99,7 @@ def _write_statfs(call: NotifiedCall, path: str) -> int:
     device = call.server.device
     sizes = (PAGE_SIZE, 0, 0, 0, 0, 0, device & 0xFFFFFFFF, device >> 32, NAME_MAX, PAGE_SIZE)
     data = _STATFS_OUT.pack(magic, *sizes, flags, *(0,) * 4)
-    call.caller.address_space.write(call.arguments[1], data)
+    call.caller.copy_to_user(call.arguments[1], data)
     return 0
 
 
@@ -152,7 +155,7 @@ def statx(call: NotifiedCall) -> int | None:
     numbers = (os.major(found.st_rdev), os.minor(found.st_rdev))
     device = (os.major(found.st_dev), os.minor(found.st_dev))
     data += _STATX_TAIL.pack(*numbers, *device, 0)
-    call.caller.address_space.write(buffer, data)
+    call.caller.copy_to_user(buffer, data)
     return 0
 
 
@@ -189,8 +192,24 @@ def _write_stat(call: NotifiedCall, buffer: int, found: _DeviceStatus | None) ->
         *(found.st_mtime, 0) * 3,
         *(0,) * 3,
     )
-    call.caller.address_space.write(buffer, data)
+    call.caller.copy_to_user(buffer, data)
     return 0
+
+
+def lseek(call: NotifiedCall) -> int | None:
+    """lseek(fd, offset, whence): None for a file whose position the host's kernel keeps."""
+    number, offset, whence, *_ = call.arguments
+    try:
+        open_file = call.open_file(number & _UINT_MAX)
+    except Errno:  # not open, or of a program that we may not look into
+        return None
+    whence &= _UINT_MAX
+    if open_file is None or type(open_file).lseek is OpenFile.lseek or whence > SEEK_HOLE:
+        return None
+    signed = offset - (1 << 64) if offset >> 63 else offset
+    # No method of a driver heeds the position that the file has.
+    position: int = call.kernel.call(call.caller, "lseek", open_file, 0, signed, whence)
+    return position
 
 
 def _device(call: NotifiedCall, directory: int, path: str, flags: int) -> _DeviceStatus | None:
@@ -218,5 +237,5 @@ def _device_at(call: NotifiedCall, path: str, *, follow: bool = True) -> _Device
 
 def _number(argument: int) -> int:
     """An argument that is an int."""
-    low = argument & 0xFFFF_FFFF
+    low = argument & _UINT_MAX
     return low - (1 << 32) if low >> 31 else low

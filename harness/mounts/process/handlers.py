@@ -29,12 +29,13 @@ def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
     if kernel.maps_files:
         _add_mmap_rules(table)
-    if options.network or options.devices or options.system:
+    devices = options.devices or kernel.known_by_number
+    if options.network or devices or options.system:
         from harness.mounts.process import file_status
 
         if options.network or options.system:  # libudev takes only what is on sysfs for a device
             file_status.add_file_system_rules(table)
-        if options.devices:
+        if devices:
             file_status.add_device_rules(table)
 
 

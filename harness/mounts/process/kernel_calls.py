@@ -54,14 +54,14 @@ def uname(call: NotifiedCall) -> int:
     host, section = os.uname(), call.kernel.section
     words = ("Linux", host.nodename, section.release, section.version, "x86_64", "(none)")
     data = b"".join(os.fsencode(word)[: _UTS_LEN - 1].ljust(_UTS_LEN, b"\0") for word in words)
-    call.caller.address_space.write(call.arguments[0], data)
+    call.caller.copy_to_user(call.arguments[0], data)
     return 0
 
 
 def init_module_call(call: NotifiedCall) -> int:
     """init_module(image, length, arguments)."""
     image, length, arguments, *_ = call.arguments
-    data = call.caller.address_space.read(image, min(length, _IMAGE_LIMIT))
+    data = call.caller.copy_from_user(image, min(length, _IMAGE_LIMIT))
     return _init(call, data, call.path(arguments))
 
 

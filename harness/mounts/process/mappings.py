@@ -93,8 +93,8 @@ class Mappings:
             if mapped.writable:
                 yield from _stretches(nodeid, sorted(mapped.given))
 
-    def store(self, nodeid: int, offset: int, data: bytes) -> None:
-        """What is in the pages from ``offset`` on: pass on what programs have changed."""
+    def stored(self, nodeid: int, offset: int, data: bytes) -> Iterator[Stretch]:
+        """What programs have changed of the pages from ``offset`` on, in which is ``data`` now."""
         mapped = self._files.get(nodeid)
         if mapped is None:
             return
@@ -102,12 +102,21 @@ class Mappings:
             page, place = data[start : start + PAGE_SIZE], offset + start
             before = mapped.given.get(place)
             if before is not None and page != before:
-                mapped.given[place] = page
-                pages, position = mapped.find(place)
-                for at, changed in _differences(
-                    before, page, 1 if pages.memory is not None else _WORD
-                ):
-                    _write(pages, position + at, changed)
+                for at, changed in _differences(before, page, _unit(mapped.find(place)[0])):
+                    yield nodeid, place + at, changed
+
+    def store(self, nodeid: int, offset: int, data: bytes) -> None:
+        """Pass on what programs have changed, within one page, as far as it is new."""
+        mapped = self._files.get(nodeid)
+        position = offset % PAGE_SIZE
+        place = offset - position
+        before = mapped.given.get(place) if mapped is not None else None
+        if mapped is None or before is None:
+            return
+        mapped.given[place] = page = before[:position] + data + before[position + len(data) :]
+        pages, first = mapped.find(place)
+        for at, changed in _differences(before, page, _unit(pages)):
+            _write(pages, first + at, changed)
 
     def changed(self) -> tuple[list[Stretch], list[tuple[int, int]]]:
         """What the machine has changed since it was given out, and pages that cannot be had any
@@ -169,6 +178,11 @@ def _write(pages: Pages, position: int, data: bytes) -> None:
             pages.store(position + at, data[at : at + _WORD])
         except Errno:
             return
+
+
+def _unit(pages: Pages) -> int:
+    """In what programs store, in bytes."""
+    return 1 if pages.memory is not None else _WORD
 
 
 def _differences(before: bytes, after: bytes, unit: int) -> Iterator[tuple[int, bytes]]:

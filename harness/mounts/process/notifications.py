@@ -49,7 +49,6 @@ from harness.seccomp.rules import build
 from harness.uapi.fs import PAGE_SIZE, PATH_MAX
 
 if TYPE_CHECKING:
-    from harness.address_space import AddressSpaces, ProcessMemory
     from harness.kernel.system import Kernel
     from harness.kernel.task import AddressSpace
     from harness.kernel.vfs import OpenFile
@@ -70,15 +69,20 @@ class NotifiedCaller(ProcessCaller):
         self._call = call
         self.installed: list[tuple[int, OpenFile]] = []
 
-    def _hold(self, spaces: AddressSpaces, memory: ProcessMemory) -> None:
-        """A task that is killed does not wait for us (seccomp_do_user_notification)."""
-
     @property
     def address_space(self) -> AddressSpace:
         """As of any caller; EFAULT if the task has gone."""
         space = super().address_space
         self._call.check_pending()
         return space
+
+    def copy_from_user(self, address: int, count: int) -> bytes:
+        """A task that is killed does not wait for us (seccomp_do_user_notification: 6.1)."""
+        return self.address_space.read(address, count)
+
+    def copy_to_user(self, address: int, data: bytes) -> None:
+        """See :meth:`copy_from_user`."""
+        self.address_space.write(address, data)
 
     def install(self, open_file: OpenFile) -> int:
         """See :class:`harness.kernel.task.Caller`: EMFILE if there is no number left.

@@ -44,6 +44,7 @@ from harness.mounts.process.exchange import Counterparts, exchange
 from harness.mounts.process.fuse_protocol import BODY, OUT_HEADER
 from harness.mounts.process.invalidation import Sender, TreeWatcher
 from harness.mounts.process.launcher import ANNOUNCED
+from harness.mounts.process.leaders_lock import LeadersLock
 from harness.mounts.process.nodes import (
     NEGATIVES_LIMIT,
     Entry,
@@ -67,6 +68,7 @@ from harness.uapi.fs import O_APPEND
 
 if TYPE_CHECKING:
     from harness.kernel.system import Kernel
+    from harness.kernel.wait import MachineLock
 
 _log = logging.getLogger("uapi_harness")
 
@@ -147,7 +149,7 @@ class Server:
         self.blocked: dict[int, ProcessCaller] = {}
         self.ended = threading.Event()
         self._overlay = overlay
-        self._lock = kernel.lock
+        self._lock: MachineLock = kernel.lock
         self._observers = kernel.trace.observers
         self._call: Callable[..., Any] = self._untraced
         self._table = NodeTable(kernel.root)
@@ -223,6 +225,8 @@ class Server:
                 kernel.uevents.subscribers.append(self._sender.uevent)
             self.kernel = kernel
             self._lock = kernel.lock
+            if self.pages:
+                self._answer_while_waiting()
             self._observers = kernel.trace.observers
             self._call = kernel.call
         self.holder.close()
@@ -276,7 +280,6 @@ class Server:
         fd, write, pack, handlers = self.fd, os.write, OUT_HEADER.pack, self._handlers
         buffer, unpack, deferred = worker.buffer, fuse.IN_HEADER.unpack_from, self._deferred
         read, unsent = self._connection.readinto, self._sender.unsent
-        spaces = self.address_spaces
         while True:
             if deferred:
                 view = deferred.popleft()
@@ -303,7 +306,6 @@ class Server:
                 else:
                     _log.error("%s", text)
                 body, number = b"", errno.EIO
-            spaces.held = None
             if unsent or not worker.leading:
                 self._finish(caller, opcode, number, body)
                 return
@@ -372,6 +374,18 @@ class Server:
         """A program is about to map ``pages`` of ``open_file``."""
         self.pages.add(self._nodeids[open_file], offset, pages, writable=writable)
         self.address_spaces.detour = self._detour
+        self._answer_while_waiting()
+
+    def _answer_while_waiting(self) -> None:
+        """See :class:`LeadersLock`; those who hold the lock now release what it is made of."""
+        if not isinstance(self._lock, LeadersLock):
+            lock = LeadersLock(self._lock, lambda: self._crew.leader, self._aside)
+            self._lock = self.kernel.lock = lock
+
+    @property
+    def _waits_for_lock(self) -> bool:
+        """Whether the leading thread wants the machine, and another has it."""
+        return isinstance(self._lock, LeadersLock) and self._lock.waited_for
 
     def _detour(self, function: Callable[[], T], /) -> T:
         """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""
@@ -645,7 +659,8 @@ class Server:
             self._nodeids[open_file] = nodeid
         if flags & O_APPEND:
             self._positions[handle] = 0
-        return _pack_opened(handle, _OPENED if open_file.seekable else _OPENED_STREAM, 0)
+        positioned = open_file.seekable and open_file.has_data
+        return _pack_opened(handle, _OPENED if positioned else _OPENED_STREAM, 0)
 
     def _read(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, offset, size, flags = _unpack_read(view, BODY)
@@ -713,7 +728,7 @@ class Server:
 
     def _reply_fault(self, unique: int, nodeid: int, offset: int, size: int) -> None:
         try:
-            content = self.pages.fault(nodeid, offset, size)
+            content = self.pages.fault(nodeid, offset, size, settle=not self._waits_for_lock)
         except Errno as error:
             self._reply(unique, error.errno, b"")
         else:

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 
 from harness.kernel.vfs import Pages
+from harness.kernel.wait import MachineLock
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.aside import Aside
 from harness.mounts.process.invalidation import Sender, notify
@@ -47,18 +48,32 @@ class SharedPages:
         with self._lock:
             self._mappings.forget(nodeid)
 
-    def fault(self, nodeid: int, offset: int, size: int) -> bytes:
-        """What is in a page that a program touches; EIO, its SIGBUS."""
+    def fault(self, nodeid: int, offset: int, size: int, *, settle: bool = True) -> bytes:
+        """What is in a page that a program touches; EIO, its SIGBUS.
+
+        Not to ``settle`` leaves to the machine, which another thread has, what was written back: it
+        is in the page, as if it had been stored there just now.
+        """
         with self._lock:
-            # There is something only while we lead aside of a call, which has the machine's lock.
-            self._settle()
-            return self._mappings.fault(nodeid, offset, size)
+            if settle:
+                # There is something only while we lead aside of a call, which has the machine's
+                # lock.
+                self._settle()
+            content = self._mappings.fault(nodeid, offset, size)
+            for stretch in self._written_back:
+                content = _with(content, offset, stretch, nodeid)
+            return content
 
     def written_back(self, nodeid: int, offset: int, data: bytes) -> None:
-        """The host's kernel says what is in pages: for the machine, by :meth:`settle`."""
-        self._written_back.append((nodeid, offset, data))
+        """The host's kernel says what is in pages: for the machine, by :meth:`settle`.
 
-    def collect(self, lock: threading.Lock) -> None:
+        What programs have not changed is left out: the machine may change that before it hears of
+        the rest.
+        """
+        with self._lock:
+            self._written_back.extend(self._mappings.stored(nodeid, offset, data))
+
+    def collect(self, lock: MachineLock) -> None:
         """Let the machine, whose lock this is, have what programs have stored so far.
 
         For the leading thread.
@@ -74,7 +89,7 @@ class SharedPages:
                 offset += len(data) or PAGE_SIZE
         self.settle(lock)
 
-    def settle(self, lock: threading.Lock) -> None:
+    def settle(self, lock: MachineLock) -> None:
         """Let the machine have what was written back."""
         with lock, self._lock:
             self._settle()
@@ -83,7 +98,7 @@ class SharedPages:
         while self._written_back:
             self._mappings.store(*self._written_back.popleft())
 
-    def publish(self, lock: threading.Lock) -> None:
+    def publish(self, lock: MachineLock) -> None:
         """Have the sender tell what the machine, whose lock this is, has changed."""
         with lock, self._lock:
             stores, gone = self._mappings.changed()
@@ -106,3 +121,13 @@ class SharedPages:
             return b""  # it has forgotten the file, or the mount is gone
         self._aside.read_until(lambda: number in self._retrieved)
         return self._retrieved.pop(number, b"")
+
+
+def _with(content: bytes, offset: int, stretch: Stretch, nodeid: int) -> bytes:
+    """``content`` from ``offset`` on of the file ``nodeid`` with a stretch of it in its place."""
+    file, start, data = stretch
+    first, last = max(start, offset), min(start + len(data), offset + len(content))
+    if file != nodeid or first >= last:
+        return content
+    part = data[first - start : last - start]
+    return content[: first - offset] + part + content[last - offset :]

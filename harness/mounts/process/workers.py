@@ -109,7 +109,6 @@ class Crew:
         """The next thread may lead."""
         worker.leading = False
         self.leader = 0
-        self._server.address_spaces.held = None
         self._lead.release()
 
     def ensure_standby(self) -> None:

@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EACCES, EBUSY, EEXIST, EINVAL, EIO, ERANGE, ErrorNumber
+from harness.conformance.errnos import (
+    EACCES,
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    EIO,
+    EOPNOTSUPP,
+    ERANGE,
+    ErrorNumber,
+)
 from harness.conformance.suites.configfs._sample import MACHINE, ROOT
 from harness.uapi.fs import O_RDONLY
 
@@ -33,6 +42,11 @@ def features(call: Call) -> None:
     expect(listed - {"index"} <= set(names.rstrip("\n").split(",")), True)
 
 
+def _without_zones(call: Call, error: ErrorNumber) -> ErrorNumber:
+    """``error`` of a kernel without CONFIG_BLK_DEV_ZONED, or EINVAL."""
+    return error if call.since("+iommufd") else EINVAL
+
+
 @case(source=f"null_alloc_dev: {_MAIN}", machine=MACHINE, golden="nullb/defaults")
 def defaults(call: Call) -> None:
     call.mkdir(_DEVICE)
@@ -41,7 +55,7 @@ def defaults(call: Call) -> None:
     _shown(call, completion_nsec="10000", memory_backed="0", submit_queues="1", poll_queues="1")
     expect(call.read_text(f"{_DEVICE}/badblocks"), "")
     expect(call.open(f"{_DEVICE}/zone_offline", O_RDONLY), EACCES)
-    expect(call.write_text(f"{_DEVICE}/zone_offline", "0"), EINVAL)
+    expect(call.write_text(f"{_DEVICE}/zone_offline", "0"), _without_zones(call, EOPNOTSUPP))
 
 
 @case(source=f"nullb_device_*_attr_store: {_MAIN}", machine=MACHINE)
@@ -206,12 +220,19 @@ def no_block_size(call: Call) -> None:
     ],
 )
 def zones(call: Call, values: dict[str, str], wanted: int | ErrorNumber) -> None:
+    """None without CONFIG_BLK_DEV_ZONED."""
+    if call.since("+iommufd"):
+        wanted = EINVAL
     call.mkdir(_DEVICE)
     _set(call, zoned="1", **values)
     expect(call.write_text(f"{_DEVICE}/power", "1"), wanted)
 
 
-@case(source="null_init_zoned_dev: drivers/block/null_blk/zoned.c, 6.1", machine=MACHINE)
+@case(
+    source="null_init_zoned_dev: drivers/block/null_blk/zoned.c, 6.1",
+    machine=MACHINE,
+    until="+iommufd",
+)
 def conventional_zones(call: Call) -> None:
     """At least one is not."""
     call.mkdir(_DEVICE)

@@ -28,6 +28,14 @@ def _stored(call: Call, path: str, text: str, wanted: int | ErrorNumber, shown: 
     expect(call.read_text(path), shown)
 
 
+def _is_left_out(call: Call, path: str) -> bool:
+    """The configuration with iommufd has no CONFIG_BLK_DEV_INTEGRITY."""
+    if not path.endswith("_pi_enable") or not call.since("+iommufd"):
+        return False
+    expect(call.lstat(path), ENOENT)
+    return True
+
+
 _OF_A_SUBSYSTEM = [
     ("attr_version", "1.4", True, "1.4\n"),
     ("attr_version", "1.2.3", True, "1.2.3\n"),
@@ -57,7 +65,8 @@ _OF_A_SUBSYSTEM = [
 @param("name text wanted shown", _OF_A_SUBSYSTEM, id="{name}={text}")
 def of_a_subsystem(call: Call, name: str, text: str, wanted: int | ErrorNumber, shown: str) -> None:
     call.mkdir(_SUBSYSTEM)
-    _stored(call, f"{_SUBSYSTEM}/{name}", text, wanted, shown)
+    if not _is_left_out(call, f"{_SUBSYSTEM}/{name}"):
+        _stored(call, f"{_SUBSYSTEM}/{name}", text, wanted, shown)
 
 
 @case(source=f"nvmet_subsys_attr_*_store: {_TARGET}", machine=MACHINE)
@@ -185,7 +194,8 @@ def a_namespace_that_is_enabled(call: Call) -> None:
 )
 def of_a_port(call: Call, name: str, text: str, wanted: int | ErrorNumber, shown: str) -> None:
     call.mkdir(_PORT)
-    _stored(call, f"{_PORT}/{name}", text, wanted, shown)
+    if not _is_left_out(call, f"{_PORT}/{name}"):
+        _stored(call, f"{_PORT}/{name}", text, wanted, shown)
 
 
 @case(
@@ -229,9 +239,13 @@ def what_a_transport_says_of_itself(call: Call) -> None:
     tsas = f"{_PORT}/addr_tsas"
     _stored(call, tsas, "none", EINVAL, "\n")
     call.write_text(f"{_PORT}/addr_trtype", "tcp")
-    _stored(call, tsas, "tls1.3", True, "tls1.3\n")
-    expect(call.read_text(f"{_PORT}/addr_treq"), "required\n")
-    expect(call.write_text(f"{_PORT}/addr_treq", "not specified"), EINVAL)
+    if call.since("+iommufd"):
+        # Without CONFIG_NVME_TARGET_TCP_TLS.
+        _stored(call, tsas, "tls1.3", EINVAL, "none\n")
+    else:
+        _stored(call, tsas, "tls1.3", True, "tls1.3\n")
+        expect(call.read_text(f"{_PORT}/addr_treq"), "required\n")
+        expect(call.write_text(f"{_PORT}/addr_treq", "not specified"), EINVAL)
     expect(call.write_text(f"{_PORT}/addr_treq", "not required"), 12)
     _stored(call, tsas, "none", True, "none\n")
     expect(call.read_text(f"{_PORT}/addr_treq"), "not specified\n")
@@ -241,7 +255,10 @@ def what_a_transport_says_of_itself(call: Call) -> None:
 
 
 @case(
-    source="nvmet_passthru_*: drivers/nvme/target/configfs.c, 6.12", machine=MACHINE, since="6.12"
+    source="nvmet_passthru_*: drivers/nvme/target/configfs.c, 6.12",
+    machine=MACHINE,
+    since="6.12",
+    until="+iommufd",
 )
 def passing_through(call: Call) -> None:
     call.mkdir(_SUBSYSTEM)
@@ -258,6 +275,7 @@ def passing_through(call: Call) -> None:
     source="nvmet_host_dhchap_*: drivers/nvme/target/{configfs,auth}.c, 6.12",
     machine=MACHINE,
     since="6.12",
+    until="+iommufd",
 )
 def keys_of_a_host(call: Call) -> None:
     host = f"{_NVMET}/hosts/h"
@@ -270,3 +288,16 @@ def keys_of_a_host(call: Call) -> None:
     _stored(call, f"{host}/dhchap_hash", "x", EINVAL, "hmac(sha512)\n")
     _stored(call, f"{host}/dhchap_dhgroup", "ffdhe2048", True, "ffdhe2048\n")
     _stored(call, f"{host}/dhchap_dhgroup", "x", EINVAL, "ffdhe2048\n")
+
+
+@case(
+    source="nvmet_make_subsys, nvmet_host_type: drivers/nvme/target/configfs.c, 6.12",
+    machine=MACHINE,
+    since="+iommufd",
+)
+def without_what_is_configured_out(call: Call) -> None:
+    """CONFIG_NVME_TARGET_PASSTHRU and CONFIG_NVME_TARGET_AUTH."""
+    call.mkdir(_SUBSYSTEM)
+    expect(call.lstat(f"{_SUBSYSTEM}/passthru"), ENOENT)
+    call.mkdir(f"{_NVMET}/hosts/h")
+    expect(call.listdir(f"{_NVMET}/hosts/h"), [])

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from harness.conformance import Call, Fd, case, expect, param
-from harness.conformance.errnos import EAGAIN, EBADF, EINTR, EINVAL, ENODEV, ENOTTY, ESPIPE
+from harness.conformance.errnos import EAGAIN, EBADF, EINTR, EINVAL, EMFILE, ENODEV, ENOTTY, ESPIPE
+from harness.conformance.suites._steps import no_more_fds
 from harness.uapi.fs import (
     EFD_SEMAPHORE,
     O_APPEND,
@@ -13,6 +14,7 @@ from harness.uapi.fs import (
     POLLERR,
     POLLIN,
     POLLOUT,
+    RLIMIT_NOFILE,
     SEEK_CUR,
     SEEK_END,
     SEEK_SET,
@@ -34,6 +36,19 @@ def _eventfd(call: Call, initial: int = 0, flags: int = O_NONBLOCK) -> Fd:
 @param("flags", [2, O_APPEND, 1 << 30])
 def unknown_flags(call: Call, flags: int) -> None:
     expect(call.eventfd(0, flags), EINVAL)
+
+
+@case(source="do_eventfd: fs/eventfd.c, 6.1")
+def no_further_fd(call: Call) -> None:
+    """What is wrong with the flags is said first."""
+    limit = no_more_fds(call)
+    expect(call.eventfd(0, 2), EINVAL)
+    expect(call.eventfd(0, 0), EMFILE)
+    expect(call.setrlimit(RLIMIT_NOFILE, limit))
+    fd = expect(call.eventfd(0, 0))
+    expect(call.dup(fd), EMFILE)
+    expect(call.close(fd))
+    expect(call.dup(fd), EBADF)
 
 
 @case(source="do_eventfd: fs/eventfd.c, 6.1")

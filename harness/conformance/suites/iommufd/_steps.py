@@ -95,6 +95,37 @@ class Context:
         shown = [(pair.start, pair.last) for pair in pairs]
         return found.num_iovas, shown, found.out_iova_alignment
 
+    def map_file(
+        self, ioas: int, iova: int, length: int, fd: Fd | int, start: int = 0, flags: int = ALL
+    ) -> tuple[Result[int], int]:
+        """IOMMU_IOAS_MAP_FILE: the result, and the address that the structure has then."""
+        given = sized(
+            u.IoasMapFile,
+            flags=flags,
+            ioas_id=ioas,
+            fd=fd.number if isinstance(fd, Fd) else fd,
+            start=start,
+            length=length,
+            iova=iova,
+        )
+        result, data = self.ask(u.IOMMU_IOAS_MAP_FILE, given)
+        return result, u.IoasMapFile.from_buffer_copy(data).iova
+
+    def hwpt(
+        self, device: int, parent: int, flags: int = 0, **values: int
+    ) -> tuple[Result[int], int]:
+        """IOMMU_HWPT_ALLOC: the result, and the number of what was made."""
+        given = sized(u.HwptAlloc, flags=flags, dev_id=device, pt_id=parent, **values)
+        result, data = self.ask(u.IOMMU_HWPT_ALLOC, given)
+        return result, u.HwptAlloc.from_buffer_copy(data).out_hwpt_id
+
+    def fault_queue(self) -> tuple[int, Fd]:
+        """A new queue's number, and its file."""
+        result, data = self.ask(u.IOMMU_FAULT_QUEUE_ALLOC, sized(u.FaultAlloc))
+        expect(result, 0)
+        made = u.FaultAlloc.from_buffer_copy(data)
+        return made.out_fault_id, Fd(made.out_fault_fd, "anon_inode:[iommufd-pgfault]")
+
     def destroy(self, number: int) -> Result[int]:
         """IOMMU_DESTROY."""
         return self.ask(u.IOMMU_DESTROY, sized(u.Destroy, id=number))[0]
@@ -104,6 +135,14 @@ class Context:
         given = vfio.BindIommufd(argsz, flags, self.fd.number, 0)
         result, data = ask(self.call, device, vfio.VFIO_DEVICE_BIND_IOMMUFD, given)
         return result, vfio.BindIommufd.from_buffer_copy(data).out_devid
+
+
+def bound(call: Call) -> tuple[Context, Fd, int]:
+    """A context, edu's file that is bound to it, and its number there."""
+    context, device = open_context(call), open_cdev(call)
+    result, number = context.bind(device)
+    expect(result, 0)
+    return context, device, number
 
 
 def open_context(call: Call) -> Context:

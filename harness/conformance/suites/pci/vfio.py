@@ -93,7 +93,11 @@ def parameters(call: Call, path: str, mode: int) -> None:
     expect(call.read_text(path), "N\n")
 
 
-@case(source="vfio_noiommu (CONFIG_VFIO_NOIOMMU): drivers/vfio/vfio_main.c, 6.1", machine=MACHINE)
+@case(
+    source="vfio_noiommu (CONFIG_VFIO_NOIOMMU): drivers/vfio/vfio_main.c, 6.1",
+    machine=MACHINE,
+    until="+noiommu",
+)
 def without_an_iommu_there_is_no_mode(call: Call) -> None:
     """Debian builds its kernels without it."""
     expect(call.lstat("/sys/module/vfio/parameters"), ENOENT)

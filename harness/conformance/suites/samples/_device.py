@@ -24,10 +24,15 @@ def open_mtty(call: Call, ports: int = 1, uuid: str = UUID) -> Fd:
     return open_sample(call, "mtty", f"mtty-{ports}", uuid)
 
 
+def create(call: Call, parent: str, kind: str, uuid: str = UUID) -> None:
+    """Make a device of a type."""
+    path = f"{_PARENTS}/{parent}/mdev_supported_types/{kind}/create"
+    expect(call.write_text(path, uuid), len(uuid))
+
+
 def open_sample(call: Call, parent: str, kind: str, uuid: str = UUID) -> Fd:
     """Make a device of a type, and open it with a container of its own."""
-    create = f"{_PARENTS}/{parent}/mdev_supported_types/{kind}/create"
-    expect(call.write_text(create, uuid), len(uuid))
+    create(call, parent, kind, uuid)
     link = expect(call.readlink(f"/sys/bus/mdev/devices/{uuid}/iommu_group"))
     container = expect(call.open("/dev/vfio/vfio", O_RDWR))
     group = expect(call.open(f"/dev/vfio/{link.rsplit('/', 1)[1]}", O_RDWR))

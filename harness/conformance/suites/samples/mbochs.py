@@ -6,8 +6,20 @@ from __future__ import annotations
 import struct
 
 from harness.conformance import Call, Fd, case, expect, param
-from harness.conformance.errnos import EACCES, EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTTY
+from harness.conformance.errnos import (
+    EACCES,
+    EBADF,
+    EFAULT,
+    EINVAL,
+    EMFILE,
+    ENOENT,
+    ENOMEM,
+    ENOTTY,
+    EOPNOTSUPP,
+)
 from harness.conformance.results import Result
+from harness.conformance.suites._steps import no_more_fds
+from harness.conformance.suites.iommufd._steps import open_context
 from harness.conformance.suites.samples._device import MACHINE, open_sample, query_plane
 from harness.conformance.suites.vfio_pci._device import (
     INTX,
@@ -20,7 +32,7 @@ from harness.conformance.suites.vfio_pci._device import (
 )
 from harness.uapi import dma_buf as d
 from harness.uapi import vfio as u
-from harness.uapi.fs import POLLIN, POLLOUT, SEEK_CUR, SEEK_END, SEEK_SET
+from harness.uapi.fs import POLLIN, POLLOUT, RLIMIT_NOFILE, SEEK_CUR, SEEK_END, SEEK_SET
 
 _MBOCHS = "samples/vfio-mdev/mbochs.c, 6.1"
 _DMA_BUF = "drivers/dma-buf/dma-buf.c, 6.1"
@@ -381,6 +393,20 @@ def no_dmabuf(call: Call) -> None:
     expect(call.close(Fd(expect(_get_dmabuf(call, fd, 3)), "dmabuf")), None)
 
 
+@case(source=f"dma_buf_fd: {_DMA_BUF}; mbochs_get_gfx_dmabuf: {_MBOCHS}", machine=MACHINE)
+def no_fd_for_the_dmabuf(call: Call) -> None:
+    """It is exported all the same, and the next who asks for it is given it."""
+    fd = _open(call)
+    _show(call, fd)
+    number = _picture(call, fd)
+    limit = no_more_fds(call)
+    expect(_get_dmabuf(call, fd, number + 1), ENOENT)
+    expect(_get_dmabuf(call, fd, number), EMFILE)
+    expect(call.setrlimit(RLIMIT_NOFILE, limit))
+    dmabuf = Fd(expect(_get_dmabuf(call, fd, number)), "dmabuf")
+    expect(call.lseek(dmabuf, 0, SEEK_END), _SIZE)
+
+
 @case(source=f"dma_buf_export, dma_buf_release: {_DMA_BUF}", machine=MACHINE)
 def dmabuf_holds_the_module(call: Call) -> None:
     fd = _open(call)
@@ -418,6 +444,30 @@ def dmabuf_mode(call: Call) -> None:
     """There is no type of file in it."""
     _, fd = _dmabuf(call)
     expect(call.fstat(fd), mode=0o600)
+
+
+@case(
+    source="iopt_alloc_dmabuf_pages: drivers/iommu/iommufd/pages.c, 7.2",
+    machine=MACHINE,
+    since="7.2+iommufd",
+)
+@param(
+    "start length answer",
+    [
+        (0, _PAGE, EOPNOTSUPP),
+        (0x800, _PAGE, EOPNOTSUPP),
+        (0, _SIZE, EOPNOTSUPP),
+        (_SIZE, _PAGE, EINVAL),
+        (0, 1 << 30, EINVAL),
+    ],
+    id="{start}+{length}",
+)
+def dmabuf_of_other_devices(call: Call, start: int, length: int, answer: object) -> None:
+    """iommufd takes those of VFIO's PCI functions alone."""
+    _, buffer = _dmabuf(call)
+    context = open_context(call)
+    result, _ = context.map_file(context.ioas(), 0, length, buffer, start)
+    expect(result, answer)
 
 
 @case(source=f"dma_buf_llseek: {_DMA_BUF}", machine=MACHINE)

@@ -10,12 +10,14 @@ from harness.conformance.errnos import (
     EBADF,
     EFAULT,
     EINVAL,
+    EMFILE,
     ENODEV,
     ENOMEM,
     ENOTTY,
     ESPIPE,
     ErrorNumber,
 )
+from harness.conformance.suites._steps import no_more_fds
 from harness.conformance.suites.samples._device import (
     ANOTHER,
     MACHINE,
@@ -36,6 +38,8 @@ _MIGRATION, _STATE, _SIZE = (
 )
 _ERROR, _STOP, _RUNNING, _STOP_COPY, _RESUMING, _RUNNING_P2P, _PRE_COPY, _PRE_COPY_P2P = range(8)
 _HEADER = 24
+_INFO_V2 = u.VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2
+_V2 = "vfio_check_precopy_ioctl: include/linux/vfio.h, 7.2; mtty_precopy_ioctl: mtty.c, 7.2"
 
 
 def _go(call: Call, fd: Fd, state: int) -> Fd | None:
@@ -74,6 +78,42 @@ def none_before(call: Call) -> None:
         expect(feature(call, fd, number | GET, bytes(8))[0], ENOTTY)
 
 
+@case(source="vfio_ioctl_device_feature: drivers/vfio/vfio_main.c, 6.1", machine=MACHINE)
+@param("number", [0, 3, 5, 10, 11, 999, 0xFFFF])
+def features_that_it_has_not(call: Call, number: int) -> None:
+    fd = open_mtty(call)
+    for operation in (0, GET, SET, PROBE, GET | PROBE, SET | PROBE):
+        expect(feature(call, fd, number | operation, bytes(64))[0], ENOTTY)
+    expect(feature(call, fd, number | GET | SET, bytes(64))[0], EINVAL)
+    expect(feature(call, fd, number | GET, bytes(64), 7)[0], EINVAL)
+
+
+@case(source=_V2, machine=MACHINE)
+def flags_with_what_is_left(call: Call) -> None:
+    """Who asked for them is given them, until the device is closed."""
+    fd = open_mtty(call)
+    if not call.since("7.2"):
+        for operation in (0, GET, SET, PROBE):
+            expect(feature(call, fd, _INFO_V2 | operation)[0], ENOTTY)
+        return
+    for operation in (0, GET, GET | PROBE):
+        expect(feature(call, fd, _INFO_V2 | operation)[0], EINVAL)
+    expect(feature(call, fd, _INFO_V2 | SET | PROBE)[0], 0)
+    file = _go_with_file(call, fd, _PRE_COPY)
+    expect(_left(call, file), (0, 0x80000001))
+    expect(feature(call, fd, _INFO_V2 | SET)[0], 0)
+    expect(_left(call, file), (0, 0))
+
+
+def _left(call: Call, file: Fd) -> tuple[int, int]:
+    """What is dirty, and the flags, of which all but one bit are the caller's."""
+    request = struct.pack("<IIQQ", 24, 0x80000001, 77, 77)
+    result, after = ask(call, file, u.VFIO_MIG_GET_PRECOPY_INFO, request)
+    expect(result, 0)
+    _, flags, _, dirty = struct.unpack("<IIQQ", after)
+    return dirty, flags
+
+
 @case(source=_SET, machine=MACHINE, since="6.12")
 @param(
     "way states",
@@ -98,6 +138,18 @@ def ways(call: Call, way: str, states: list[int]) -> None:
         expect(file is not None, saves and not saving)
         saving = saves
         expect(get_state(call, fd), (state, -1))
+
+
+@case(source=f"vfio_ioct_mig_return_fd: vfio_main.c, 6.12; {_SET}", machine=MACHINE, since="6.12")
+@param("state", [_STOP_COPY, _RESUMING])
+def no_fd_for_the_data(call: Call, state: int) -> None:
+    """The state is new all the same; of the structure nothing is written."""
+    fd = open_mtty(call)
+    no_more_fds(call)
+    result, number = set_state(call, fd, state)
+    expect(result, EMFILE)
+    expect(number, 77)
+    expect(get_state(call, fd), (state, -1))
 
 
 @case(source=_SET, machine=MACHINE, since="6.12")

@@ -17,7 +17,16 @@ from harness.conformance.suites.vfio._steps import (
     set_container,
 )
 from harness.uapi import vfio as u
-from harness.uapi.fs import MAY_READ, O_RDONLY, O_RDWR, O_WRONLY, POLLIN, POLLOUT, SEEK_SET
+from harness.uapi.fs import (
+    MAY_READ,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+    POLLIN,
+    POLLOUT,
+    SEEK_HOLE,
+    SEEK_SET,
+)
 
 _FILE = "drivers/vfio/container.c, 6.2 (vfio_main.c, 6.1)"
 _IOCTL = f"vfio_fops_unl_ioctl: {_FILE}"
@@ -56,7 +65,6 @@ def file_operations(call: Call) -> None:
     """There are none but ioctl."""
     fd = open_container(call)
     expect(call.read(fd, 4), EINVAL)
-    expect(call.pread(fd, 4, 0), EINVAL)
     expect(call.write(fd, b"abcd"), EINVAL)
     expect(call.mmap(PAGE, 0x1, 0x1, fd), ENODEV)
     expect(call.poll({fd: POLLIN | POLLOUT}), {fd: POLLIN | POLLOUT})
@@ -64,7 +72,16 @@ def file_operations(call: Call) -> None:
 
 @case(source="vfs_llseek: fs/read_write.c, 6.1", machine=MACHINE)
 def no_position(call: Call) -> None:
-    expect(call.lseek(open_container(call), 0, SEEK_SET), ESPIPE)
+    """What is no way to seek at all is found out first."""
+    fd = open_container(call)
+    expect(call.lseek(fd, 0, SEEK_SET), ESPIPE)
+    expect(call.lseek(fd, 0, SEEK_HOLE + 1), EINVAL)
+
+
+@case(source="do_dentry_open: fs/open.c, 6.1: FMODE_PREAD", machine=MACHINE)
+def read_somewhere(call: Call) -> None:
+    """The way to read is looked for, and not whether there are places."""
+    expect(call.pread(open_container(call), 4, 0), EINVAL)
 
 
 @case(source=_IOCTL, machine=MACHINE)
@@ -121,7 +138,7 @@ def extension_nesting(call: Call) -> None:
     expect(call.ioctl(container, u.VFIO_SET_IOMMU, u.VFIO_TYPE1_NESTING_IOMMU), answer)
 
 
-@case(source=f"vfio_noiommu_ioctl: {_FILE}", machine=MACHINE)
+@case(source=f"vfio_noiommu_ioctl: {_FILE}", machine=MACHINE, until="+noiommu")
 def extension_noiommu(call: Call) -> None:
     """These kernels have no such mode, nor the parameter that would allow it."""
     expect(call.access(_NOIOMMU, MAY_READ), ENOENT)

@@ -29,6 +29,20 @@ from harness.conformance.suites.vfio_pci._device import (
     set_irqs,
     wire,
 )
+from harness.conformance.suites.vfio_pci._edu import (
+    ACKNOWLEDGE,
+    BUFFER,
+    FACTORIAL,
+    LIVENESS,
+    PENDING,
+    RAISE,
+    STATUS,
+    load,
+    quiet,
+    store,
+    transfer,
+    until,
+)
 from harness.uapi import vfio as u
 from harness.uapi.fs import POLLIN
 
@@ -36,33 +50,14 @@ _HARDWARE = "docs/specs/edu.rst of QEMU"
 _INTX = f"vfio_intx_handler: drivers/vfio/pci/vfio_pci_intrs.c, 6.1; {_HARDWARE}"
 _MSI = f"vfio_msihandler: drivers/vfio/pci/vfio_pci_intrs.c, 6.1; {_HARDWARE}"
 _DMA = f"vfio_iommu_type1_dma_map: drivers/vfio/vfio_iommu_type1.c, 6.1; {_HARDWARE}"
-_LIVENESS, _FACTORIAL, _STATUS, _PENDING, _RAISE, _ACKNOWLEDGE = 4, 8, 0x20, 0x24, 0x60, 0x64
-_SOURCE, _DESTINATION, _COUNT, _START = 0x80, 0x88, 0x90, 0x98
-_BUFFER = 0x40000
 _IOVA = 0x100000
 _PAGE = 4096
-#: How often a register is read before it has changed; edu's DMA takes a tenth of a second.
-_PATIENCE = 2000
-
-
-def _load(call: Call, fd: Fd, register: int, size: int = 4) -> int:
-    return int.from_bytes(expect(call.pread(fd, size, region(0) + register)), "little")
-
-
-def _store(call: Call, fd: Fd, register: int, value: int, size: int = 4) -> None:
-    expect(call.pwrite(fd, value.to_bytes(size, "little"), region(0) + register), size)
 
 
 def _open(call: Call) -> Fd:
-    """edu cannot be reset, so what another case left is put right."""
     fd = open_device(call).fd
-    _quiet(call, fd)
+    quiet(call, fd)
     return fd
-
-
-def _quiet(call: Call, fd: Fd) -> None:
-    _store(call, fd, _STATUS, 0)
-    _store(call, fd, _ACKNOWLEDGE, 0xFFFFFFFF)
 
 
 def _arrived(call: Call, fd: Fd) -> int:
@@ -71,30 +66,22 @@ def _arrived(call: Call, fd: Fd) -> int:
     return count(call, fd)
 
 
-def _until(call: Call, fd: Fd, register: int, mask: int) -> None:
-    """Wait until none of the bits is set."""
-    for _ in range(_PATIENCE):
-        if not _load(call, fd, register) & mask:
-            return
-    expect(_load(call, fd, register) & mask, 0)
-
-
 @case(source=_HARDWARE, machine=MACHINE)
 def registers(call: Call) -> None:
     fd = _open(call)
-    expect(_load(call, fd, 0), 0x010000ED)
-    _store(call, fd, _LIVENESS, 1)
-    expect(_load(call, fd, _LIVENESS), 0xFFFFFFFE)
-    _store(call, fd, _FACTORIAL, 5)
-    _until(call, fd, _STATUS, 1)
-    expect(_load(call, fd, _FACTORIAL), 120)
+    expect(load(call, fd, 0), 0x010000ED)
+    store(call, fd, LIVENESS, 1)
+    expect(load(call, fd, LIVENESS), 0xFFFFFFFE)
+    store(call, fd, FACTORIAL, 5)
+    until(call, fd, STATUS, 1)
+    expect(load(call, fd, FACTORIAL), 120)
 
 
 @case(source=f"do_io_rw: drivers/vfio/pci/vfio_pci_rdwr.c, 6.1, 6.12; {_HARDWARE}", machine=MACHINE)
 def width_of_accesses(call: Call) -> None:
     """8 bytes are one access in later kernels, which this device does not take below 0x80."""
     fd = _open(call)
-    _store(call, fd, _LIVENESS, 1)
+    store(call, fd, LIVENESS, 1)
     wanted = "ff" * 8 if call.since("6.12") else "ed000001feffffff"
     expect(call.pread(fd, 8, region(0)), bytes.fromhex(wanted))
     expect(call.pread(fd, 4, region(0) + 2), bytes(4))
@@ -106,20 +93,20 @@ def msi(call: Call) -> None:
     """Each interrupt of a bus master is counted, acknowledged or not."""
     fd = _as_bus_master(call).fd
     signalled = eventfd(call)
-    _store(call, fd, _RAISE, 1)
+    store(call, fd, RAISE, 1)
     expect(wire(call, fd, MSI, 0, signalled), 0)
-    _store(call, fd, _RAISE, 2)
-    expect(_load(call, fd, _PENDING), 3)
+    store(call, fd, RAISE, 2)
+    expect(load(call, fd, PENDING), 3)
     expect(_arrived(call, signalled), 1)
-    _store(call, fd, _ACKNOWLEDGE, 3)
-    expect(_load(call, fd, _PENDING), 0)
-    _store(call, fd, _STATUS, 0x80)
-    _store(call, fd, _FACTORIAL, 3)
-    _until(call, fd, _STATUS, 1)
-    expect(_load(call, fd, _FACTORIAL), 6)
+    store(call, fd, ACKNOWLEDGE, 3)
+    expect(load(call, fd, PENDING), 0)
+    store(call, fd, STATUS, 0x80)
+    store(call, fd, FACTORIAL, 3)
+    until(call, fd, STATUS, 1)
+    expect(load(call, fd, FACTORIAL), 6)
     expect(_arrived(call, signalled), 1)
     expect(set_irqs(call, fd, NONE | TRIGGER, MSI, 0, 0), 0)
-    _store(call, fd, _RAISE, 4)
+    store(call, fd, RAISE, 4)
     expect(count(call, signalled), 0)
 
 
@@ -129,10 +116,10 @@ def msi_of_no_bus_master(call: Call) -> None:
     fd = _open(call)
     signalled = eventfd(call)
     expect(wire(call, fd, MSI, 0, signalled), 0)
-    _store(call, fd, _RAISE, 2)
+    store(call, fd, RAISE, 2)
     expect(count(call, signalled), 0)
     expect(call.pwrite(fd, struct.pack("<H", MEMORY | MASTER), COMMAND), 2)
-    _store(call, fd, _RAISE, 2)
+    store(call, fd, RAISE, 2)
     expect(_arrived(call, signalled), 1)
 
 
@@ -142,16 +129,16 @@ def intx(call: Call) -> None:
     fd = _open(call)
     signalled = eventfd(call)
     expect(wire(call, fd, INTX, 0, signalled), 0)
-    _store(call, fd, _RAISE, 1)
+    store(call, fd, RAISE, 1)
     expect(_arrived(call, signalled), 1)
-    _store(call, fd, _RAISE, 2)
+    store(call, fd, RAISE, 2)
     expect(count(call, signalled), 0)
     expect(set_irqs(call, fd, NONE | UNMASK, INTX, 0, 1), 0)
     expect(_arrived(call, signalled), 1)
-    _store(call, fd, _ACKNOWLEDGE, 3)
+    store(call, fd, ACKNOWLEDGE, 3)
     expect(set_irqs(call, fd, NONE | UNMASK, INTX, 0, 1), 0)
     expect(count(call, signalled), 0)
-    _store(call, fd, _RAISE, 4)
+    store(call, fd, RAISE, 4)
     expect(_arrived(call, signalled), 1)
 
 
@@ -162,7 +149,7 @@ def intx_disabled_in_the_command_register(call: Call) -> None:
     signalled = eventfd(call)
     expect(wire(call, fd, INTX, 0, signalled), 0)
     expect(call.pwrite(fd, struct.pack("<H", MEMORY | INTX_DISABLE), COMMAND), 2)
-    _store(call, fd, _RAISE, 1)
+    store(call, fd, RAISE, 1)
     expect(set_irqs(call, fd, NONE | TRIGGER, INTX, 0, 1), 0)
     expect(count(call, signalled), 0)
     expect(call.pwrite(fd, struct.pack("<H", MEMORY), COMMAND), 2)
@@ -175,7 +162,7 @@ def intx_unmasked_by_eventfd(call: Call) -> None:
     signalled, unmask = eventfd(call), eventfd(call)
     expect(wire(call, fd, INTX, 0, signalled), 0)
     expect(set_irqs(call, fd, EVENTFD | UNMASK, INTX, 0, 1, fds(unmask)), 0)
-    _store(call, fd, _RAISE, 1)
+    store(call, fd, RAISE, 1)
     expect(_arrived(call, signalled), 1)
     expect(call.write(unmask, (1).to_bytes(8, "little")), 8)
     expect(_arrived(call, signalled), 1)
@@ -190,21 +177,10 @@ def _map(call: Call, opened: Opened, address: int, size: int, flags: int = 3) ->
     expect(ask(call, opened.container, u.VFIO_IOMMU_MAP_DMA, request)[0], 0)
 
 
-def _transfer(call: Call, fd: Fd, source: int, destination: int, size: int, command: int) -> None:
-    for register, value in (
-        (_SOURCE, source),
-        (_DESTINATION, destination),
-        (_COUNT, size),
-        (_START, command | 1),
-    ):
-        _store(call, fd, register, value, 8)
-    _until(call, fd, _START, 1)
-
-
 def _as_bus_master(call: Call) -> Opened:
     opened = open_device(call, EDU)
     expect(call.pwrite(opened.fd, struct.pack("<H", MEMORY | MASTER), COMMAND), 2)
-    _quiet(call, opened.fd)
+    quiet(call, opened.fd)
     return opened
 
 
@@ -215,8 +191,8 @@ def dma(call: Call) -> None:
     memory = call.buffer(2 * _PAGE)
     expect(call.poke(memory, b"through the IOMMU"))
     _map(call, opened, memory.address, 2 * _PAGE)
-    _transfer(call, opened.fd, _IOVA, _BUFFER, 17, 0)
-    _transfer(call, opened.fd, _BUFFER, _IOVA + _PAGE + 100, 17, 2)
+    transfer(call, opened.fd, _IOVA, BUFFER, 17, 0)
+    transfer(call, opened.fd, BUFFER, _IOVA + _PAGE + 100, 17, 2)
     expect(call.peek(memory + _PAGE + 100, 17), b"through the IOMMU")
 
 
@@ -226,8 +202,8 @@ def dma_with_interrupt(call: Call) -> None:
     memory, signalled = call.buffer(_PAGE), eventfd(call)
     _map(call, opened, memory.address, _PAGE)
     expect(wire(call, opened.fd, MSI, 0, signalled), 0)
-    _transfer(call, opened.fd, _IOVA, _BUFFER, 64, 4)
-    expect(_load(call, opened.fd, _PENDING), 0x100)
+    transfer(call, opened.fd, _IOVA, BUFFER, 64, 4)
+    expect(load(call, opened.fd, PENDING), 0x100)
     expect(_arrived(call, signalled), 1)
 
 
@@ -245,5 +221,5 @@ def dma_is_blocked(call: Call, why: str) -> None:
         expect(ask(call, opened.container, u.VFIO_IOMMU_UNMAP_DMA, request)[0], 0)
     if why == "no bus master":
         expect(call.pwrite(opened.fd, struct.pack("<H", MEMORY), COMMAND), 2)
-    _transfer(call, opened.fd, _BUFFER, _IOVA, 16, 2)
+    transfer(call, opened.fd, BUFFER, _IOVA, 16, 2)
     expect(call.peek(memory, 16), b"\x5a" * 16)

@@ -6,9 +6,24 @@ from __future__ import annotations
 import struct
 
 from harness.conformance import Call, Fd, case, expect, param
-from harness.conformance.errnos import EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOTTY
+from harness.conformance.errnos import (
+    EACCES,
+    EBADF,
+    EEXIST,
+    EFAULT,
+    EINVAL,
+    EMFILE,
+    ENODEV,
+    ENOMEM,
+    ENOTTY,
+    EOVERFLOW,
+    ErrorNumber,
+)
+from harness.conformance.results import Result
+from harness.conformance.suites._steps import no_more_fds
 from harness.conformance.suites.vfio_pci._device import (
     COMMAND,
+    E1000E,
     EDU,
     GET,
     MACHINE,
@@ -24,9 +39,10 @@ from harness.conformance.suites.vfio_pci._device import (
     not_an_eventfd,
     open_device,
     region,
+    unbind,
 )
 from harness.uapi import vfio as u
-from harness.uapi.fs import POLLIN
+from harness.uapi.fs import O_RDONLY, O_RDWR, O_WRONLY, POLLIN, RLIMIT_NOFILE, SEEK_END
 
 _FEATURE = "vfio_ioctl_device_feature: drivers/vfio/vfio_main.c, 6.1"
 _PCI = "vfio_pci_core_ioctl_feature: drivers/vfio/pci/vfio_pci_core.c, 6.1"
@@ -117,6 +133,141 @@ def low_power_with_wakeup(call: Call) -> None:
     expect(feature(call, fd, _WITH_WAKEUP | SET, fds(999, 0))[0], EBADF)
     expect(feature(call, fd, _WITH_WAKEUP | SET, fds(null, 0))[0], EINVAL)
     expect(feature(call, fd, _WITH_WAKEUP | SET, fds(wakeup, 0))[0], 0)
+
+
+@case(
+    source="vfio_ioctl_device_feature_migration_precopy_info_v2: vfio_main.c, 7.2", machine=MACHINE
+)
+def precopy_info_of_no_migration(call: Call) -> None:
+    """Of what cannot be copied in advance this one feature is not unknown, but wrong."""
+    fd = open_device(call).fd
+    answer = EINVAL if call.since("7.2") else ENOTTY
+    for operation in (0, GET, SET, PROBE, GET | PROBE, SET | PROBE, GET | SET | PROBE):
+        given = u.VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 | operation
+        expect(feature(call, fd, given, bytes(64))[0], answer)
+
+
+# --- BARs as dmabufs
+
+_DMA_BUF = "vfio_pci_core_feature_dma_buf: drivers/vfio/pci/vfio_pci_dmabuf.c, 7.2"
+_NO_P2P = "vfio_pci_core_feature_dma_buf (CONFIG_VFIO_PCI_DMABUF): vfio_pci_priv.h, 7.2"
+
+
+def _dma_buf(
+    call: Call,
+    fd: Fd,
+    *ranges: tuple[int, int],
+    bar: int = 0,
+    open_flags: int = O_RDWR,
+    flags: int = 0,
+    count: int | None = None,
+) -> Result[int]:
+    """VFIO_DEVICE_FEATURE_DMA_BUF with offset and length of each range."""
+    number = len(ranges) if count is None else count
+    data = struct.pack("<IIII", bar, open_flags, flags, number)
+    data += b"".join(struct.pack("<QQ", *one) for one in ranges)
+    return feature(call, fd, u.VFIO_DEVICE_FEATURE_DMA_BUF | GET, data)[0]
+
+
+@case(source=_NO_P2P, machine=MACHINE, until="7.2")
+def no_dma_buf(call: Call) -> None:
+    fd = open_device(call).fd
+    for operation in (0, GET, SET, PROBE, GET | PROBE):
+        given = u.VFIO_DEVICE_FEATURE_DMA_BUF | operation
+        expect(feature(call, fd, given, bytes(64))[0], ENOTTY)
+
+
+@case(source=_NO_P2P, machine=MACHINE, since="7.2")
+def dma_buf_probed(call: Call) -> None:
+    """Where there is no DMA between devices, there is nothing to be had."""
+    fd = open_device(call).fd
+    result = feature(call, fd, u.VFIO_DEVICE_FEATURE_DMA_BUF | PROBE | GET)[0]
+    expect(result, ENOTTY if call.since("+iommufd") else 0)
+
+
+@case(source=_DMA_BUF, machine=MACHINE, since="7.2", until="+iommufd")
+@param(
+    "what ranges more answer",
+    [
+        ("no range", [], {}, EINVAL),
+        ("flags", [(0, 4096)], {"flags": 1}, EINVAL),
+        ("flags come first", [(0, 4096)], {"flags": 1, "bar": 9}, EINVAL),
+        ("no BAR there", [(0, 4096)], {"bar": 5}, ENODEV),
+        ("the ROM", [(0, 4096)], {"bar": 6}, ENODEV),
+        ("configuration space", [(0, 4096)], {"bar": 7}, ENODEV),
+        ("far beyond", [(0, 4096)], {"bar": 0xFFFFFFFF}, ENODEV),
+        ("BAR before ranges", [(1, 1)], {"bar": 5}, ENODEV),
+        ("ports", [(0, 4096)], {"bar": 2}, EINVAL),
+        ("nothing", [(0, 0)], {}, EINVAL),
+        ("nothing in the second", [(0, 4096), (0, 0)], {}, EINVAL),
+        ("offset in a page", [(0x800, 4096)], {}, EINVAL),
+        ("length in a page", [(0, 0x1800)], {}, EINVAL),
+        ("beyond the end", [(0x1F000, 0x2000)], {}, EINVAL),
+        ("behind the end", [(0x20000, 4096)], {}, EINVAL),
+        ("wraps", [(1 << 64 - 1, 4096), ((1 << 64) - 4096, 4096)], {}, EINVAL),
+        ("wraps alone", [((1 << 64) - 4096, 4096)], {}, EOVERFLOW),
+        ("more than all", [(0, 1 << 63), (0, 1 << 63)], {}, EINVAL),
+        ("half of all", [(0, 1 << 63)], {}, EINVAL),
+        ("less than half of all", [(0, (1 << 63) - 4096)], {}, EINVAL),
+        ("ranges without end", [(0, 4096)], {"count": 0xFFFFFFFF}, ENOMEM),
+    ],
+    id="{what}",
+)
+def dma_buf_refused(
+    call: Call, what: str, ranges: list[tuple[int, int]], more: dict[str, int], answer: ErrorNumber
+) -> None:
+    fd = open_device(call, E1000E).fd
+    expect(_dma_buf(call, fd, *ranges, **more), answer)
+
+
+@case(source=f"vfio_check_feature; {_DMA_BUF}", machine=MACHINE, since="7.2", until="+iommufd")
+def dma_buf_operations(call: Call) -> None:
+    fd = open_device(call).fd
+    number = u.VFIO_DEVICE_FEATURE_DMA_BUF
+    for operation in (0, SET, SET | PROBE, GET | SET | PROBE):
+        expect(feature(call, fd, number | operation, bytes(64))[0], EINVAL)
+    for operation in (PROBE, GET | PROBE):
+        expect(feature(call, fd, number | operation)[0], 0)
+    expect(feature(call, fd, number | GET, bytes(16), 23)[0], EINVAL)
+
+
+@case(source=f"dma_buf_fops; {_DMA_BUF}", machine=MACHINE, since="7.2", until="+iommufd")
+@param("open_flags", [O_RDONLY, O_WRONLY, O_RDWR], id="{open_flags}")
+def dma_buf(call: Call, open_flags: int) -> None:
+    """A file with the size of all ranges, which cannot be mapped."""
+    fd = open_device(call, E1000E).fd
+    ranges = [(0, 4096), (0x2000, 0x2000), (0, 4096)]
+    dmabuf = Fd(expect(_dma_buf(call, fd, *ranges, open_flags=open_flags)), "dmabuf")
+    expect(call.lseek(dmabuf, 0, SEEK_END), 0x4000)
+    expect(call.poll({dmabuf: POLLIN}), {dmabuf: POLLIN})
+    expect(call.read(dmabuf, 8), EBADF if open_flags == O_WRONLY else EINVAL)
+    expect(call.write(dmabuf, bytes(8)), EBADF if open_flags == O_RDONLY else EINVAL)
+    expect(call.mmap(4096, 1, 1, dmabuf), EACCES if open_flags == O_WRONLY else EINVAL)
+    expect(call.mmap(4096, 3, 1, dmabuf), EINVAL if open_flags == O_RDWR else EACCES)
+
+
+@case(
+    source=f"vfio_pci_dma_buf_cleanup; {_DMA_BUF}", machine=MACHINE, since="7.2", until="+iommufd"
+)
+def dma_buf_outlives_the_device(call: Call) -> None:
+    """It keeps nobody from taking the function back."""
+    opened = open_device(call)
+    dmabuf = Fd(expect(_dma_buf(call, opened.fd, (0, 4096))), "dmabuf")
+    expect(call.close(opened.fd))
+    unbind(call, EDU)
+    expect(call.lseek(dmabuf, 0, SEEK_END), 4096)
+    expect(call.close(dmabuf))
+
+
+@case(source=f"dma_buf_fd; {_DMA_BUF}", machine=MACHINE, since="7.2", until="+iommufd")
+def dma_buf_without_an_fd(call: Call) -> None:
+    """All else is looked at first."""
+    fd = open_device(call).fd
+    limit = no_more_fds(call)
+    expect(_dma_buf(call, fd, (0x100000, 4096)), EINVAL)
+    expect(_dma_buf(call, fd, (0, 4096)), EMFILE)
+    expect(call.setrlimit(RLIMIT_NOFILE, limit))
+    expect(_dma_buf(call, fd, (0, 4096)))
 
 
 # --- writes by eventfd
