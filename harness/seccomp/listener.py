@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 from contextlib import suppress
 
 from attrs import frozen
@@ -36,10 +37,16 @@ class Notification:
 
 
 class Listener:
-    """The file from which notifications come. Whoever waits when it is closed gets ENOSYS."""
+    """The file from which notifications come. Whoever waits when it is closed gets ENOSYS.
+
+    One thread receives and closes, when the last task has gone; another may just be answering what
+    one of the tasks had asked, which is then as if that task were the only one to have gone.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._lock = threading.Lock()
+        self._closed = False
 
     def fileno(self) -> int:
         """For poll: readable when there is a notification, hung up when the last task has gone."""
@@ -47,7 +54,17 @@ class Listener:
 
     def close(self) -> None:
         """No more notifications."""
-        os.close(self._fd)
+        with self._lock:
+            self._closed = True
+            os.close(self._fd)
+
+    def _ask(self, request: int, argument: bytes | bytearray) -> int:
+        """An ioctl about a notification; FileNotFoundError if its task has gone."""
+        with self._lock:
+            if self._closed:  # the number may be another file's by now
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            result = fcntl.ioctl(self._fd, request, argument)
+        return result if isinstance(result, int) else 0
 
     def receive(self) -> Notification | None:
         """The next notification; blocks if there is none. None if it was withdrawn meanwhile."""
@@ -64,7 +81,7 @@ class Listener:
     def is_pending(self, notification: Notification) -> bool:
         """Whether its task still waits: what was learnt by the thread's id before was its own."""
         try:
-            fcntl.ioctl(self._fd, _NOTIF_ID_VALID, struct.pack("<Q", notification.id))
+            self._ask(_NOTIF_ID_VALID, struct.pack("<Q", notification.id))
         except FileNotFoundError:
             return False
         return True
@@ -89,7 +106,7 @@ class Listener:
         flags = _ADDFD_SETFD | _ADDFD_SEND
         addition = _ADDITION.pack(notification.id, flags, fd, number, os.O_CLOEXEC)
         with suppress(FileNotFoundError):
-            fcntl.ioctl(self._fd, _NOTIF_ADDFD, addition)
+            self._ask(_NOTIF_ADDFD, addition)
 
     def add(self, notification: Notification, fd: int, number: int | None = None) -> int:
         """Give the task a copy of our ``fd``, that exec closes; the call still waits.
@@ -99,8 +116,8 @@ class Listener:
         """
         flags = 0 if number is None else _ADDFD_SETFD
         addition = _ADDITION.pack(notification.id, flags, fd, number or 0, os.O_CLOEXEC)
-        return int(fcntl.ioctl(self._fd, _NOTIF_ADDFD, bytearray(addition)))
+        return self._ask(_NOTIF_ADDFD, bytearray(addition))
 
     def _respond(self, notification: Notification, value: int, error: int, flags: int) -> None:
         with suppress(FileNotFoundError):  # its task was killed
-            fcntl.ioctl(self._fd, _NOTIF_SEND, _RESPONSE.pack(notification.id, value, error, flags))
+            self._ask(_NOTIF_SEND, _RESPONSE.pack(notification.id, value, error, flags))

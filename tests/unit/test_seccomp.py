@@ -165,6 +165,24 @@ def test_a_program_that_is_killed_while_it_waits():
         run(TestAnswers.CODE, TestAnswers.RULES, answer)
 
 
+def test_an_answer_that_comes_after_the_end_of_the_listener(tmp_path):
+    """Another thread closed it; its number is by now that of a file that knows no such command."""
+    process, listener = start(["cat", NO_SUCH], [Rule(OPENAT)], stderr=subprocess.DEVNULL)
+    call = listener.receive()
+    process.kill()
+    process.wait()
+    number = listener.fileno()
+    listener.close()
+    with (tmp_path / "other").open("w") as other:
+        os.dup2(other.fileno(), number)
+    assert not listener.is_pending(call)
+    listener.succeed(call)
+    listener.install(call, 1, 123)
+    with pytest.raises(FileNotFoundError):
+        listener.add(call, 1)
+    os.close(number)
+
+
 def test_signals_that_the_interpreter_ignores_are_as_they_were():
     with Path("/proc/self/status").open() as status:
         ours = next(line for line in status if line.startswith("SigIgn"))
