@@ -49,6 +49,31 @@ examples:
   uapi-harness run --trace=calls.txt -- sh -c 'echo wq0.0 > /sys/bus/dsa/drivers/user/bind'"""
 
 
+CONFORM_EPILOG = """\
+A case is a few system calls and what each must return; docs/writing-cases.md says how to write
+some. Exit codes: 0 all agree, 1 findings (also no case at all, or a known difference that is none
+any more), 2 bad input, 3 nothing could run here.
+
+examples:
+  uapi-harness conform --target model,process --profile 6.1,7.2 --suite idxd
+  uapi-harness conform -k wq_attributes::priority
+  uapi-harness conform --suite ./cases_my_device.py --target process
+  uapi-harness conform --target vm:6.1,model --suite kernfs    # beside a real kernel"""
+
+EXPLAIN_EPILOG = """\
+examples:
+  uapi-harness explain idxd/wq_attributes::priority     # or a part of it: the ids that have it
+  uapi-harness explain /sys/bus/dsa/devices/dsa0/state --machine spr-1s"""
+
+MACHINES_EPILOG = """\
+A file is checked whole: what is wrong is one line, FILE:LINE: KEY: what would be right, and the
+exit code 2.
+
+examples:
+  uapi-harness machines gnr-1s
+  uapi-harness machines ./my-machine.yaml --profile 7.2"""
+
+
 class _Parser(argparse.ArgumentParser):
     """One line for a wrong command line, with the exit code of the command it is for."""
 
@@ -93,7 +118,10 @@ def _parser() -> argparse.ArgumentParser:
 
     _lasting_parsers(commands)
     conform = commands.add_parser(
-        "conform", help="run conformance suites on a target and report", formatter_class=raw
+        "conform",
+        help="run conformance suites on a target and report",
+        epilog=CONFORM_EPILOG,
+        formatter_class=raw,
     )
     _conform_options(conform)
     conform.set_defaults(function=_conform, parser=conform)
@@ -102,7 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     _golden_parsers(commands)
     _selftests_parser(commands)
 
-    explain = commands.add_parser("explain", help="where the answer of a case or node comes from")
+    explain = commands.add_parser(
+        "explain",
+        help="where the answer of a case or node comes from",
+        epilog=EXPLAIN_EPILOG,
+        formatter_class=raw,
+    )
     explain.add_argument(
         "subject", metavar="CASE|NODE", help="a case's id, or a path such as /sys/..."
     )
@@ -111,11 +144,20 @@ def _parser() -> argparse.ArgumentParser:
 
     _gate_parsers(commands)
     _record_parser(commands)
-    machines = commands.add_parser("machines", help="the machines that come along, or one of them")
+    machines = commands.add_parser(
+        "machines",
+        help="the machines that come along, or one of them",
+        epilog=MACHINES_EPILOG,
+        formatter_class=raw,
+    )
     machines.add_argument("name", nargs="?", metavar="NAME|FILE", help="show what is in this one")
     machines.add_argument("--profile", metavar="P", help="the kernel, instead of the machine's own")
     machines.set_defaults(function=_machines, parser=machines)
-    doctor = commands.add_parser("doctor", help="what this host can do, and what it lacks")
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this host can do, and what it lacks",
+        epilog="Exit codes: 0 all is there, 1 something is lacking, and it says what to do.",
+    )
     doctor.set_defaults(function=_doctor, parser=doctor)
     return parser
 
@@ -177,7 +219,7 @@ def _gate_parsers(commands: Any) -> None:
         nargs="*",
         metavar="TOOL",
         help="run the scenarios of these tools (default: all that are installed) and write down "
-        "what they use",
+        "what they use; without it, a table of what was recorded",
     )
     coverage.add_argument(
         "-o", dest="folder", metavar="DIR", help="where recordings go (default: fixtures/coverage)"
@@ -238,19 +280,39 @@ def _record_parser(commands: Any) -> None:
     record.set_defaults(function=_record, parser=record)
 
 
+START_EPILOG = """\
+examples:
+  uapi-harness start lab --machine spr-1s --profile 6.12
+  uapi-harness run --in lab -- accel-config list
+  uapi-harness ctl lab unplug 0000:6a:01.0
+  uapi-harness ps
+  uapi-harness stop lab"""
+
 CTL_EPILOG = """\
+VERB is one of
   ls PATH              the names in a directory
   read PATH            a file's text
   write PATH TEXT      one write(2) to a file, as root
   plug ADDRESS         put in a PCI function that is not present
   unplug ADDRESS       take a PCI function away, by surprise
   uevents              all uevents so far
-  trace                calls of programs as they are made, until interrupted"""
+  trace                calls of programs as they are made, until interrupted
+
+Exit codes: 0 done, 1 the machine's kernel refused (as `write` may be), 2 bad input.
+
+examples:
+  uapi-harness ctl lab read /sys/bus/dsa/devices/dsa0/state
+  uapi-harness ctl lab write /sys/bus/dsa/devices/wq0.0/size 8"""
 
 
 def _lasting_parsers(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
-    start = commands.add_parser("start", help="make a machine that lasts until it is stopped")
+    start = commands.add_parser(
+        "start",
+        help="make a machine that lasts until it is stopped",
+        epilog=START_EPILOG,
+        formatter_class=raw,
+    )
     start.add_argument("name", metavar="NAME", help="what to call it")
     _machine_options(start)
     _mount_options(start)
@@ -764,13 +826,14 @@ def _coverage(options: argparse.Namespace) -> int:
 
 
 def _gated(command: str, action: Callable[[], int]) -> int:
+    from harness.data import DataError
     from harness.gate.errors import GateError, NotHere
 
     try:
         return action()
     except NotHere as error:
         return _fail(command, str(error), NOTHING_RAN)
-    except GateError as error:
+    except (GateError, DataError) as error:
         return _fail(command, str(error), BAD_INPUT)
 
 

@@ -233,13 +233,16 @@ def line_of(path: str | os.PathLike[str], keys: Sequence[str | int]) -> int:
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
     """Put ``text`` into the file ``path``, whole or not at all. DataError.
 
-    What is there is replaced only if it is a regular file; a link keeps leading to it.
+    What is there is replaced only if it is a regular file, and a link keeps leading to it. Into a
+    device or a pipe the text is written.
     """
     place = os.path.realpath(path)
-    if os.path.lexists(place) and not os.path.isfile(place):
-        raise DataError(f"{os.fspath(path)} is no regular file")
     new = f"{place}.{os.getpid()}"
     try:
+        if os.path.lexists(place) and not os.path.isfile(place):
+            with open(place, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            return
         with open(new, "x", encoding="utf-8") as stream:
             try:
                 stream.write(text)

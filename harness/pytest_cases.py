@@ -18,7 +18,7 @@ from harness.conformance import known
 from harness.conformance.cases import Case, CaseFileError, load_file
 from harness.conformance.records import Record, Run, State
 from harness.conformance.runner import ConformError, check_names, known_differences, run_case
-from harness.conformance.targets import Target, target_maker
+from harness.conformance.targets import Target, TargetError, target_maker
 from harness.report import DEFAULT_PROFILE
 from harness.report.text import finding
 
@@ -67,7 +67,10 @@ class CaseFile(pytest.File):
         except (CaseFileError, ConformError) as error:
             raise self.CollectError(str(error)) from None
         for name, profile in self._plan.runs():
-            target = target_maker(name)()
+            try:
+                target = target_maker(name)()
+            except TargetError as error:
+                raise self.CollectError(str(error)) from None
             self.config.add_cleanup(target.close)
             judge = _Judge(target, profile, self._plan.strict, differences)
             yield CaseRun.from_parent(self, name=f"{name}-{profile}", judge=judge, cases=cases)

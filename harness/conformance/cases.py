@@ -119,13 +119,7 @@ def case(
             raise ValueError(f"profile {profile!r}; allowed: {', '.join(_since_words())}")
 
     def decorate(function: Function) -> Function:
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            raise ValueError(
-                f"{function.__name__} makes an iterator or a coroutine, and runs nothing"
-            )
-        before = function.__globals__.get(function.__name__)
-        if before is not function and hasattr(before, ATTRIBUTE):
-            raise ValueError(f"{function.__name__} is a case already, further up in this file")
+        _check_function(function)
         declaration = _declaration(function)
         declaration.options = {
             "source": source,
@@ -140,6 +134,16 @@ def case(
         return function
 
     return decorate
+
+
+def _check_function(function: Callable[..., None]) -> None:
+    """ValueError for one that would run nothing, or in the place of another case."""
+    name = function.__name__
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise ValueError(f"{name} makes an iterator or a coroutine, and runs nothing")
+    before = function.__globals__.get(name)
+    if before is not function and hasattr(before, ATTRIBUTE):
+        raise ValueError(f"{name} is a case already, further up in this file")
 
 
 @cache

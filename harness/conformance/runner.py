@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -33,6 +35,8 @@ from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
 GRACE = 30.0
+#: How long a worker that is told to end at once may take for that, in seconds.
+_END = 5.0
 
 Progress = Callable[[Record], None]
 
@@ -210,14 +214,31 @@ def _work(
     connection: Connection, make: Callable[[], Target], load: Callable[[], list[Case]], profile: str
 ) -> None:
     """The life of a worker: ids of cases in, records out, until the other end closes."""
+    # A terminal's interrupt is our runner's affair, and SIGTERM how it ends us with all we hold.
+    # Functions, not SIG_IGN: what we start must not inherit it.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     cases = {case.id: case for case in load()}
     with closing(make()) as target:
         while True:
             try:
                 case = cases[connection.recv()]
-            except EOFError:
+                connection.send(run_case(case, target, profile))
+            except (EOFError, BrokenPipeError):
                 return
-            connection.send(run_case(case, target, profile))
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Also in a process that is started in here, until it has its own way of taking them."""
+    # Its start would unblock them.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @define(eq=False)
@@ -240,6 +261,9 @@ class _Worker:
         self.process.join()
 
     def kill(self) -> None:
+        """Let it give back what it holds, such as a virtual machine's folder; else without."""
+        self.process.terminate()
+        self.process.join(_END)
         self.process.kill()
         self.stop()
 
@@ -283,7 +307,8 @@ class _Pool:
         ours, theirs = self.context.Pipe()
         arguments = (theirs, target_maker(self.target), self.load, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
-        process.start()
+        with _interrupts_blocked():
+            process.start()
         theirs.close()
         case = self._next(None)
         worker = _Worker(process, ours, case)

@@ -20,10 +20,9 @@ import cattrs
 from attrs import asdict, frozen
 
 from harness.agent.client import AgentError
-from harness.data import DataError, load_yaml
+from harness.data import DataError, load_yaml, write_whole
 from harness.gate.coverage import SCHEMA, Coverage, folder
 from harness.gate.errors import GateError, NotHere
-from harness.gate.files import write_whole
 from harness.gate.uses import Uses
 from harness.kernel.trace import Trace
 from harness.kernel.wait import RealClock

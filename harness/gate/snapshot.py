@@ -21,9 +21,8 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarint import HexInt, OctalInt
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from harness.data import DataError, load_yaml
+from harness.data import DataError, load_yaml, write_whole
 from harness.gate.errors import GateError, first_problem
-from harness.gate.files import write_whole
 
 SCHEMA = 1
 #: Of commands, by the two bits of their numbers (asm-generic/ioctl.h).

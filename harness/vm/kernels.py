@@ -32,11 +32,22 @@ __all__ = ["KernelImage", "build", "built", "names"]
 
 
 def names() -> list[str]:
-    """The kernels that have names of their own, and others that were built."""
+    """The kernels that have names of their own, and others that were built.
+
+    One that was built by another version of this tool may mean none to this one.
+    """
     table = kernel_table.load()
     known = dict.fromkeys([*table.profiles, *table.custom, *table.changed])
     found = sorted(path.parent.name for path in cache_folder().glob("kernels/*/manifest.json"))
-    return [*known, *(name for name in found if name not in known)]
+    return [*known, *(name for name in found if name not in known and _means_one(name, table))]
+
+
+def _means_one(name: str, table: KernelTable) -> bool:
+    try:
+        _recipe(name, table)
+    except Unavailable:
+        return False
+    return True
 
 
 def built(name: str) -> KernelImage | None:

@@ -10,9 +10,20 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 
 from harness.conformance.cases import discover
+from harness.machine import load_machine
+from harness.machine_file import (
+    BarEntry,
+    CpuEntry,
+    ExtraEntry,
+    IommuEntry,
+    MachineFile,
+    PciEntry,
+    RomEntry,
+)
 
 QEMU = "qemu-system-x86_64"
 ROOT = Path(__file__).parents[2]
@@ -160,6 +171,24 @@ def quoted():
 @pytest.mark.parametrize("block", list(quoted()))
 def test_what_the_guide_quotes_is_in_the_repository(block):
     assert any(block in path.read_text() for path in (ROOT / "harness").rglob("*.py"))
+
+
+def test_the_machine_of_the_guide_is_one(tmp_path):
+    text = (ROOT / "docs" / "machines.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(block)
+    machine = load_machine(tmp_path / "mine.yaml")
+    assert "dsa0" in machine.devices("dsa")
+    assert len(machine.devices("pci")) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [MachineFile, PciEntry, IommuEntry, CpuEntry, BarEntry, RomEntry, ExtraEntry]
+)
+def test_each_key_of_a_machine_file_is_explained(kind):
+    text = (ROOT / "docs" / "machines.md").read_text()
+    keys = [field.name.rstrip("_") for field in attrs.fields(kind)]
+    assert [key for key in keys if not re.search(rf"[`{{]{key}[`:]", text)] == []
 
 
 def test_cases_that_are_named_are_there():

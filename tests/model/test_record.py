@@ -391,7 +391,7 @@ def test_a_file_is_not_overwritten(tmp_path):
 def test_nothing_is_left_where_nothing_can_be_written(tmp_path):
     folder = tmp_path / "there"
     folder.mkdir()
-    with pytest.raises(RecordError, match="no regular file"):
+    with pytest.raises(RecordError, match="Is a directory"):
         write("one\n", str(folder), force=True)
     with pytest.raises(RecordError, match="No such file"):
         write("one\n", str(tmp_path / "nowhere" / "file"))

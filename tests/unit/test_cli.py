@@ -154,3 +154,20 @@ def test_fidelity_is_a_table():
     assert re.fullmatch(
         r"\| 6\.1 \| model \| \d+ \| 0 \| 0 \| 0 \| 0 \|", answer.stdout.splitlines()[2]
     )
+
+
+def test_a_target_whose_package_is_not_installed():
+    code = (
+        "import sys\n"
+        "sys.modules['pyfakefs'] = None\n"
+        "from harness.cli import main\n"
+        "sys.exit(main(['conform', '--target', 'inprocess']))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert re.fullmatch(r"uapi-harness conform: .*uapi-harness\[inprocess\].*\n", answer.stderr)
+
+
+def test_a_name_with_a_newline_in_it_is_still_one_line():
+    answer = run("machines", "a\nb.yaml")
+    assert answer.stderr == "uapi-harness machines: a\\nb.yaml: No such file or directory\n"

@@ -147,6 +147,16 @@ def test_what_names_no_kernel(name):
         kernel_table.load().look(name)
 
 
+def test_kernels_that_another_version_built_are_not_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("5.10", "6.1+nothing"):
+        manifest = tmp_path / "uapi-harness" / "kernels" / name / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text("{}")
+    assert "5.10" in kernels.names()
+    assert "6.1+nothing" not in kernels.names()
+
+
 GOOD = """\
 schema: 1
 profiles: {"6.1": [bookworm]}

@@ -2,6 +2,7 @@
 """The runner: what becomes of a case, and of workers that die or hang."""
 
 import os
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -46,7 +47,8 @@ class ToyTarget(Target):
     def open(self, machine, profile):
         if machine == "none":
             raise NotRunnableError("no machine today")
-        yield ToyEndpoint()
+        with tempfile.TemporaryDirectory(prefix="toy-"):
+            yield ToyEndpoint()
 
 
 def make_toy():
@@ -162,7 +164,8 @@ def toys(monkeypatch):
 
 
 @pytest.mark.usefixtures("toys")
-def test_workers_that_die_or_hang_cost_one_case():
+def test_workers_that_die_or_hang_cost_one_case(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     seen = []
     result = runner.run(target="toy", profile="6.1", jobs=2, progress=seen.append)
     assert [record.state for record in result.records] == [
@@ -177,6 +180,8 @@ def test_workers_that_die_or_hang_cost_one_case():
         result.records, key=lambda record: record.id
     )
     assert result.exit_status == 1
+    # The one that hung has tidied up; the one that died had no chance to.
+    assert len(list(tmp_path.glob("toy-*"))) == 1
 
 
 @pytest.mark.usefixtures("toys")

@@ -165,6 +165,24 @@ def test_a_program_that_is_killed_while_it_waits():
         run(TestAnswers.CODE, TestAnswers.RULES, answer)
 
 
+def test_a_listener_lasts_as_long_as_an_answer():
+    """Whoever receives gives it up when the last task has gone; another may be answering yet."""
+    process, listener = start(["cat", NO_SUCH], [Rule(OPENAT)], stderr=subprocess.DEVNULL)
+    call = listener.receive()
+    number = listener.fileno()
+    answering = [listener]
+    del listener
+    process.kill()
+    process.wait()
+    assert not answering[0].is_pending(call)
+    answering[0].succeed(call)
+    with pytest.raises(FileNotFoundError):
+        answering[0].add(call, 1)
+    answering.clear()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
 def test_signals_that_the_interpreter_ignores_are_as_they_were():
     with Path("/proc/self/status").open() as status:
         ours = next(line for line in status if line.startswith("SigIgn"))

@@ -63,7 +63,15 @@ def _model() -> Target:
 
 
 def _inprocess() -> Target:
-    from harness.conformance.targets.inprocess import InProcessTarget
+    try:
+        from harness.conformance.targets.inprocess import InProcessTarget
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyfakefs":
+            raise
+        what = (
+            "the target inprocess needs pyfakefs; `pip install 'uapi-harness[inprocess]'` brings it"
+        )
+        raise TargetError(what) from None
 
     return InProcessTarget()
 

@@ -286,7 +286,7 @@ class Notifications:
             self._server.install(call)
         except Errno as problem:
             error = problem.errno
-        except Exception:
+        except (Exception, SystemExit):
             _log.exception("system call %d of a program", call.number)
             error = errno.EIO
         self._server.finish_call(worker, call.caller)

@@ -299,7 +299,7 @@ class Server:
                 number = 0
             except Errno as error:
                 body, number = b"", self._wire_error(error.errno)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # of a module of somebody's own
                 text = module_file.describe(error)
                 if text is None:
                     _log.exception("request %d of the process mount", opcode)
