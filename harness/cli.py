@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from harness import __version__
+from harness.data import one_line
 
 GOOD, FINDINGS, BAD_INPUT, NOTHING_RAN = 0, 1, 2, 3
 #: What ``run`` answers for an error of ours, as env(1) and timeout(1) do.
@@ -701,11 +702,12 @@ def _golden_table(options: argparse.Namespace) -> int:
 
 def _golden(command: str, action: Callable[[], int]) -> int:
     from harness.conformance.probes import GoldenError
+    from harness.data import DataError
     from harness.report import ConformError
 
     try:
         return _vm(command, action)
-    except (ConformError, GoldenError, OSError) as error:
+    except (ConformError, GoldenError, DataError, OSError) as error:
         return _fail(command, str(error), BAD_INPUT)
 
 
@@ -825,7 +827,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _fail(command: str, message: str, code: int) -> int:
-    print(f"uapi-harness {command}: {message}", file=sys.stderr)
+    print(f"uapi-harness {command}: {one_line(message)}", file=sys.stderr)
     return code
 
 

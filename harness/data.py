@@ -13,6 +13,7 @@ import marshal
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -160,22 +161,51 @@ def _keep(cached: str, content: bytes) -> None:
 
 def _load(path: str | os.PathLike[str], kind: str) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.reader import ReaderError
 
+    source = _source(path)
     try:
-        return YAML(typ=kind, pure=True).load(_source(path).decode())
+        return YAML(typ=kind, pure=True).load(source.decode())
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
         problem = " ".join(f"{error.problem or error.context}".split())
-        raise DataError(f"{os.fspath(path)}:{line}: {problem}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise DataError(f"{os.fspath(path)}:1: {problem}") from None
-    except ValueError as error:  # such as a date in a month 13
-        raise DataError(f"{os.fspath(path)}: {error}") from None
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        problem = f"the byte {source[error.start]:#04x} is not UTF-8"
+    except ReaderError as error:
+        line = source.decode().count("\n", 0, error.position) + 1
+        problem = f"the character {error.character:#x} is not allowed"
+    except ValueError as error:
+        line, problem = _bad_scalar(source), str(error).partition(";")[0]
     except RecursionError:
-        raise DataError(f"{os.fspath(path)}: it is nested too deeply") from None
+        line, problem = 1, "lists and mappings are too deep in one another"
+    raise DataError(f"{os.fspath(path)}:{line}: {problem}")
+
+
+def _bad_scalar(source: bytes) -> int:
+    """The line of the first value that looks like a number or a date and is none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.nodes import Node, ScalarNode
+
+    lines: list[int] = []
+
+    class Constructor(SafeConstructor):
+        def construct_object(self, node: Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except ValueError:
+                if isinstance(node, ScalarNode):
+                    lines.append(node.start_mark.line + 1)
+                raise
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = Constructor
+    with suppress(ValueError):
+        yaml.load(source.decode())
+    return next(iter(lines), 1)
 
 
 def _source(path: str | os.PathLike[str]) -> bytes:
@@ -194,8 +224,36 @@ def line_of(path: str | os.PathLike[str], keys: Sequence[str | int]) -> int:
         try:
             marks = node.lc
             mark = marks.item(key) if isinstance(node, list) else marks.key(key)
-            node = node[key]
+            node, line = node[key], mark[0] + 1
         except (AttributeError, KeyError, IndexError, TypeError):
             break
-        line = mark[0] + 1
     return line
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Put ``text`` into the file ``path``, whole or not at all. DataError.
+
+    What is there is replaced only if it is a regular file; a link keeps leading to it.
+    """
+    place = os.path.realpath(path)
+    if os.path.lexists(place) and not os.path.isfile(place):
+        raise DataError(f"{os.fspath(path)} is no regular file")
+    new = f"{place}.{os.getpid()}"
+    try:
+        with open(new, "x", encoding="utf-8") as stream:
+            try:
+                stream.write(text)
+                stream.flush()
+                os.replace(new, place)
+            except BaseException:
+                os.unlink(new)
+                raise
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: {error.strerror}") from None
+
+
+def one_line(text: str) -> str:
+    """``text`` with all that is no printable character (newline, NUL, half of a pair) escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -361,9 +361,11 @@ def _build(
     pci = PciBus(kernel, _iommu(kernel, file.iommu), numa)
     register_builtin_drivers(pci)
     sites: dict[str, Site] = {}
+    roots = {entry.slot[:7] for entry in file.pci}
+    buses = set(roots)
     for index, entry in enumerate(file.pci):
-        _add_function(entry, ("pci", index), sites, pci)
-    for name in sorted({entry.slot[:7] for entry in file.pci}):
+        _add_function(entry, ("pci", index), sites, pci, buses)
+    for name in sorted(roots):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
     kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
@@ -371,16 +373,17 @@ def _build(
     for module in modules:
         try:
             load_module(kernel, module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Ours have no errors but those of the machine file.
-            text = describe(error)
-            if text is None:
+            if module not in users:
                 raise
+            text = describe(error) or f"module {module.name}: {type(error).__name__}: {error}"
             raise MachineError(text) from None
     for position, extra in file.extra.items():
         _add_extra(kernel, position, extra)
     name = file.name if file.name is not None else os.path.basename(path).partition(".")[0]
-    return Machine(name, file.description, kernel, pci, sites)
+    description = data.one_line(" ".join(file.description.split()))
+    return Machine(name, description, kernel, pci, sites)
 
 
 def _iommu(kernel: Kernel, entry: IommuEntry | None) -> Iommu | None:
@@ -409,14 +412,22 @@ def _profile(file: MachineFile, wanted: str | None) -> Profile:
 
 
 def _add_function(
-    entry: PciEntry, keys: tuple[str | int, ...], sites: dict[str, Site], pci: PciBus
+    entry: PciEntry,
+    keys: tuple[str | int, ...],
+    sites: dict[str, Site],
+    pci: PciBus,
+    buses: set[str],
 ) -> None:
-    """Build the hardware of a function, and of those behind it."""
+    """Build the hardware of a function, and of those behind it; ``buses`` are there already."""
     try:
         name = pci.kernel.profile.name
         function = KINDS[entry.kind](machine_file.function_entry(entry, name))
+        virtual = machine_file.virtual_function_entry(entry)
+        machine_file.check_buses(entry, function.config, buses)
     except ConfigError as error:
         raise Problem(str(error), *error.keys).below(*keys) from None
+    except Problem as problem:
+        raise problem.below(*keys) from None
     except (ValueError, BaseValidationError) as error:
         raise machine_file.register_problem(error).below(*keys, "registers") from None
     site = Site(
@@ -426,13 +437,13 @@ def _add_function(
         entry.firmware_node,
         entry.irq,
         entry.slots,
-        machine_file.virtual_function_entry(entry),
+        virtual,
     )
     sites[site.address] = site
     if entry.present:
         pci.sites[site.address] = site
     for index, child in enumerate(entry.children):
-        _add_function(child, (*keys, "children", index), sites, pci)
+        _add_function(child, (*keys, "children", index), sites, pci, buses)
 
 
 def present_modules(names: tuple[str, ...], profile: str) -> list[str]:
@@ -451,12 +462,16 @@ def _modules(names: tuple[str, ...], profile: Profile, users: Sequence[Module]) 
     """
     ordered: dict[str, Module] = {}
     own = {module.name: module for module in users}
+    waiting: set[str] = set()
 
     def add(name: str) -> None:
         if name not in ordered:
             module = own[name] if name in own else _find_module(name)
             if not module.in_kernel(profile):
                 return
+            if name in waiting:
+                raise Problem(f"{name} depends on itself")
+            waiting.add(name)
             for needed in module.needs(profile):
                 add(needed)
             ordered[name] = module

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from types import UnionType
 from typing import Any, get_args, get_origin
 
 import attrs
-from attrs import Factory, frozen, validators
+from attrs import Factory, frozen
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -19,7 +20,14 @@ from cattrs.errors import (
 )
 
 from harness import data
-from harness.hardware.pci_config import Bar, ConfigError, FunctionEntry, Rom
+from harness.hardware import pci_config as cfg
+from harness.hardware.pci_config import (
+    Bar,
+    ConfigError,
+    FunctionEntry,
+    Rom,
+    build_config,
+)
 from harness.kernel.iommu import DOMAIN_TYPES
 
 SCHEMA = 1
@@ -28,7 +36,11 @@ _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _HEX = re.compile(r"([0-9a-fA-F]{2}|\s)*")
 #: As many devices as a bus can have; the bits of a ROM's address that cannot be written.
 _MOST_SLOTS, _SMALLEST_ROM = 32, 2048
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+#: As Debian builds its kernels: CONFIG_NR_CPUS, CONFIG_NODES_SHIFT, NAME_MAX, int.
+_MOST_CPUS, _MOST_NODES, _NAME_MAX, _INT_MAX = 8192, 1 << 10, 255, (1 << 31) - 1
+#: Of the page tables of Intel's IOMMUs: 3, 4 and 5 levels.
+_ADDRESS_WIDTHS = (39, 48, 57)
+_CPU_LIST = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 
 
 class MachineError(ValueError):
@@ -127,7 +139,7 @@ class IommuEntry:
     sva: bool = False
     pasid: bool = False
     type: str = "DMA-FQ"
-    address_width: int = attrs.field(default=57, validator=validators.in_((39, 48, 57)))
+    address_width: int = 57
     snoop_control: bool = True
     interrupt_remapping: bool = True
 
@@ -185,10 +197,10 @@ _KINDS = {int: "a number", str: "text (in quotes)", bool: "true or false"}
 
 
 def _shown(value: Any) -> str:
-    """As the file would have it."""
+    """As the file would have it, if that is short."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{value}"' if isinstance(value, str) else reprlib.repr(value)
 
 
 def structure(value: Any, kind: Any) -> Any:
@@ -214,6 +226,11 @@ def structure(value: Any, kind: Any) -> Any:
 def _scalar(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise Problem(f"{_shown(value)} is not {_KINDS[kind]}")
+    if isinstance(value, str):
+        try:
+            value.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise Problem(f"{_shown(value)} has half of a pair of surrogates in it") from None
     return value
 
 
@@ -255,19 +272,61 @@ def _unknown(key: str, allowed: list[str]) -> str:
 def _check(machine: MachineFile, kinds: Collection[str]) -> None:
     if machine.schema != SCHEMA:
         raise Problem(f"{machine.schema} is not a schema of machine files; allowed: 1", "schema")
+    if machine.name is not None and not (machine.name and machine.name.isprintable()):
+        raise Problem(f"{_shown(machine.name)} is no name in one line", "name")
+    _within(machine.memory, 1, None, "memory")
     addresses: set[str] = set()
     for index, entry in enumerate(machine.pci):
         try:
             _check_function(entry, kinds, addresses)
         except Problem as problem:
             raise problem.below("pci", index) from None
-    if machine.iommu is not None and machine.iommu.type not in DOMAIN_TYPES:
-        allowed = ", ".join(DOMAIN_TYPES)
-        message = f'"{machine.iommu.type}" is no type of domain; allowed: {allowed}'
-        raise Problem(message, "iommu", "type")
-    for node, cpus in machine.cpu.nodes.items():
-        if not _CPU_LIST.fullmatch(cpus):
-            raise Problem(f'"{cpus}" is no list of CPUs such as "0-3,8"', "cpu", "nodes", node)
+    if machine.iommu is not None:
+        _among(machine.iommu.type, "type of domain", DOMAIN_TYPES, "iommu", "type")
+        width = machine.iommu.address_width
+        _among(width, "width", _ADDRESS_WIDTHS, "iommu", "address_width")
+    _check_cpus(machine.cpu.nodes)
+    for path, extra in machine.extra.items():
+        _check_path(path, "/sys/", "extra", path)
+        _within(extra.mode, 0, 0o777, "extra", path, "mode")
+
+
+def _within(value: int | None, first: int, last: int | None, *keys: str | int) -> None:
+    """Problem for a number that is less than ``first`` or more than ``last``."""
+    if value is not None and not (first <= value and (last is None or value <= last)):
+        allowed = f"{first} and more" if last is None else f"{first} to {last}"
+        raise Problem(f"it cannot be {reprlib.repr(value)}; allowed: {allowed}", *keys)
+
+
+def _among(value: Any, what: str, allowed: Collection[Any], *keys: str | int) -> None:
+    if value not in allowed:
+        names = ", ".join(map(str, allowed))
+        raise Problem(f"{_shown(value)} is no {what}; allowed: {names}", *keys)
+
+
+def _check_path(path: str, start: str, *keys: str | int) -> None:
+    """Problem for a path that sysfs cannot have."""
+    if not path.startswith(start):
+        raise Problem(f"a recorded path begins with {start}", *keys)
+    for name in path.removeprefix(start).split("/"):
+        length = len(name.encode(errors="surrogateescape"))
+        if name in ("", ".", "..") or "\0" in name or length > _NAME_MAX:
+            message = f"{_shown(name)} in a path is no name of 1 to {_NAME_MAX} bytes"
+            raise Problem(message, *keys)
+
+
+def _check_cpus(nodes: Mapping[int, str]) -> None:
+    if not nodes:
+        raise Problem('a machine has CPUs; write: {0: "0"}', "cpu", "nodes")
+    for node, text in nodes.items():
+        _within(node, 0, _MOST_NODES - 1, "cpu", "nodes", node)
+        if not _CPU_LIST.fullmatch(text):
+            raise Problem(f'"{text}" is no list of CPUs such as "0-3,8"', "cpu", "nodes", node)
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            cpus = range(int(first), int(last or first) + 1)
+            if not cpus or cpus[-1] >= _MOST_CPUS:
+                raise Problem(f"{part} is no range below {_MOST_CPUS}", "cpu", "nodes", node)
 
 
 def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]) -> None:
@@ -283,12 +342,16 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
         value = getattr(entry, name)
         if value is not None and not _ID.fullmatch(value):
             raise Problem(f'"{value}" is no id such as "8086:0b25"', name)
-    if not _HEX.fullmatch(entry.config):
-        raise Problem("not an even number of hexadecimal digits", "config")
-    for index, bar in entry.bars.items():
-        _check_bar(index, bar)
+    _within(entry.class_, 0, 0xFFFFFF, "class")
+    _within(entry.revision, 0, 0xFF, "revision")
+    _within(entry.command, 0, 0xFFFF, "command")
+    _within(entry.numa_node, -1, _MOST_NODES - 1, "numa_node")
+    _check_space(entry)
     if entry.virtual_function is not None:
-        _check_virtual_function(entry.virtual_function)
+        try:
+            _check_space(entry.virtual_function)
+        except Problem as problem:
+            raise problem.below("virtual_function") from None
     _check_profiles(entry.registers_by_profile)
     _check_firmware(entry)
     for index, child in enumerate(entry.children):
@@ -299,12 +362,13 @@ def _check_function(entry: PciEntry, kinds: Collection[str], addresses: set[str]
 
 
 def _check_firmware(entry: PciEntry) -> None:
-    if not 0 <= entry.slots <= _MOST_SLOTS:
-        raise Problem(f"{entry.slots} is no number of slots; allowed: 0 to {_MOST_SLOTS}", "slots")
-    if entry.irq is not None and entry.irq < 0:
-        raise Problem(f"{entry.irq} is no interrupt; allowed: 0 and more", "irq")
-    if entry.rom is not None and entry.rom.size < _SMALLEST_ROM:
-        raise Problem(f"a ROM has at least {_SMALLEST_ROM} bytes", "rom", "size")
+    _within(entry.slots, 0, _MOST_SLOTS, "slots")
+    _within(entry.irq, 0, _INT_MAX, "irq")
+    if entry.firmware_node is not None:
+        _check_path(entry.firmware_node, "", "firmware_node")
+    if entry.rom is not None:
+        _within(entry.rom.size, _SMALLEST_ROM, None, "rom", "size")
+        _within(entry.rom.image_size, 0, entry.rom.size, "rom", "image_size")
 
 
 def _check_profiles(names: Collection[str]) -> None:
@@ -315,14 +379,16 @@ def _check_profiles(names: Collection[str]) -> None:
             raise Problem(message, "registers_by_profile", name)
 
 
-def _check_virtual_function(made: VirtualFunctionEntry) -> None:
-    if not _HEX.fullmatch(made.config):
-        raise Problem("not an even number of hexadecimal digits", "virtual_function", "config")
-    for index, bar in made.bars.items():
-        try:
-            _check_bar(index, bar)
-        except Problem as problem:
-            raise problem.below("virtual_function") from None
+def _check_space(space: PciEntry | VirtualFunctionEntry) -> None:
+    """Recorded configuration space, and BARs."""
+    if not _HEX.fullmatch(space.config):
+        raise Problem("not an even number of hexadecimal digits", "config")
+    if len(bytes.fromhex(space.config)) > cfg.EXTENDED_CONFIG_SIZE:
+        raise Problem(f"more than {cfg.EXTENDED_CONFIG_SIZE} bytes", "config")
+    for index, bar in space.bars.items():
+        _check_bar(index, bar)
+        if bar.bits == 64 and index + 1 in space.bars:
+            raise Problem(f"BAR {index} has 64 bits and is BAR {index + 1}, too", "bars", index + 1)
 
 
 def _check_bar(index: int, bar: BarEntry) -> None:
@@ -331,8 +397,28 @@ def _check_bar(index: int, bar: BarEntry) -> None:
         raise Problem(f"a BAR of {bar.bits} bits is number 0 to {last}", "bars", index)
     if bar.kind not in ("memory", "io"):
         raise Problem(f'"{bar.kind}" is not a kind; allowed: memory, io', "bars", index, "kind")
-    if bar.bits not in (32, 64):
-        raise Problem(f"{bar.bits} is no width; allowed: 32, 64", "bars", index, "bits")
+    widths = (32,) if bar.kind == "io" else (32, 64)
+    _among(bar.bits, "width", widths, "bars", index, "bits")
+
+
+def check_buses(entry: PciEntry, config: bytes | bytearray, buses: set[str]) -> None:
+    """Problem unless only a bridge has children, on the buses that its configuration space says,
+    and the bus behind it is not yet one of ``buses``, to which it is added.
+    """
+    domain = entry.slot[:5]
+    bridge = config[cfg.HEADER_TYPE] & 0x7F == 1
+    first, last = config[cfg.SECONDARY_BUS], config[cfg.SUBORDINATE_BUS]
+    if bridge and first:
+        name = f"{domain}{first:02x}"
+        if name in buses:
+            raise Problem(f"the bus behind this bridge, {name}, is there already", "config")
+        buses.add(name)
+    for index, child in enumerate(entry.children):
+        if not bridge:
+            raise Problem("only a bridge, by the header in config, has children", "children")
+        if child.slot[:5] != domain or not first <= int(child.slot[5:7], 16) <= last:
+            message = f"{child.slot} is not on one of the bridge's buses, {first:02x} to {last:02x}"
+            raise Problem(message, "children", index, "slot")
 
 
 def _rom(entry: RomEntry) -> Rom:
@@ -374,11 +460,19 @@ def _bars(entries: Mapping[int, BarEntry]) -> dict[int, Bar]:
 
 
 def virtual_function_entry(entry: PciEntry) -> FunctionEntry | None:
-    """What the hardware needs to know of the functions that a function makes of itself."""
+    """What the hardware needs to know of the functions that a function makes of itself.
+
+    ConfigError for what they cannot be.
+    """
     made = entry.virtual_function
     if made is None:
         return None
-    return FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars))
+    virtual = FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars))
+    try:
+        build_config(virtual)
+    except ConfigError as error:
+        raise ConfigError(str(error), "virtual_function", *error.keys) from None
+    return virtual
 
 
 def _registers(entry: PciEntry, profile: str) -> dict[str, Any]:
@@ -418,12 +512,14 @@ def read(path: str, kinds: Collection[str]) -> MachineFile:
     try:
         document = data.load_yaml(path)
     except data.DataError as error:
-        raise MachineError(str(error)) from None
+        raise MachineError(data.one_line(str(error))) from None
     try:
         machine: MachineFile = structure(document, MachineFile)
         _check(machine, kinds)
     except Problem as problem:
         raise error_at(path, problem) from None
+    except RecursionError:  # an alias can be inside of what it stands for
+        raise MachineError(f"{data.one_line(path)}: children of children without end") from None
     return machine
 
 
@@ -432,7 +528,7 @@ def error_at(path: str, problem: Problem) -> MachineError:
     where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in problem.keys)
     line = data.line_of(path, problem.keys)
     separator = ": " if where else ""
-    return MachineError(f"{path}:{line}: {where.lstrip('.')}{separator}{problem}")
+    return MachineError(data.one_line(f"{path}:{line}: {where.lstrip('.')}{separator}{problem}"))
 
 
 def register_problem(error: Exception) -> Problem:

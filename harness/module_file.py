@@ -44,12 +44,13 @@ def read(path: str | os.PathLike[str]) -> Module:
     try:
         spec.loader.exec_module(namespace)
     except SyntaxError as error:
-        raise ModuleFileError(f"{error.filename}:{error.lineno}: {error.msg}") from None
+        place = f"{error.filename or file}:{error.lineno or 1}"
+        raise ModuleFileError(f"{place}: {error.msg}") from None
     except OSError as error:
         if error.filename != file:
             raise ModuleFileError(describe(error) or f"{path}: {error}") from None
         raise ModuleFileError(f"{path}: {error.strerror}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModuleFileError(describe(error) or f"{path}: {error}") from None
     found = getattr(namespace, "MODULE", None)
     if not isinstance(found, Module):

@@ -106,6 +106,8 @@ class TraceOutput:
     def __init__(self, stream: Lines) -> None:
         self._stream = stream
         self._exchanges: dict[Event, Exchange] = {}
+        #: Why no more lines are written; the program goes on.
+        self.failure: OSError | None = None
 
     def before(self, event: Event) -> Callable[[], Any] | None:
         """Only watches: what is passed need not be there any more after the call."""
@@ -119,8 +121,17 @@ class TraceOutput:
         exchange = self._exchanges.pop(event, None)
         if event.operation in _QUIET and not event.errno:
             return
-        self._stream.write(trace_line(event, exchange) + "\n")
-        self._stream.flush()
+        self.line(trace_line(event, exchange))
+
+    def line(self, text: str) -> None:
+        """Write a line, unless one could not be written before."""
+        if self.failure is not None:
+            return
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except OSError as error:
+            self.failure = error
 
     @staticmethod
     @contextmanager
@@ -142,7 +153,9 @@ class TraceOutput:
                 trace.observers.remove(output)
                 trace.observers.remove(unknown)
                 for line in unknown.lines():
-                    stream.write(f"unknown uAPI used: {line}\n")
+                    output.line(f"unknown uAPI used: {line}")
+            if output.failure is not None:
+                raise output.failure
 
 
 @contextmanager

@@ -10,18 +10,20 @@ A file of somebody's own is a suite by itself, whose cases have the ids ``FILE::
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
 from attrs import define, evolve, field, frozen
 
 from harness import machine_file
-from harness.data import lineage
+from harness.data import lineage, profile_names
 
 Evidence = Literal["kernel-run", "source", "document"]
 Function = TypeVar("Function", bound=Callable[..., None])
@@ -110,8 +112,20 @@ def case(
     """
     if evidence not in get_args(Evidence):
         raise ValueError(f"evidence {evidence!r}; allowed: {', '.join(get_args(Evidence))}")
+    if not isinstance(limit, int | float) or limit <= 0:
+        raise ValueError(f"limit {limit!r}; seconds are wanted, more than 0")
+    for profile in (since, until):
+        if profile is not None and profile not in _since_words():
+            raise ValueError(f"profile {profile!r}; allowed: {', '.join(_since_words())}")
 
     def decorate(function: Function) -> Function:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise ValueError(
+                f"{function.__name__} makes an iterator or a coroutine, and runs nothing"
+            )
+        before = function.__globals__.get(function.__name__)
+        if before is not function and hasattr(before, ATTRIBUTE):
+            raise ValueError(f"{function.__name__} is a case already, further up in this file")
         declaration = _declaration(function)
         declaration.options = {
             "source": source,
@@ -126,6 +140,13 @@ def case(
         return function
 
     return decorate
+
+
+@cache
+def _since_words() -> tuple[str, ...]:
+    """What ``since`` and ``until`` may name: profiles, and what all of a configuration have."""
+    names = profile_names()
+    return (*names, *sorted({f"+{name.partition('+')[2]}" for name in names if "+" in name}))
 
 
 def param(names: str, rows: Sequence[Any], id: str | None = None) -> Callable[[Function], Function]:
@@ -265,7 +286,7 @@ def _execute(path: str, name: str, folder: str) -> ModuleType:
     """The module in the file ``path``, by another name than its own import would give it."""
     if not os.path.isfile(path):
         raise CaseFileError(f"{path}: no such file")
-    specification = importlib.util.spec_from_file_location(name, path)
+    specification = importlib.util.spec_from_file_location(name, os.path.abspath(path))
     if specification is None or specification.loader is None:
         raise CaseFileError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(specification)
@@ -274,12 +295,12 @@ def _execute(path: str, name: str, folder: str) -> ModuleType:
         sys.path.append(folder)
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CaseFileError(f"{path}{_line(error, path)}: {_problem(error)}") from None
     return module
 
 
-def _line(error: Exception, path: str) -> str:
+def _line(error: BaseException, path: str) -> str:
     """``:LINE`` of the last place in the file that the error passed through, if any."""
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
@@ -288,7 +309,7 @@ def _line(error: Exception, path: str) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _problem(error: Exception) -> str:
+def _problem(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {' '.join(text.split())}"
 

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import io
 import json
-import os
 import textwrap
 import tokenize
 from collections.abc import Container, Iterator, Mapping
@@ -30,7 +29,7 @@ from harness.conformance.cases import Case, Evidence
 from harness.conformance.probes import GoldenError
 from harness.conformance.records import NOT_RUN, Record, Run, State
 from harness.conformance.results import Failure
-from harness.data import data_path, load_yaml
+from harness.data import data_path, load_yaml, write_whole
 
 SCHEMA = 1
 _SUITES = "harness.conformance.suites"
@@ -220,12 +219,7 @@ def write(
     lines = [f"{json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
     # A case a line, so that a diff shows which answers changed.
     body = ",\n".join(_line(kept[name]) for name in sorted(kept))
-    new = to / f".{path.name}.{os.getpid()}"
-    try:
-        new.write_text("{\n" + "".join(lines) + f'"cases": [\n{body}\n]\n}}\n')
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(path, "{\n" + "".join(lines) + f'"cases": [\n{body}\n]\n}}\n')
     return path
 
 

@@ -18,9 +18,11 @@ from attrs import evolve, frozen
 
 from harness.conformance.records import Record, State
 from harness.conformance.results import Failure
-from harness.data import DataError, data_path, lineage, load_yaml
+from harness.data import DataError, data_path, line_of, lineage, load_yaml
 
 FILE = "known-differences.yaml"
+#: What the file may have; trees and probes are compared by tests of their own.
+_KEYS = ("schema", "cases", "trees", "probes")
 
 
 @frozen
@@ -63,8 +65,14 @@ def load(case_files: Iterable[str] = ()) -> list[KnownDifference]:
 def _load(path: str) -> list[KnownDifference]:
     document = load_yaml(path)
     entries = document.get("cases") if isinstance(document, Mapping) else None
+    if not isinstance(entries, list):
+        raise DataError(f"{path}:1: a mapping with the list cases is wanted")
+    for key in document:
+        if key not in _KEYS:
+            line = line_of(path, [key])
+            raise DataError(f"{path}:{line}: {key}: unknown key; allowed: {', '.join(_KEYS)}")
     try:
-        return structure(entries or [])
+        return structure(entries)
     except Exception as error:
         problems = "; ".join(cattrs.transform_error(error, path="cases"))
         raise DataError(f"{path}: {problems}") from None

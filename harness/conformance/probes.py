@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.data import data_path
+from harness.data import data_path, write_whole
 
 SCHEMA = 1
 
@@ -54,18 +54,24 @@ def recorded(reference: str, profile: str) -> Mapping[str, Any] | None:
 
 
 def import_recording(file: str, folder: str | None = None) -> Path:
-    """Write the recording ``file`` into ``folder``; returns the new file. GoldenError, OSError."""
+    """Write the recording ``file`` into ``folder``; returns the new file.
+
+    GoldenError, OSError, DataError.
+    """
     source = Path(file)
     directory = probes_folder() if folder is None else Path(folder)
     data = source.read_bytes()
     try:
         recording = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GoldenError(f"{source}: {error}") from None
     if not isinstance(recording, dict) or set(recording) != {"meta", "probes"}:
         raise GoldenError(f"{source}: not an object with meta and probes")
-    names = [probe.get("probe") for probe in recording["probes"]]
-    if len(set(names)) != len(names) or None in names:
+    found = recording["probes"]
+    if not isinstance(found, list) or not all(isinstance(probe, dict) for probe in found):
+        raise GoldenError(f"{source}: probes is not a list of objects")
+    names = [repr(probe.get("probe")) for probe in found]
+    if len(set(names)) != len(names) or repr(None) in names:
         raise GoldenError(f"{source}: a probe has no name, or two have one")
     provenance = {"file": source.name, "sha256": hashlib.sha256(data).hexdigest()}
     head = {"schema": SCHEMA, "provenance": provenance, "meta": recording["meta"]}
@@ -73,5 +79,5 @@ def import_recording(file: str, folder: str | None = None) -> Path:
     probes = ",\n".join(json.dumps(probe) for probe in recording["probes"])
     target = directory / source.name
     # A probe a line, so that a diff shows which answers changed.
-    target.write_text("{\n" + "".join(lines) + f'"probes": [\n{probes}\n]\n}}\n')
+    write_whole(target, "{\n" + "".join(lines) + f'"probes": [\n{probes}\n]\n}}\n')
     return target

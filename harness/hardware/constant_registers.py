@@ -21,6 +21,8 @@ _WORD = 4
 class ConstantRegisters(PciFunction):
     """See above. ValueError for registers that no BAR has."""
 
+    takes_registers = True
+
     def __init__(self, entry: FunctionEntry) -> None:
         super().__init__(entry)
         self._constants = {
@@ -39,6 +41,8 @@ class ConstantRegisters(PciFunction):
         if not isinstance(values, Mapping):
             raise ValueError(f"{name} maps offsets to values")
         for offset, value in values.items():
+            if not (isinstance(offset, int) and isinstance(value, int)):
+                raise ValueError(f"{name}: {offset!r} and {value!r} are not both numbers")
             if offset % _WORD or not 0 <= offset < size or not 0 <= value < 1 << 32:
                 raise ValueError(f"{name}: {offset!r} is no place for {value!r}")
         return values

@@ -41,6 +41,7 @@ class DsaFunction(PciFunction):
     """A DSA. ConfigError for BARs that cannot hold it; errors of ``registers`` as they are."""
 
     registers_kind: type[DsaRegisters] = DsaRegisters
+    takes_registers = True
 
     def __init__(self, entry: FunctionEntry) -> None:
         super().__init__(entry)

@@ -8,7 +8,7 @@ Control is at two places, of which the second reads as 0. Values after reset are
 from __future__ import annotations
 
 from harness.hardware.pci import PciFunction
-from harness.hardware.pci_config import FunctionEntry
+from harness.hardware.pci_config import ConfigError, FunctionEntry
 
 CONTROL, CONTROL_AGAIN, STATUS, EEPROM_CONTROL = 0x0, 0x4, 0x8, 0x10
 _RESET = {CONTROL: 0x00140241, STATUS: 0x00080283, EEPROM_CONTROL: 0x00000300}
@@ -19,10 +19,16 @@ _WORD = 4
 
 
 class E1000eFunction(PciFunction):
-    """The network function. What is behind its other BARs is memory."""
+    """The network function. What is behind its other BARs is memory.
+
+    ConfigError if BAR 0 cannot hold the registers.
+    """
 
     def __init__(self, entry: FunctionEntry) -> None:
         super().__init__(entry)
+        bar, needed = self.bars.get(_REGISTERS_BAR), max(_RESET) + _WORD
+        if bar is None or bar.size < needed:
+            raise ConfigError(f"BAR {_REGISTERS_BAR} is needed, with {needed:#x} bytes", "bars")
         self._reset_registers()
 
     def _reset_registers(self) -> None:

@@ -13,7 +13,13 @@ from typing import Any, Protocol
 from harness.hardware import pci_config as cfg
 from harness.hardware.config_mask import build_mask
 from harness.hardware.msi import Msi
-from harness.hardware.pci_config import FunctionEntry, build_config, find_capability, load
+from harness.hardware.pci_config import (
+    ConfigError,
+    FunctionEntry,
+    build_config,
+    find_capability,
+    load,
+)
 
 MSIX_ENTRY_SIZE = 16
 #: Of an entry of the MSI-X table: where the vector control is, and its mask bit.
@@ -54,10 +60,14 @@ class PciFunction:
 
     ``interrupt(vector)`` delivers a message of MSI-X or MSI, ``line()`` hears that the function
     pulls its interrupt line; ``trace(operation, arguments)`` hears of the commands that the
-    hardware executes.
+    hardware executes. ConfigError for ``registers``, unless the kind of device takes some.
     """
 
+    takes_registers = False
+
     def __init__(self, entry: FunctionEntry) -> None:
+        if entry.registers and not self.takes_registers:
+            raise ConfigError(f'a device of kind "{entry.kind}" takes none', "registers")
         self.entry = entry
         self.bars = dict(entry.bars)
         #: What is in the expansion ROM up to the end of its last image; empty if there is none.

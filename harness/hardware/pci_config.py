@@ -7,6 +7,7 @@ Specification 1.2 and the PCI Express Base Specification (all that begins at 0x1
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -112,12 +113,21 @@ class FunctionEntry:
 
 @frozen
 class _Value:
-    """Where a capability keeps one value, what it is by default, and how it is written."""
+    """Where a capability keeps one value, what it is by default, and how it is written.
+
+    What is written is less than ``limit``, if there are other bits beside it.
+    """
 
     offset: int
     size: int
     default: int = 0
     encode: Callable[[int], int] = int
+    limit: int | None = None
+
+    def holds(self, value: Any) -> bool:
+        """Whether ``value`` is a number that fits."""
+        limit = self.limit or 1 << 8 * self.size
+        return isinstance(value, int) and 0 <= self.encode(value) < limit
 
 
 @frozen
@@ -135,7 +145,7 @@ CAPABILITIES = {
     "msix": _Layout(
         CAP_MSIX,
         {
-            "vectors": _Value(MSIX_CONTROL, 2, 1, lambda count: count - 1),
+            "vectors": _Value(MSIX_CONTROL, 2, 1, lambda count: count - 1, MSIX_SIZE + 1),
             "table": _Value(4, 4),
             "pba": _Value(8, 4),
         },
@@ -196,7 +206,7 @@ def build_config(entry: FunctionEntry) -> bytearray:
     for index, bar in entry.bars.items():
         _base_address(config, index, bar)
     if entry.rom is not None:
-        _check_place(entry.rom, "rom")
+        _check_place(entry.rom, 32, "rom")
         if len(entry.rom.image) > entry.rom.size:
             raise ConfigError("the images are larger than the ROM", "rom")
         _store(config, ROM_ADDRESS, 4, entry.rom.address)
@@ -235,14 +245,16 @@ def _header(config: bytearray, entry: FunctionEntry) -> None:
 
 
 def _base_address(config: bytearray, index: int, bar: Bar) -> None:
-    _check_place(bar, "bars", index)
+    _check_place(bar, bar.bits, "bars", index)
     _store(config, BASE_ADDRESS_0 + 4 * index, bar.bits // 8, bar.address | bar.flags())
 
 
-def _check_place(place: Bar | Rom, *keys: str | int) -> None:
-    if place.size <= 0 or place.size & place.size - 1 or place.address % place.size:
-        message = "a BAR's size is a power of two, and its address a multiple of its size"
-        raise ConfigError(message, *keys)
+def _check_place(place: Bar | Rom, bits: int, *keys: str | int) -> None:
+    size, address = place.size, place.address
+    power = 0 < size < 1 << bits and size & size - 1 == 0
+    if not power or address % size or not 0 <= address < 1 << bits:
+        what = "a BAR's size is a power of two, and its address a multiple of its size"
+        raise ConfigError(f"{what}, both in {bits} bits", *keys)
 
 
 def _capability(
@@ -288,9 +300,13 @@ def _check_capability(description: Mapping[str, Any]) -> tuple[_Layout, Mapping[
         if name not in layout.values:
             allowed = ", ".join((*_CAPABILITY_KEYS, *layout.values))
             raise ConfigError(f"unknown key; allowed: {allowed}", name)
-        limit = 1 << 8 * layout.values[name].size
-        if not isinstance(value, int) or not 0 <= value < limit:
-            raise ConfigError(f"{value!r} is not a number below {limit:#x}", name)
+        if not layout.values[name].holds(value):
+            raise ConfigError(f"{reprlib.repr(value)} is not a number that fits there", name)
+    header = 2 if layout.version is None else 4
+    sizes = [value.offset + value.size for value in layout.values.values()]
+    last = CONFIG_SIZE if layout.version is None else EXTENDED_CONFIG_SIZE
+    if offset + max([header + len(_data(description)), *sizes]) > last:
+        raise ConfigError(f"the capability does not end before {last:#x}", "at")
     return layout, values
 
 

@@ -9,6 +9,7 @@ the flags of WQCAP and GRPCAP, op_cap's bits 7 and 8, and the number of interrup
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -86,9 +87,49 @@ _converter.register_structure_hook(int, _exactly)
 _converter.register_structure_hook(bool, _exactly)
 
 
+#: How many bits the registers have for each number (VERSION, GENCAP, OPCAP, CMDCAP, WQCAP, ENGCAP,
+#: GRPCAP, IAACAP and the offsets of tables, which are multiples of 0x100).
+_BITS = {
+    "version": 32,
+    "gen_cap": 64,
+    "op_cap": 256,
+    "cmd_cap": 32,
+    "max_work_queues": 8,
+    "max_work_queues_size": 16,
+    "max_engines": 8,
+    "max_groups": 8,
+    "max_read_buffers": 8,
+    "grpcfg_offset": 24,
+    "wqcfg_offset": 24,
+    "msix_perm_offset": 24,
+    "interrupt_handles": 16,
+    "iaa_cap": 64,
+}
+_TABLES = ("grpcfg_offset", "wqcfg_offset", "msix_perm_offset")
+_DSA_CAP_BITS, _GRPCFG_BITS, _WQCFG_BITS, _OFFSET_UNIT = 64, 64, 32, 0x100
+
+
+def _check_bits(registers: DsaRegisters) -> None:
+    """ValueError for a number that its register cannot hold."""
+    numbers = [(name, getattr(registers, name), bits) for name, bits in _BITS.items()]
+    numbers += [("dsa_caps", word, _DSA_CAP_BITS) for word in registers.dsa_caps]
+    for name, table, bits in (
+        ("grpcfg", registers.grpcfg, _GRPCFG_BITS),
+        ("wqcfg", registers.wqcfg, _WQCFG_BITS),
+    ):
+        numbers += [(name, word, bits) for words in table.values() for word in words]
+    for name, number, bits in numbers:
+        if not 0 <= number < 1 << bits:
+            raise ValueError(f"{name} takes numbers of {bits} bits, not {reprlib.repr(number)}")
+    for name in _TABLES:
+        if getattr(registers, name) % _OFFSET_UNIT:
+            raise ValueError(f"{name} is a multiple of {_OFFSET_UNIT:#x}")
+
+
 def structure_registers(values: Mapping[str, Any], kind: type[Registers]) -> Registers:
     """The registers that ``values`` describe. Raises cattrs' validation errors, or ValueError."""
     registers = _converter.structure(values, kind)
+    _check_bits(registers)
     if registers.wqcfg_size not in (32, 64):
         raise ValueError(f"wqcfg_size is 32 or 64, not {registers.wqcfg_size}")
     if registers.op_config and registers.wqcfg_size != 64:

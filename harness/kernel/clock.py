@@ -13,17 +13,11 @@ class Clock(Protocol):
 
 
 class VirtualClock:
-    """Time that moves only when told to."""
+    """Time that stands still."""
 
-    def __init__(self, start_ns: int = 0) -> None:
-        self._now_ns = start_ns
+    def __init__(self, now_ns: int = 0) -> None:
+        self._now_ns = now_ns
 
     def now_ns(self) -> int:
         """Nanoseconds since the machine's start."""
         return self._now_ns
-
-    def advance(self, nanoseconds: int) -> None:
-        """Let time pass."""
-        if nanoseconds < 0:
-            raise ValueError("time does not run backwards")
-        self._now_ns += nanoseconds

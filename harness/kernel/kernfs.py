@@ -148,7 +148,12 @@ class KernfsDirectory(KernfsNode):
         return OpenDirectory(self, caller)
 
     def add(self, node: Node) -> None:
-        """Put ``node`` here; EEXIST if the name is taken (kernfs_add_one)."""
+        """Put ``node`` here; EEXIST if the name is taken (kernfs_add_one).
+
+        ValueError for what no directory can list, which is the mistake of who wrote the driver.
+        """
+        if not node.name or "/" in node.name or "\0" in node.name:
+            raise ValueError(f"{node.name!r} is no name of a file")
         if node.name in self.children:
             raise Errno(errno.EEXIST)
         node.parent = self

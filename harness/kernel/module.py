@@ -8,6 +8,7 @@ A :class:`Module` of ours and a user's come through the same table (entry point 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 #: A name has so many bytes with its NUL.
 MODULE_NAME_LEN = 56
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MODULE_NAME_LEN - 1}}}")
 
 
 @frozen
@@ -56,6 +58,17 @@ class Module:
     in_kernel: Callable[[Profile], bool] = lambda profile: True
     has_parameter: Callable[[Profile, str], bool] = lambda profile, name: True
     aliases: Callable[[Profile], tuple[str, ...]] = lambda profile: ()
+
+    def __attrs_post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            longest = MODULE_NAME_LEN - 1
+            raise ValueError(
+                f"{self.name!r}: at most {longest} letters, digits, _ and - are wanted"
+            )
+        if not callable(self.init):
+            raise TypeError(f"init is {self.init!r}; a function of the kernel is wanted")
+        if isinstance(self.depends, str):
+            raise TypeError(f'depends is a text; write: depends=("{self.depends}",)')
 
     def parameters_in(self, profile: Profile) -> tuple[Parameter, ...]:
         """New parameters, those that this kernel has."""

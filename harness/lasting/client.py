@@ -164,7 +164,8 @@ def _connect(path: str) -> socket.socket | None:
     except OSError as error:
         client.close()
         if error.errno == errno.ECONNREFUSED:
-            with suppress(FileNotFoundError):
+            # It may have gone already; a directory, which nobody can listen at, stays.
+            with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(path)
         return None
     return client

@@ -186,17 +186,32 @@ def main() -> int:
         options = MountOptions.of(words)
         mount = ProcessMount(machine, server_permissions=by_machine, options=options)
         with mount, listener:
-            listener.bind(path)
+            _listen(listener, path)
             try:
-                listener.listen()
                 _ready()
                 Keeper(machine, mount, listener).serve()
             finally:
                 os.unlink(path)
+    except FileExistsError:
+        print(f"{path} is there: was another started at the same time?", flush=True)
+        return 1
     except (MachineError, MountError, OSError) as error:
         print(error, flush=True)
         return 1
     return 0
+
+
+def _listen(listener: socket.socket, path: str) -> None:
+    """Take the name ``path``, FileExistsError if it is taken, and not before who connects is
+    heard: what does not listen looks like a socket that was left over.
+    """
+    new = f"{path}.{os.getpid()}"
+    listener.bind(new)
+    try:
+        listener.listen()
+        os.link(new, path)
+    finally:
+        os.unlink(new)
 
 
 def _ready() -> None:

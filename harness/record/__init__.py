@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 
+from harness.data import DataError, write_whole
 from harness.machine import BUILTIN_MODULES, MachineError, load_machine
 from harness.record.document import Recording
 from harness.record.errors import NothingToRecord, RecordError
@@ -45,7 +46,8 @@ def source(root: str, stream: str | None) -> Tree:
         return DirectoryTree(root)
     try:
         if stream == "-":
-            return StreamTree(sys.stdin.read(), "stdin")
+            packed = sys.stdin.buffer.read().decode(errors="surrogateescape")
+            return StreamTree(packed, "stdin")
         with open(stream, encoding="utf-8", errors="surrogateescape") as file:
             return StreamTree(file.read(), stream)
     except OSError as error:
@@ -75,21 +77,9 @@ def write(text: str, path: str, *, force: bool = False) -> None:
 
     With ``force`` a regular file that is there is replaced.
     """
-    place = os.path.realpath(path)
-    if os.path.lexists(place):
-        if not os.path.isfile(place):
-            raise RecordError(f"{path} is no regular file")
-        if not force:
-            raise RecordError(f"{path} is there already; --force overwrites it")
-    new = f"{place}.{os.getpid()}"
+    if os.path.isfile(path) and not force:
+        raise RecordError(f"{path} is there already; --force overwrites it")
     try:
-        with open(new, "x", encoding="utf-8") as stream:
-            try:
-                stream.write(text)
-                stream.flush()
-                os.replace(new, place)
-            except BaseException:
-                os.unlink(new)
-                raise
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from None
+        write_whole(path, text)
+    except DataError as error:
+        raise RecordError(str(error)) from None

@@ -15,6 +15,7 @@ from harness.conformance.fidelity import compare
 from harness.conformance.records import State
 from harness.conformance.runner import ConformError
 from harness.conformance.targets import VM
+from harness.data import write_whole
 from harness.report.conform import run_all
 from harness.report.fidelity import fidelity_markdown
 from harness.vm import kernels, qemu
@@ -70,10 +71,13 @@ def _provenance(kernel: str) -> Mapping[str, str]:
 def write_table(document: str, targets: Sequence[str], profiles: Sequence[str]) -> bool:
     """Put the fidelity table between the marks in ``document``; whether that changed it.
 
-    ConformError if the marks are not there; OSError.
+    ConformError if the marks are not there; OSError, DataError.
     """
     path = Path(document)
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConformError(f"{document}: not UTF-8") from None
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -81,5 +85,5 @@ def write_table(document: str, targets: Sequence[str], profiles: Sequence[str]) 
     table = "\n".join(fidelity_markdown(compare(run_all(targets, profiles))))
     new = f"{before}{begin}{table}\n{end}{after}"
     if new != text:
-        path.write_text(new)
+        write_whole(path, new)
     return new != text

@@ -140,8 +140,8 @@ GOOD = "schema: 1\nsource: x\narchitecture: x86_64\nheaders: {linux/a.h: {consta
         ("schema: 1\nsource: y\nsysfs: {/sys/a: {kind: file}}\n", "nothing in common"),
         ("", "no snapshot"),
         ("a: b: c\n", "new.yaml:1: "),
-        ("a: 2027-13-45\n", "new.yaml: month must be in 1..12"),
-        ("[" * 5000, "new.yaml: it is nested too deeply"),
+        ("a: 2027-13-45\n", "new.yaml:1: month must be in 1..12"),
+        ("[" * 5000, "new.yaml:1: lists and mappings are too deep in one another"),
         (GOOD.replace("{A: 1}", "3"), "headers['linux/a.h'].constants: expected a mapping"),
     ],
 )
@@ -360,4 +360,4 @@ def test_a_policy(harness, tmp_path):
     (tmp_path / "policy.yaml").write_text(f"{policy}2027-13-45}}\n")
     status, said, complaint = harness("gate", "old.yaml", "new.yaml", "--policy", "policy.yaml")
     assert (status, said) == (2, "")
-    assert complaint == "uapi-harness gate: policy.yaml: month must be in 1..12\n"
+    assert complaint == "uapi-harness gate: policy.yaml:3: month must be in 1..12\n"

@@ -28,6 +28,8 @@ pci:
     present: false
 """
 FIRST, SECOND = "0000:00:01.0", "0000:00:02.0"
+#: Configuration space of a bridge whose buses are 1 and 2.
+BRIDGE = f"'{'0000' * 7}0100{'0000' * 4}000102{'00' * 37}'"
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def changed(old, new):
         ),
         (
             changed("at: 0x80", "at: 0x80, pba: -1"),
-            ":9: pci[0].capabilities[0].pba: -1 is not a number below",
+            ":9: pci[0].capabilities[0].pba: -1 is not a number that fits there",
         ),
         (
             changed("at: 0x80", "at: 0x80, data: xy"),
@@ -116,15 +118,15 @@ def changed(old, new):
         ),
         (
             changed("    id:", "    slots: 33\n    id:"),
-            ":5: pci[0].slots: 33 is no number of slots; allowed: 0 to 32",
+            ":5: pci[0].slots: it cannot be 33; allowed: 0 to 32",
         ),
         (
             changed("    id:", "    irq: -1\n    id:"),
-            ":5: pci[0].irq: -1 is no interrupt; allowed: 0 and more",
+            ":5: pci[0].irq: it cannot be -1; allowed: 0 to 2147483647",
         ),
         (
             changed("    id:", "    rom: {size: 1024}\n    id:"),
-            ":5: pci[0].rom.size: a ROM has at least 2048 bytes",
+            ":5: pci[0].rom.size: it cannot be 1024; allowed: 2048 and more",
         ),
         (
             changed("    id:", "    rom: {size: 4096, address: 2048}\n    id:"),
@@ -163,6 +165,131 @@ def changed(old, new):
         (
             changed("    id:", "    kind: dsa\n    registers: {max_engines: many}\n    id:"),
             ":6: pci[0].registers.max_engines: 'many' is not a number",
+        ),
+        (changed("pci:", "memory: 0\npci:"), ":3: memory: it cannot be 0; allowed: 1 and more"),
+        (changed("pci:", 'name: ""\npci:'), ':3: name: "" is no name in one line'),
+        (
+            changed("pci:", 'description: "\\ud800"\npci:'),
+            ':3: description: "\\ud800" has half of a pair of surrogates in it',
+        ),
+        (changed("pci:", "description: 2020-13-45\npci:"), ":3: month must be in 1..12"),
+        (changed("pci:", f"seed: {'9' * 5000}\npci:"), ":3: Exceeds the limit (4300 digits)"),
+        (changed("pci:", f"seed: {'[' * 5000}\npci:"), ":1: lists and mappings are too deep in "),
+        (changed("pci:", "extra: !!omap [a: 1]\npci:"), ":3: extra.a: 1 is not a mapping"),
+        (
+            changed("    id:", "    children: &a [{slot: x, children: *a}]\n    id:"),
+            ": children of ",
+        ),
+        (changed("    id:", "    class: -1\n    id:"), ":5: pci[0].class: it cannot be -1; "),
+        (
+            changed("    id:", "    revision: 256\n    id:"),
+            ":5: pci[0].revision: it cannot be 256; ",
+        ),
+        (changed("    id:", "    command: 0x10000\n    id:"), ":5: pci[0].command: it cannot be "),
+        (
+            changed("    id:", "    numa_node: -2\n    id:"),
+            ":5: pci[0].numa_node: it cannot be -2; ",
+        ),
+        (
+            changed("    id:", "    firmware_node: a/../b\n    id:"),
+            ':5: pci[0].firmware_node: ".." in a path is no name of 1 to 255 bytes',
+        ),
+        (
+            changed("    id:", f"    config: {'a' * 8194}\n    id:"),
+            ":5: pci[0].config: more than 4096 ",
+        ),
+        (
+            changed("    id:", "    children: [{slot: 0000:01:00.0}]\n    id:"),
+            ":5: pci[0].children: only a bridge, by the header in config, has children",
+        ),
+        (
+            changed(
+                "    id:", f"    config: {BRIDGE}\n    children: [{{slot: 0000:03:00.0}}]\n    id:"
+            ),
+            ":6: pci[0].children[0].slot: 0000:03:00.0 is not on one of the bridge's buses, ",
+        ),
+        (
+            changed("present: false", f"config: {BRIDGE}").replace(
+                "    id:", f"    config: {BRIDGE}\n    id:"
+            ),
+            ":12: pci[1].config: the bus behind this bridge, 0000:01, is there already",
+        ),
+        (changed("0x1000", "0x100000000"), ":7: pci[0].bars[0]: a BAR's size is a power of two, "),
+        (
+            changed("0xfebd0000", "-4096"),
+            ":7: pci[0].bars[0]: a BAR's size is a power of ",
+        ),
+        (
+            changed("size:", "kind: io, bits: 64, size:"),
+            ":7: pci[0].bars[0].bits: 64 is no width; allowed: 32",
+        ),
+        (
+            changed("      0:", "      1: {size: 16}\n      0:").replace("0: {", "0: {bits: 64, "),
+            ":7: pci[0].bars[1]: BAR 0 has 64 bits and is BAR 1, too",
+        ),
+        (
+            changed("    id:", "    rom: {size: 4096, image_size: 8192}\n    id:"),
+            ":5: pci[0].rom.image_size: it cannot be 8192; allowed: 0 to 4096",
+        ),
+        (
+            changed("    id:", '    virtual_function: {config: "", bars: {0: {size: 3}}}\n    id:'),
+            ":5: pci[0].virtual_function.bars[0]: a BAR's size is a power of two, ",
+        ),
+        (
+            changed("at: 0x80", "at: 0x80, vectors: 2049"),
+            ":9: pci[0].capabilities[0].vectors: 2049 is not a number that fits there",
+        ),
+        (
+            changed("at: 0x80", "at: 0xf8"),
+            ":9: pci[0].capabilities[0].at: the capability does not end before 0x100",
+        ),
+        (
+            changed("pci:", "iommu: {address_width: 5}\npci:"),
+            ":3: iommu.address_width: 5 is no width; ",
+        ),
+        (changed("pci:", "cpu: {nodes: {}}\npci:"), ":3: cpu.nodes: a machine has CPUs; write: "),
+        (changed("pci:", "cpu: {nodes: {-1: '0'}}\npci:"), ":3: cpu.nodes[-1]: it cannot be -1; "),
+        (
+            changed("pci:", "cpu: {nodes: {0: 5-3}}\npci:"),
+            ":3: cpu.nodes[0]: 5-3 is no range below 8192",
+        ),
+        (
+            changed("pci:", "cpu: {nodes: {0: 0-99999999}}\npci:"),
+            ":3: cpu.nodes[0]: 0-99999999 is no range below 8192",
+        ),
+        (
+            changed("pci:", "extra: {/sys/a: {mode: -1}}\npci:"),
+            ":3: extra./sys/a.mode: it cannot be -1",
+        ),
+        (
+            changed("pci:", 'extra: {"/sys/a\\0b": {}}\npci:'),
+            r':3: extra./sys/a\x00b: "a\x00b" in a path is no name of 1 to 255 bytes',
+        ),
+        (
+            changed("pci:", "extra: {/sys//a: {}}\npci:"),
+            ':3: extra./sys//a: "" in a path is no name',
+        ),
+        (
+            changed("    id:", "    registers: {foo: 1}\n    id:"),
+            ':5: pci[0].registers: a device of kind "function" takes none',
+        ),
+        (
+            changed("    id:", "    kind: registers\n    registers: {bar0: {a: 1}}\n    id:"),
+            ":6: pci[0].registers: bar0: 'a' and 1 are not both numbers",
+        ),
+        (
+            changed("    id:", "    kind: dsa\n    registers: {max_engines: 256}\n    id:"),
+            ":6: pci[0].registers: max_engines takes numbers of 8 bits, not 256",
+        ),
+        (
+            changed(
+                "    id:", "    kind: dsa\n    registers: {wqcfg: {0: [0x100000000]}}\n    id:"
+            ),
+            ":6: pci[0].registers: wqcfg takes numbers of 32 bits, not 4294967296",
+        ),
+        (
+            changed("    id:", "    kind: e1000e\n    id:").replace("0x1000", "16"),
+            ":7: pci[0].bars: BAR 0 is needed, with 0x14 bytes",
         ),
         (changed("id:", "id: 1\n    id:"), ":6: found duplicate key"),
         (changed("pci:", "pci: ["), ":4: "),

@@ -204,6 +204,25 @@ def test_names_are_taken_once(lab):
     assert [line.split()[0] for line in lab("ps").stdout.splitlines()] == ["lab", "other"]
 
 
+def test_of_two_that_start_at_once_one_does(harness):
+    command = [sys.executable, "-m", "harness", "start", "lab", "--machine", "empty"]
+    both = [subprocess.Popen(command, env=harness.env, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    assert sorted(text.count(b"\n") for text in said) == [0, 1]
+    assert [line.split()[0] for line in harness("ps").stdout.splitlines()] == ["lab"]
+
+
+def test_what_is_no_socket_is_in_the_way(harness, tmp_path):
+    place = tmp_path / "uapi-harness"
+    (place / "lab.sock").mkdir(parents=True, mode=0o700)
+    place.chmod(0o700)
+    refused = harness("start", "lab", "--machine", "empty")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("lab.sock is there: was another started at the same time?\n")
+    (place / "lab.sock").rmdir()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

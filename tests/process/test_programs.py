@@ -37,6 +37,7 @@ def test_the_status_is_the_commands_own(command_line, script, status):
     [
         ("/nonexistent/command", 127, "/nonexistent/command: No such file or directory"),
         ("/etc/passwd", 126, "/etc/passwd: Permission denied"),
+        ("", 127, ": No such file or directory"),
     ],
 )
 def test_a_command_that_cannot_be_started(command_line, command, status, message):
@@ -66,6 +67,13 @@ def test_what_a_command_leaves_behind_is_killed_and_named(command_line):
     status, _, err = finished(command_line("--", "sh", "-c", "sleep 1000 >&- 2>&- & exit 4"))
     assert status == 4
     assert re.search("left behind, now killed: (sh|sleep)\n", err)
+
+
+def test_it_is_named_even_if_the_command_has_unmounted_its_proc(command_line):
+    """Below it is the host's, whose processes are none of ours."""
+    script = "sleep 1000 >&- 2>&- & umount -l /proc"
+    _, _, err = finished(command_line("--", "sh", "-c", script))
+    assert err == "sh left behind, now killed: sleep\n"
 
 
 def test_a_command_has_process_ids_of_its_own(command_line):

@@ -2,6 +2,8 @@
 """Debian's unmodified kmod: modules of the model come and go, with the errors that users meet."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,19 @@ def test_the_kernel_is_the_profiles(bare):
     assert version.startswith(f"Linux version {section.release} (debian-kernel@")
     assert version.endswith(f" {section.version}\n")
     assert section.release in bare("cat", "/proc/cmdline").out
+
+
+def test_the_files_of_proc_are_nobodys(tmp_path):
+    """No program can write them, and a runner that is killed leaves none of them."""
+    script = "ls -A $TMPDIR; (echo x > /proc/version) 2> /dev/null; cat /proc/version"
+    run = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "--system", "--", "sh", "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.startswith("Linux version 6.1.0-")
 
 
 def test_modprobe_brings_the_module_and_what_it_needs(bare):

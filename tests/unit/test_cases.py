@@ -150,6 +150,12 @@ def test_files_and_suites_together(own):
         (OWN.replace('@case(source="s", machine="other.yaml")', ""), "words has @param but no @ca"),
         (OWN.replace('s", m', 's", golden="{nothing}", m'), "my_cases.py: 'nothing' is no column"),
         ("\0", "my_cases.py"),
+        ("raise SystemExit(3)", "my_cases.py:1: SystemExit: 3"),
+        (OWN.replace('s", m', 's", limit=0, m'), "limit 0; seconds are wanted, more than 0"),
+        (OWN.replace('s", m', 's", limit="1", m'), "limit '1'; seconds are wanted, more than 0"),
+        (OWN.replace('s", m', 's", since="6.13", m'), "profile '6.13'; allowed: .*6.12, "),
+        (f"{OWN}    yield\n", "named makes an iterator or a coroutine, and runs nothing"),
+        (OWN + OWN, "words is a case already, further up in this file"),
     ],
 )
 def test_a_file_that_is_of_no_use_is_one_line(own, text, message):

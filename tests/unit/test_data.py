@@ -61,9 +61,11 @@ def test_unknown_profile_names_the_known(folder):
         ("a: 1\nb: [1, 2\nc: 3\n", ":3: "),
         ("a: 1\nb: 2\na: 3\n", ":3: found duplicate key"),
         ("a: 1\n\tb: 2\n", ":2: found character '\\t' that cannot start any token"),
-        ("a: \x07\n", ":1: "),
+        ("a: 1\nb: \x07\n", ":2: the character 0x7 is not allowed"),
+        ("a: 1\nb: 2020-13-45\n", ":2: month must be in 1..12"),
+        ("[" * 5000, ":1: lists and mappings are too deep in one another"),
     ],
-    ids=["syntax", "duplicate", "tab", "control character"],
+    ids=["syntax", "duplicate", "tab", "control character", "no date", "too deep"],
 )
 def test_what_is_no_yaml_is_one_line_with_its_place(tmp_path, text, message):
     path = tmp_path / "x.yaml"
@@ -77,7 +79,7 @@ def test_what_is_no_yaml_is_one_line_with_its_place(tmp_path, text, message):
 def test_what_is_no_text(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_bytes(b"a: \xff\n")
-    with pytest.raises(data.DataError, match=r"x\.yaml:1: .*utf-8"):
+    with pytest.raises(data.DataError, match=r"x\.yaml:1: the byte 0xff is not UTF-8"):
         data.load_yaml(path)
 
 

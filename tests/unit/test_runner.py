@@ -322,7 +322,9 @@ def test_known_differences_of_somebodys_own_file(own_case, tmp_path):
     [
         ("cases: [{id: a, target: b}]", "known-differences.yaml: required field missing .*"),
         ("cases: {", "known-differences.yaml:1: .*"),
-        ("cases: 7", "known-differences.yaml: .*"),
+        ("cases: 7", "known-differences.yaml:1: a mapping with the list cases is wanted"),
+        ("", "known-differences.yaml:1: a mapping with the list cases is wanted"),
+        ("cases: []\ncase: []", "known-differences.yaml:2: case: unknown key; allowed: schema, "),
     ],
 )
 def test_a_wrong_list_of_known_differences_is_one_line(own_case, tmp_path, text, message):

@@ -68,6 +68,21 @@ def test_the_report_has_a_section():
     assert f"unknown uAPI used\n  ioctl 0x3b64 of {_SHOWN} (2 times): s/f::m\n" in output.getvalue()
 
 
+def test_a_trace_that_cannot_be_written_disturbs_nobody():
+    machine = load_machine("qemu-q35-dsa")
+    kernel, caller = machine.kernel, LocalCaller()
+    node = kernel.walk(caller, STATE)
+
+    def traced():
+        with TraceOutput.to("/dev/full", machine.trace):
+            for _ in range(2):
+                kernel.call(caller, "open", node, O_RDONLY)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        traced()
+    assert machine.trace.observers == []
+
+
 def test_a_trace_ends_with_it(tmp_path):
     machine = load_machine("qemu-q35-dsa")
     kernel, caller = machine.kernel, LocalCaller()

@@ -65,10 +65,3 @@ class IntxLine:
             self.pci_intx(enable=False)
             return True
         return False
-
-    def pci_check_and_unmask_intx(self) -> bool:
-        """Give the line back to a function that wants no interrupt; False if it wants one."""
-        if self.pending:
-            return False
-        self.pci_intx(enable=True)
-        return True

@@ -55,6 +55,7 @@ ANNOUNCED = ".announced"
 STAGES = ("/sys/fs", "/mnt", "/tmp", "/run")
 
 _MS_NODEV, _MS_NOSUID_NODEV, _MS_NOSUID_NODEV_NOEXEC, _MS_REMOUNT = 4, 2 | 4, 2 | 4 | 8, 32
+_MS_RDONLY_ALL = 1 | _MS_NOSUID_NODEV_NOEXEC
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 4096, 16384, 1 << 18, 2
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _CLONE_NEWNET = 0x40000000
@@ -64,6 +65,7 @@ _NETLINK_KOBJECT_UEVENT = 15
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
 _SIG_DFL, _SIG_IGN = 0, 1
+_ENOENT = 2
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
 #: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT,
 #: QUIT, USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
@@ -159,7 +161,7 @@ def _make_mount(control: _socket.socket) -> int:
         fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise Failed("open /dev/fuse", error.errno) from None
-    stage = next(path for path in STAGES if os.path.isdir(path))
+    stage = _stage()
     options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,{options}"
     _mount("uapi-harness", stage, "fuse.uapi-harness", _MS_NOSUID_NODEV_NOEXEC, options)
     # Not before: until it is mounted, who reads it is told EPERM, as after its end.
@@ -167,6 +169,11 @@ def _make_mount(control: _socket.socket) -> int:
     # Another copy of it would keep the connection alive when the model is killed.
     os.close(fuse)
     return os.open(stage, os.O_PATH | os.O_CLOEXEC)
+
+
+def _stage() -> str:
+    """Where something is mounted until it is where it belongs."""
+    return next(path for path in STAGES if os.path.isdir(path))
 
 
 def _make_network(control: _socket.socket) -> None:
@@ -208,16 +215,35 @@ def _cover(root: int, covered: list[str], binds: list[str]) -> None:
 
 
 def _surround(
-    places: list[Any], layers: list[Any], guarded: list[str], proc: dict[str, str]
-) -> None:
-    """What Surroundings has."""
+    places: list[Any], layers: list[Any], guarded: list[str], proc: list[str]
+) -> tuple[int, ...]:
+    """What Surroundings has; returns fds of the files of /proc, which the model fills."""
     for place in places:
         _make_private(*place)
     for layer in layers:
         _add_layer(*layer)
     for path in guarded:
         _guard(path)
-    _proc_files.update(proc)
+    return _make_proc_files(proc) if proc else ()
+
+
+def _make_proc_files(names: list[str]) -> tuple[int, ...]:
+    """Cover files of /proc by files of nobody's: they have no name that could be left over."""
+    stage = _stage()
+    _mount("tmpfs", stage, "tmpfs", _MS_NOSUID_NODEV_NOEXEC)
+    fds = []
+    for name in names:
+        fd = os.open(f"{stage}/{name}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+        os.fchmod(fd, 0o444)
+        fds.append(fd)
+        if not os.path.exists(f"/proc/{name}"):
+            continue  # nor has the host such a file
+        _mount(f"{stage}/{name}", f"/proc/{name}", None, _MS_BIND)
+        # Root in there could write into it; fds that are open already can.
+        _mount("", f"/proc/{name}", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY_ALL)
+        _proc_files.append(name)
+    _check("umount", _libc.umount2(stage.encode(), _MNT_DETACH))
+    return tuple(fds)
 
 
 def _make_private(
@@ -340,17 +366,18 @@ def _launch() -> None:
         root = _make_mount(control)
         _, covered, binds, surroundings = _next(control)
         _cover(root, covered, binds)
-        if surroundings:
-            _surround(*surroundings)
+        fds = _surround(*surroundings) if surroundings else ()
         announced = os.open(ANNOUNCED, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
-        send(control, ("ready", os.fstat(announced).st_dev))
+        send(control, ("ready", os.fstat(announced).st_dev), fds)
+        for fd in fds:
+            os.close(fd)
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
 
 
-#: Files to be shown in each /proc, by name.
-_proc_files: dict[str, str] = {}
+#: Names of files of /proc that are covered in ours, and are to be in each.
+_proc_files: list[str] = []
 #: What the launcher's parent did with the signals that the launcher ignores.
 _dispositions: dict[int, int | None] = {}
 
@@ -364,6 +391,8 @@ def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
     _libc.signal(_SIGCHLD, _SIG_DFL)
     sock = _socket.socket(fileno=fds[0])
     no_proc = _mount_proc()
+    # Held, as a program may unmount it, and look at the host's.
+    proc = os.open("/proc", os.O_RDONLY | os.O_CLOEXEC)
     send(sock, ("init", no_proc))
     command = os.fork()
     if command == 0:
@@ -374,7 +403,7 @@ def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
     for fd in fds[1:]:
         os.close(fd)
     status = _reap(command)
-    left = [] if no_proc else _running_names()
+    left = [] if no_proc else _running_names(proc)
     _kill_rest()
     try:
         # Files that were closed by dying are released before the model hears of the end.
@@ -389,12 +418,14 @@ def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
 
 def _mount_proc() -> int:
     """0, or the errno if this host lets only the old /proc stay."""
+    covers = {name: os.open(f"/proc/{name}", os.O_PATH | os.O_CLOEXEC) for name in _proc_files}
     try:
         _mount("proc", "/proc", "proc", _MS_NOSUID_NODEV_NOEXEC)
     except Failed as failed:
         return int(failed.args[1])
-    for name, source in _proc_files.items():
-        _bind_real(source, f"/proc/{name}")
+    for name, fd in covers.items():
+        _bind_real(f"/proc/self/fd/{fd}", f"/proc/{name}")
+        os.close(fd)
     return 0
 
 
@@ -415,13 +446,14 @@ def _kill_rest() -> None:
         return
 
 
-def _running_names() -> list[str]:
-    """The names of all other processes of this pid namespace."""
+def _running_names(proc: int) -> list[str]:
+    """The names of all other processes of this pid namespace, from its /proc."""
     names = []
-    for pid in os.listdir("/proc"):
+    for pid in os.listdir(proc):
         if pid.isdecimal() and pid != "1":
             try:
-                with open(f"/proc/{pid}/stat", errors="replace") as file:
+                fd = os.open(f"{pid}/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+                with open(fd, errors="replace") as file:
                     text = file.read()
             except OSError:
                 continue
@@ -470,6 +502,8 @@ def _announce(sock: _socket.socket, program: bytes) -> None:
 
 def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     """As os.execvpe, which imports something, maybe from where this user may not read."""
+    if not argv[0]:
+        raise FileNotFoundError(_ENOENT, "")  # Python refuses to ask the kernel
     directories = env.get(b"PATH", os.defpath.encode()).split(b":")
     candidates = [directory + b"/" + argv[0] for directory in directories]
     denied = None

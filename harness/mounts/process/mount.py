@@ -73,7 +73,9 @@ class ProcessMount:
             self._server = self._connect(started, overlay)
             self._server.start()
             surroundings = self._surroundings(overlay) if self._options.surroundings else None
-            device = started.cover(overlay.covered, overlay.binds, surroundings)
+            device, files = started.cover(overlay.covered, overlay.binds, surroundings)
+            if self._system is not None:
+                self._system.fill(files)
             self._server.begin_traced(device)
             if self._options.udevd:
                 from harness.mounts.process.udevd import start_udevd
@@ -109,10 +111,13 @@ class ProcessMount:
         ``uid`` is the user that it is, if not the mount's. Where users can have but one id, the
         mount must have been made with ``server_permissions`` for that.
 
-        Raises CommandError if it cannot be started, MountError if the mount is gone.
+        Raises CommandError if it cannot be started, MountError if the mount is gone, ValueError for
+        no words at all or a NUL in one.
         """
         self.flush()
         command = [os.fsencode(word) for word in argv]
+        if not command or any(b"\0" in word for word in command):
+            raise ValueError("a command is one word or more, without NUL")
         variables = os.environ if env is None else env
         environment = {os.fsencode(key): os.fsencode(value) for key, value in variables.items()}
         directory = os.fsencode(cwd) if cwd is not None else _current_directory()

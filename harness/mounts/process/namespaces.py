@@ -32,13 +32,13 @@ class Surroundings:
 
     ``places`` are covered. ``layers`` are directories, and folders whose content is to be seen in
     them, too. What of the host's is seen below a ``guarded`` path cannot be changed. ``proc`` are
-    files to be seen in every /proc by name, where the host has a file of that name.
+    names of files in every /proc that the model fills, where the host has a file of that name.
     """
 
     places: list[Place] = field(factory=list)
     layers: list[tuple[str, str]] = field(factory=list)
     guarded: list[str] = field(factory=list)
-    proc: dict[str, str] = field(factory=dict)
+    proc: list[str] = field(factory=list)
 
 
 class Launcher:
@@ -91,11 +91,14 @@ class Launcher:
         covered: list[str],
         binds: list[str],
         surroundings: Surroundings | None = None,
-    ) -> int:
-        """Put the mount where it belongs, and return its st_dev; its server must be running."""
+    ) -> tuple[int, list[int]]:
+        """Put the mount where it belongs; its server must be running.
+
+        Returns its st_dev, and fds of the files of /proc that ``surroundings`` names.
+        """
         self._send(("cover", covered, binds, surroundings and astuple(surroundings)))
-        message, _ = self._expect("ready")
-        return int(message[1])
+        message, fds = self._expect("ready")
+        return int(message[1]), fds
 
     def spawn(self, message: tuple[Any, ...], fds: tuple[int, ...]) -> None:
         """Start a command; the answer comes on the child's own socket."""

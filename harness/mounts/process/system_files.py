@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from harness.mounts.process import kernel_calls
 from harness.mounts.process.module_files import module_folder
@@ -31,26 +30,24 @@ class SystemFiles:
     def __init__(self, kernel: Kernel, table: Table) -> None:
         self._kernel = kernel
         self._modules = module_folder(kernel)
-        self._temporary = tempfile.TemporaryDirectory(prefix="uapi-proc-")
-        self._folder = Path(self._temporary.name)
-        self._folder.chmod(0o755)
-        # Kept open: what programs see of them can be written by nobody.
-        self._files = {name: (self._folder / name).open("w") for name in _NAMES}
-        for file in self._files.values():
-            os.fchmod(file.fileno(), 0o444)
-        self._write()
+        #: By name, once they are there: what programs see of them can be written by nobody else.
+        self._files: dict[str, TextIO] = {}
         kernel_calls.add_rules(table, self._write)
 
     def add_to(self, surroundings: Surroundings) -> None:
         """Have them shown."""
         surroundings.layers.append((os.path.realpath("/lib"), str(self._modules)))
-        surroundings.proc.update({name: str(self._folder / name) for name in _NAMES})
+        surroundings.proc += _NAMES
+
+    def fill(self, fds: list[int]) -> None:
+        """Write into the files of /proc, whose fds these are, now and from now on."""
+        self._files = {name: os.fdopen(fd, "w") for name, fd in zip(_NAMES, fds, strict=True)}
+        self._write()
 
     def close(self) -> None:
-        """Remove them."""
+        """They end with the last process that sees them."""
         for file in self._files.values():
             file.close()
-        self._temporary.cleanup()
 
     def _write(self) -> None:
         kernel = self._kernel
@@ -61,11 +58,10 @@ class SystemFiles:
                 "modules": proc_modules(kernel),
                 "version": proc_version(kernel),
             }
-        for name, text in contents.items():
-            file = self._files[name]
+        for name, file in self._files.items():
             file.seek(0)
             file.truncate()
-            file.write(text)
+            file.write(contents[name])
             file.flush()
 
 

@@ -167,6 +167,29 @@ WRONG = {
         6,
         "KeyError: 'none', in f",
     ),
+    "status": ("raise SystemExit(3)\n", 1, "SystemExit: 3"),
+    "bytes": ("a\0b\n", 1, "null bytes"),
+    "path": (
+        "from harness import Module\n\nMODULE = Module('a/b', print)\n",
+        3,
+        "ValueError: 'a/b': at most 55 letters, digits, _ and - are wanted",
+    ),
+    "no function": (
+        "from harness import Module\n\nMODULE = Module('m', 5)\n",
+        3,
+        "TypeError: init is 5; a function of the kernel is wanted",
+    ),
+    "depends": (
+        "from harness import Module\n\nMODULE = Module('m', print, depends='configfs')\n",
+        3,
+        'TypeError: depends is a text; write: depends=("configfs",)',
+    ),
+    "slash": (
+        "from harness.modules import Module, misc_register\n\n"
+        "MODULE = Module('m', lambda kernel: misc_register(kernel, 'a/b', None, 0o600))\n",
+        3,
+        "ValueError: 'a/b' is no name of a file",
+    ),
 }
 
 
@@ -190,6 +213,12 @@ def test_files_that_are_no_modules(tmp_path):
     unknown = modules.Module("m", lambda kernel: None, depends=("nosuch",))
     with pytest.raises(MachineError, match='module m: there is no module "nosuch"'):
         load_machine("empty", modules=[unknown])
+    itself = modules.Module("m", lambda kernel: None, depends=("m",))
+    with pytest.raises(MachineError, match="module m: m depends on itself"):
+        load_machine("empty", modules=[itself])
+    takes_nothing = modules.Module("m", lambda: None)
+    with pytest.raises(MachineError, match=r"module m: TypeError: .*takes 0 positional arguments"):
+        load_machine("empty", modules=[takes_nothing])
 
 
 def test_an_error_in_use_is_one_line_too(inside, tmp_path):
