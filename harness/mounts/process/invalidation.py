@@ -31,8 +31,6 @@ from harness.mounts.process.fuse_protocol import (
     NOTIFY_INVAL_ENTRY_OUT,
     NOTIFY_INVAL_INODE,
     NOTIFY_INVAL_INODE_OUT,
-    NOTIFY_STORE,
-    NOTIFY_STORE_OUT,
     OUT_HEADER,
 )
 from harness.mounts.process.netlink import netlink_message
@@ -148,14 +146,6 @@ class Sender:
         """An event for listeners (a subscriber of the machine's uevents)."""
         assert self._netlink is not None
         self._add(self._netlink, netlink_message(event))
-
-    def content_changed(self, nodeid: int, offset: int, data: bytes) -> None:
-        """Pages that are mapped have other content from ``offset`` on."""
-        self._tell(NOTIFY_STORE, NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
-
-    def content_gone(self, nodeid: int, offset: int, length: int) -> None:
-        """Whoever touches this part of a mapping is to ask for it again."""
-        self._tell(NOTIFY_INVAL_INODE, NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
 
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""

@@ -171,7 +171,7 @@ class Server:
         self._deferred: deque[memoryview] = deque()
         self._questions = Questions()
         self._aside = Aside(self._connection, self._deferred, self._serve_aside)
-        self.pages = SharedPages(fd, self._sender, self._aside)
+        self.pages = SharedPages(fd, lambda: self._crew.leader, self._aside)
         self._maps_files = kernel.maps_files
         #: Of files that a program has open, if they can be mapped.
         self._nodeids: dict[OpenFile, int] = {}
@@ -384,8 +384,9 @@ class Server:
 
     @property
     def _waits_for_lock(self) -> bool:
-        """Whether the leading thread wants the machine, and another has it."""
-        return isinstance(self._lock, LeadersLock) and self._lock.waited_for
+        """Whether the leading thread wants the machine, or its pages, and another has them."""
+        wanted = isinstance(self._lock, LeadersLock) and self._lock.waited_for
+        return wanted or self.pages.waited_for
 
     def _detour(self, function: Callable[[], T], /) -> T:
         """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""

@@ -6,34 +6,44 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from harness.kernel.vfs import Pages
 from harness.kernel.wait import MachineLock
 from harness.mounts.process import fuse_protocol as fuse
 from harness.mounts.process.aside import Aside
-from harness.mounts.process.invalidation import Sender, notify
+from harness.mounts.process.invalidation import notify
+from harness.mounts.process.leaders_lock import LeadersLock
 from harness.mounts.process.mappings import Mappings, Stretch
 from harness.uapi.fs import PAGE_SIZE
 
 
 class SharedPages:
-    """The mapped pages of one mount.
+    """The mapped pages of one mount. ``leader()`` is the thread that leads.
 
     The machine's lock is taken before the one here. A page that a program touches needs only the
     latter: the machine may be waiting for just that, in a copy of the program's memory.
     """
 
-    def __init__(self, fd: int, sender: Sender, aside: Aside) -> None:
+    def __init__(self, fd: int, leader: Callable[[], int], aside: Aside) -> None:
         self._fd = fd
-        self._sender = sender
+        self._leader = leader
         self._aside = aside
         self._mappings = Mappings()
         self._lock = threading.RLock()
+        #: Before the machine's lock. What was given out is what the host's kernel has, unless this
+        #: is held: what it has instead is what programs have stored.
+        self._in_step = LeadersLock(threading.Lock(), leader, aside)
         #: What programs have stored, before the machine knows of it.
         self._written_back: deque[Stretch] = deque()
         self._numbers = itertools.count(1)
         #: What the host's kernel had, by the number of our question.
         self._retrieved: dict[int, bytes] = {}
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the leading thread waits until another one has told what has changed."""
+        return self._in_step.waited_for
 
     def __bool__(self) -> bool:
         return bool(self._mappings)
@@ -78,16 +88,17 @@ class SharedPages:
 
         For the leading thread.
         """
-        with self._lock:
-            wanted = list(self._mappings.writable())
-        for nodeid, offset, size in wanted:
-            end = offset + size
-            while offset < end:
-                data = self._retrieve(nodeid, offset, min(end - offset, fuse.MAX_WRITE))
-                self.written_back(nodeid, offset, data)
-                # Where the data end, the host's kernel has no page.
-                offset += len(data) or PAGE_SIZE
-        self.settle(lock)
+        with self._in_step:
+            with self._lock:
+                wanted = list(self._mappings.writable())
+            for nodeid, offset, size in wanted:
+                end = offset + size
+                while offset < end:
+                    data = self._retrieve(nodeid, offset, min(end - offset, fuse.MAX_WRITE))
+                    self.written_back(nodeid, offset, data)
+                    # Where the data end, the host's kernel has no page.
+                    offset += len(data) or PAGE_SIZE
+            self.settle(lock)
 
     def settle(self, lock: MachineLock) -> None:
         """Let the machine have what was written back."""
@@ -99,13 +110,28 @@ class SharedPages:
             self._mappings.store(*self._written_back.popleft())
 
     def publish(self, lock: MachineLock) -> None:
-        """Have the sender tell what the machine, whose lock this is, has changed."""
-        with lock, self._lock:
-            stores, gone = self._mappings.changed()
-            for nodeid, offset, data in stores:
-                self._sender.content_changed(nodeid, offset, data)
-            for nodeid, offset in gone:
-                self._sender.content_gone(nodeid, offset, PAGE_SIZE)
+        """Tell the host's kernel what the machine, whose lock this is, has changed."""
+        with self._in_step, lock:
+            with self._lock:
+                stores, gone = self._mappings.changed()
+            if not stores and not gone:
+                return
+            if threading.get_ident() == self._leader():
+                # A page that is being read, or written back, waits for us.
+                self._aside.run(lambda: self._tell(stores, gone))
+            else:
+                self._tell(stores, gone)
+
+    def _tell(self, stores: list[Stretch], gone: list[tuple[int, int]]) -> None:
+        for nodeid, offset, data in stores:
+            content = fuse.NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data
+            notify(self._fd, fuse.NOTIFY_STORE, content)
+        for nodeid, offset in gone:
+            notify(
+                self._fd,
+                fuse.NOTIFY_INVAL_INODE,
+                fuse.NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, PAGE_SIZE),
+            )
 
     def retrieved(self, number: int, view: memoryview) -> None:
         """The answer to our question ``number``."""
