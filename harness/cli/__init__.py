@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``uapi-harness``.
+
+Exit codes are stable. ``run`` gives the program's own status, 128+n after a signal, 125 for an
+error of ours, 126 and 127 for a command that cannot be executed or found. Every other command: 0
+good, 1 findings, 2 bad input, 3 nothing could run here.
+
+Each module here declares some commands and carries them out. What a command needs is imported when
+it is given: a run must start fast, and doctor must work everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from harness import __version__
+from harness.cli import conforming, gate, kernels, machines, running
+from harness.cli.common import BAD_INPUT, RAW, Parser, fail
+
+_DESCRIPTION = """\
+A machine with Intel DSA/IAA accelerators as the Linux kernel would show it, without the hardware:
+run any program in it, and check it case by case against results of real kernels."""
+
+_EPILOG = """\
+examples:
+  uapi-harness run --machine spr-2s -- accel-config list -i
+  uapi-harness run --trace -- cat /sys/bus/dsa/devices/dsa0/state
+  uapi-harness conform --target process --suite idxd
+  uapi-harness start lab; uapi-harness run --in lab -- lspci; uapi-harness stop lab
+  uapi-harness record idxd -o my-machine.yaml
+  uapi-harness snapshot /usr/include -o mine.yaml
+  uapi-harness gate old.yaml new.yaml
+  uapi-harness machines
+  uapi-harness doctor"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="uapi-harness", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RAW
+    )
+    parser.add_argument("--version", action="version", version=f"uapi-harness {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for group in (running, conforming, kernels, gate, machines):
+        group.add_parsers(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command: list[str] = []
+    if words[:2] == ["vm", "shell"] and "--" in words:
+        place = words.index("--")
+        words, command = words[:place], words[place + 1 :]
+    options, unknown = _parser().parse_known_args(words)
+    if command:
+        options.command = command
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    function: Callable[[argparse.Namespace], int] = options.function
+    try:
+        status = function(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone.
+        _drop_output()
+        return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _drop_output()
+        return fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """What is left of it must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
