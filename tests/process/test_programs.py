@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.conformance.known import load
+from harness.mounts.process.server import Server
 
 ROOT = Path(__file__).parents[2]
 SIZE = "/sys/bus/dsa/devices/wq0.0/size"
@@ -228,3 +229,39 @@ def test_a_write_that_truncates_does_not_shorten_what_sendfile_gives(command_lin
     process = command_line("--", "sh", "-c", script, mode, stdout=subprocess.PIPE)
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("dedicated\n", "")
+
+
+LEAVES = """
+import sys
+from harness.modules import Module, OpenFile, misc_register
+
+class Leaving(OpenFile):
+    def read(self, caller, offset, count):
+        sys.exit(3)
+
+def init(kernel):
+    misc_register(kernel, "leaving", lambda node, opener, flags: Leaving(node, opener), 0o600)
+
+MODULE = Module("leaving", init)
+"""
+
+
+def test_a_module_that_exits_fails_the_call_alone(command_line, tmp_path):
+    module = tmp_path / "leaving.py"
+    module.write_text(LEAVES)
+    script = "cat /dev/leaving; cat /dev/leaving; cat /sys/bus/dsa/devices/dsa0/state"
+    status, out, err = finished(command_line("--module", str(module), "--", "sh", "-c", script))
+    assert (status, out) == (0, "disabled\n")
+    assert err.count("Input/output error") == 2
+    assert err.count(f"{module}:7: SystemExit: 3, in read") == 2
+
+
+def test_a_mount_that_cannot_go_on_lets_nobody_wait(mounted, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(Server, "_finish", broken)
+    script = "cd /sys/bus/pci/drivers/idxd; for a in 0000:*; do echo $a > unbind; done; cat uevent"
+    child = mounted().popen(["sh", "-c", script], stderr=subprocess.DEVNULL)
+    assert child.wait(60) == 1
+    assert "broken on purpose" in caplog.text

@@ -271,10 +271,16 @@ class Notifications:
         if notification is None:
             return
         self._received.append((listener, notification))
-        if not notify(self._server.fd, fuse.NOTIFY_RETRIEVE, _ANNOUNCE):
-            # The mount is gone, and everything is the host's.
-            self._received.pop()
-            listener.proceed(notification)
+        announced = notify(self._server.fd, fuse.NOTIFY_RETRIEVE, _ANNOUNCE)
+        if not announced or self._server.ended.is_set():
+            self.proceed()
+
+    def proceed(self) -> None:
+        """Once the mount is gone, every call is the host's."""
+        while self._received:
+            with suppress(IndexError):  # two threads may do this
+                listener, notification = self._received.popleft()
+                listener.proceed(notification)
 
     def answer(self, worker: Worker) -> None:
         """Answer the first call that was received; on the thread that leads, when announced."""

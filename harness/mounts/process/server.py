@@ -267,6 +267,8 @@ class Server:
                 caller.interruption.interrupt()
             for waiter in self._waiters.values():
                 waiter.detach()
+        if self.notifications is not None:
+            self.notifications.proceed()
         for open_file in [*self._files.values(), *self._open_directories()]:
             self.kernel.release(open_file)
 
