@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,7 @@ from harness.kernel.vfs import Stat
 from harness.kernel.wait import Interruption
 from harness.mounts.inprocess import InProcessMount, UnmodelledError
 from harness.mounts.inprocess.mapping import BusError
-from harness.uapi.fs import MAP_ANONYMOUS
+from harness.uapi.fs import MAP_ANONYMOUS, RLIMIT_NOFILE
 
 #: Addresses of the machine's mappings, which no memory has: they are no buffers.
 _FIRST_MAPPING, _MAPPING_DISTANCE = 1 << 56, 1 << 44
@@ -75,18 +76,33 @@ class InProcessTask(ModelTask):
         self._buffers: list[mmap.mmap] = []
         #: Mappings of the machine's files.
         self._mappings: dict[int, Any] = {}
+        #: What was opened, to be closed when the task ends.
+        self._fds: set[int] = set()
         #: Whether the read that was begun last is of a file of the host.
         self._in_host = False
 
     def open(self, path: bytes, flags: int, mode: int) -> Answer:
-        return int(_python(self._os.open, path, flags, mode))
+        return self._opened(_python(self._os.open, path, flags, mode))
+
+    def _opened(self, fd: int) -> int:
+        self._fds.add(fd)
+        return fd
 
     def close(self, fd: int) -> Answer:
         _python(self._os.close, fd)
+        self._fds.discard(fd)
         return 0
 
     def dup(self, fd: int) -> Answer:
-        return int(_python(self._os.dup, fd))
+        return self._opened(_python(self._os.dup, fd))
+
+    def exit(self, status: int) -> Answer:
+        real = self._fds - set(self.caller.descriptions)
+        answer = super().exit(status)
+        for fd in real:
+            os.close(fd)
+        self._fds.clear()
+        return answer
 
     def read(self, fd: int, count: int) -> Answer:
         self._in_host = fd not in self.caller.descriptions
@@ -110,10 +126,10 @@ class InProcessTask(ModelTask):
         return int(_python(self._fcntl.ioctl, fd, command, argument))
 
     def eventfd(self, initial: int, flags: int) -> Answer:
-        return int(_python(self._os.eventfd, initial, flags))
+        return self._opened(_python(self._os.eventfd, initial, flags))
 
     def memfd(self, name: bytes, flags: int) -> Answer:
-        return int(_python(self._os.memfd_create, name, flags))
+        return self._opened(_python(self._os.memfd_create, name, flags))
 
     def poll(self, timeout: int, *pairs: int) -> Answer:
         poll = self._select.poll()
@@ -227,6 +243,11 @@ class InProcessTask(ModelTask):
         if self._in_host:
             raise ImpossibleError("Python begins a call on a host's file again after a signal")
         return super().interrupt()
+
+    def setrlimit(self, resource: int, soft: int) -> Answer:
+        if resource == RLIMIT_NOFILE:
+            raise ImpossibleError("the fds of this process are not the case's alone")
+        return super().setrlimit(resource, soft)
 
     def fork(self) -> Answer:
         raise ImpossibleError("a forked child has no part in an in-process mount")

@@ -106,6 +106,11 @@ class InProcessCalls(SystemCalls):
         super().__init__(kernel, InProcessCaller(holder=Holder(kernel)))
         self._overlay = Overlay(kernel)
 
+    def close(self, fd: int) -> None:
+        """The real fd is free again, too."""
+        super().close(fd)
+        os.close(fd)
+
     def _call(self, operation: str, target: Any, *arguments: Any) -> Any:
         """After what was done to real eventfds before."""
         if self.caller.holder.watches:

@@ -236,11 +236,7 @@ class FakeOs:
         return self._at(path, dir_fd, machine, real)  # type: ignore[no-any-return]
 
     def close(self, fd: int) -> None:
-        def machine(fd: int) -> None:
-            self._calls.close(fd)
-            os.close(fd)
-
-        self._with(fd, machine, os.close)
+        self._with(fd, self._calls.close, os.close)
 
     def closerange(self, low: int, high: int, /) -> None:
         for fd in [fd for fd in self._fds if low <= fd < high]:
