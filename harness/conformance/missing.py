@@ -14,11 +14,9 @@ from typing import Any
 
 from attrs import define, field
 
-from harness.conformance.call import Endpoint
 from harness.conformance.cases import discover
 from harness.conformance.runner import ConformError, run_case
-from harness.conformance.targets import Target
-from harness.conformance.targets.model import ModelEndpoint
+from harness.conformance.targets.model import ModelEndpoint, ModelTarget
 from harness.data import machine_names, profile_names
 from harness.kernel.trace import Event, Observer
 from harness.machine import load_machine
@@ -46,24 +44,23 @@ class _Observer:
             self.touched.add((event.operation, pattern(event.object)))
 
 
-@define
-class WatchedModel(Target):
+class WatchedModel(ModelTarget):
     """The target ``model``, observed."""
 
-    name = "model"
-
-    observer: Observer
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
 
     @contextmanager
-    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
+    def open(self, machine: str, profile: str) -> Iterator[ModelEndpoint]:
         """See :class:`harness.conformance.targets.Target`."""
-        kernel = load_machine(machine, profile=profile).kernel
-        kernel.trace.observers.append(self.observer)
-        endpoint = ModelEndpoint(kernel)
-        try:
-            yield endpoint
-        finally:
-            endpoint.close()
+        with super().open(machine, profile) as endpoint:
+            observers = endpoint.kernel.trace.observers
+            observers.append(self._observer)
+            try:
+                yield endpoint
+            finally:
+                observers.remove(self._observer)
 
 
 def uses(profile: str) -> set[Use]:

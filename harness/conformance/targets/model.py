@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from harness.agent.program import FIRST_TASK, Field, Message, Op, Status
-from harness.conformance.call import Endpoint
 from harness.conformance.targets import HARMLESS, USERS, Target
 from harness.kernel.errors import Errno
 from harness.kernel.system import Kernel
@@ -486,7 +485,7 @@ class ModelTarget(Target):
         self._kept = KeptMachine()
 
     @contextmanager
-    def open(self, machine: str, profile: str) -> Iterator[Endpoint]:
+    def open(self, machine: str, profile: str) -> Iterator[ModelEndpoint]:
         """See :class:`harness.conformance.targets.Target`."""
         endpoint = ModelEndpoint(self._kept.get(machine, profile).kernel)
         try:
