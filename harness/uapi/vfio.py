@@ -9,6 +9,7 @@ is all of it. ``c_name`` is its name in the header.
 from __future__ import annotations
 
 from ctypes import LittleEndianStructure, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from functools import cache
 from typing import Protocol
 
 VFIO_TYPE = 0x3B
@@ -214,6 +215,7 @@ class Sized(Protocol):
     argsz: int
 
 
+@cache
 def offsetofend(structure: type[LittleEndianStructure], name: str) -> int:
     """How many bytes ``structure`` has up to and with the field ``name``."""
     field = getattr(structure, name)
