@@ -11,7 +11,7 @@ the mount's :class:`Table`::
         ...
 
 The rule is a condition on the call's number and arguments, as narrow as can be: each call that it
-meets costs the program some 20 us. The handler returns what the call returns, or None if the host's
+meets costs the program some 40 us. The handler returns what the call returns, or None if the host's
 kernel shall do it, or raises Errno. Of several handlers that a call meets, the first that does not
 return None has answered. The union of all rules becomes the filter of every program in the
 mount; with an empty table there is none. Rules are added before the mount is made.
