@@ -111,11 +111,14 @@ class InProcessCalls(SystemCalls):
         super().close(fd)
         os.close(fd)
 
-    def _call(self, operation: str, target: Any, *arguments: Any) -> Any:
-        """After what was done to real eventfds before."""
+    def catch_up(self) -> None:
+        """What was done to real eventfds comes before the call that follows."""
         if self.caller.holder.watches:
             with self.kernel.lock:
                 self.caller.holder.catch_up()
+
+    def _call(self, operation: str, target: Any, *arguments: Any) -> Any:
+        self.catch_up()
         return super()._call(operation, target, *arguments)
 
     @property

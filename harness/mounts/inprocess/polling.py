@@ -65,6 +65,7 @@ class Waiter:
             if fd not in mine:
                 real.register(fd, events)
         if not mine:
+            self._calls.catch_up()
             return real.poll(milliseconds)
         forever = milliseconds is None or milliseconds < 0
         deadline = None if forever else time.monotonic() + (milliseconds or 0) / 1000
@@ -142,6 +143,7 @@ def make_select(calls: InProcessCalls) -> Any:
         lists = [list(readers), list(writers), list(exceptional)]
         mine = calls.caller.descriptions
         if not any(_fileno(file) in mine for files in lists for file in files):
+            calls.catch_up()
             return select.select(lists[0], lists[1], lists[2], timeout)
         events = (select.POLLIN, select.POLLOUT, select.POLLPRI)
         watched: dict[int, int] = {}
