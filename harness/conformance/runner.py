@@ -165,7 +165,7 @@ def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
         return State.SKIP, None, f"is about kernels {which}, not {profile}"
     missing = sorted(set(case.needs) - target.features)
     if missing:
-        return State.NOT_RUNNABLE, None, f"target {target.name} has no {', '.join(missing)}"
+        return State.SKIP, None, f"target {target.name} has no {', '.join(missing)}"
     try:
         with target.open(case.machine, profile) as endpoint:
             failure = judge(
