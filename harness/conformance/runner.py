@@ -30,7 +30,7 @@ from harness.conformance.cases import Case, CaseFileError, discover, is_path, su
 from harness.conformance.golden import evidence
 from harness.conformance.records import BAD, Record, Run, State
 from harness.conformance.results import CaseFailedError, Failure, ImpossibleError, NotRunnableError
-from harness.conformance.targets import Target, TargetError, target_maker
+from harness.conformance.targets import FEATURES, Target, TargetError, target_maker
 from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
@@ -165,7 +165,9 @@ def _outcome(case: Case, target: Target, profile: str) -> _Outcome:
         return State.SKIP, None, f"is about kernels {which}, not {profile}"
     missing = sorted(set(case.needs) - target.features)
     if missing:
-        return State.SKIP, None, f"target {target.name} has no {', '.join(missing)}"
+        # What no target has at all is a mistake of the case's.
+        state = State.SKIP if FEATURES.issuperset(missing) else State.NOT_RUNNABLE
+        return state, None, f"target {target.name} has no {', '.join(missing)}"
     try:
         with target.open(case.machine, profile) as endpoint:
             failure = judge(

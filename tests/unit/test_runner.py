@@ -143,7 +143,8 @@ def test_what_does_not_fit():
     assert run(good, until="6.1").reason == "is about kernels before 6.1, not 6.1"
     assert run(good, since="6.12").state is State.SKIP
     assert run(good, needs=("toys", "stamps")).reason == "target toy has no stamps"
-    assert run(good, needs=("toys", "stamps")).state is State.SKIP
+    assert run(good, needs=("toys", "stamps")).state is State.NOT_RUNNABLE
+    assert run(good, needs=("toys", "users")).state is State.SKIP
     assert run(good, needs=("toys",), since="6.1").state is State.PASS
     assert run(good, machine="none").reason == "no machine today"
 

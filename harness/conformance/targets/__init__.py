@@ -30,8 +30,10 @@ HARMLESS = frozenset(
 )
 
 
-#: A feature: files can belong to any user. The one feature so far.
+#: A feature: files can belong to any user.
 USERS = "users"
+#: All that a target may have.
+FEATURES = frozenset({USERS})
 
 
 class Target(ABC):
