@@ -148,9 +148,10 @@ class Keeper:
                 os.close(fd)
         self._children.add(child)
         listener = threading.Thread(target=self._listen, args=(client, child), daemon=True)
+        listener.start()
         try:
-            send(client, ("ok", child.pid))
-            listener.start()
+            with suppress(*_GONE):  # the listener's concern: the program ends before its run
+                send(client, ("ok", child.pid))
             send(client, ("exit", child.wait()))
         finally:
             self._children.discard(child)

@@ -4,11 +4,14 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from harness.mounts.process.launcher import send
 
 DSA0 = "/sys/bus/dsa/devices/dsa0"
 WQ = "/sys/bus/dsa/devices/wq0.0"
@@ -171,6 +174,17 @@ def test_a_client_that_is_killed_takes_its_program_along(lab):
         assert run.stdout.read() == ""
     while lab("ps").stdout.split()[4] != "-":
         pass
+
+
+def test_a_client_that_does_not_wait_for_the_answer_takes_its_program_along(lab, tmp_path):
+    read, write = os.pipe()
+    with socket.socket(socket.AF_UNIX) as client, open(read) as stdout:
+        client.connect(str(next(tmp_path.rglob("lab.sock"))))
+        request = ("run", ["sleep", "1000"], dict(os.environ), None, os.getuid())
+        send(client, request, (write, write, write))
+        client.close()
+        os.close(write)
+        assert stdout.read() == ""
 
 
 def test_stop_ends_what_runs(lab):
