@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -51,7 +52,7 @@ enum operation {
     HELLO, OPEN, CLOSE, READ, WRITE, PREAD, PWRITE, LSEEK, IOCTL, POLL, MMAP, MUNMAP, LOAD, STORE,
     PEEK, POKE, STAT, LSTAT, FSTAT, ACCESS, READLINK, GETDENTS, MKDIR, RMDIR, UNLINK, RENAME,
     SYMLINK, LINK, MKNOD, TRUNCATE, FTRUNCATE, CHMOD, CHOWN, DUP, EVENTFD, FORK, EXEC, EXIT, WAIT,
-    KILL, INTERRUPT, SETUID, DROP_CAPABILITIES, SETRLIMIT, THREAD, MEMFD,
+    KILL, INTERRUPT, SETUID, DROP_CAPABILITIES, SETRLIMIT, THREAD, MEMFD, EPOLL,
     OPERATIONS,
 };
 
@@ -368,6 +369,22 @@ static int64_t call_poll(struct task *task) {
     int ready = poll(polled, count, number(task, 0));
     for (size_t i = 0; ready >= 0 && i < count; i++)
         add_number(&task->reply, (unsigned short)polled[i].revents);
+    return ready;
+}
+
+static int64_t call_epoll(struct task *task) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = number(task, 1)};
+    if (epoll < 0)
+        return -1;
+    int ready = epoll_ctl(epoll, EPOLL_CTL_ADD, number(task, 0), &event);
+    if (ready == 0)
+        event.events = 0, ready = epoll_wait(epoll, &event, 1, number(task, 2));
+    int error = errno;
+    close(epoll);
+    errno = error;
+    if (ready >= 0)
+        add_number(&task->reply, event.events);
     return ready;
 }
 
@@ -843,6 +860,7 @@ static const struct {
     [SETRLIMIT] = {"in", call_setrlimit, 0},
     [THREAD] = {"", call_thread, 0},
     [MEMFD] = {"pu", NULL, SYS_memfd_create},
+    [EPOLL] = {"fii", call_epoll, 0},
 };
 
 static bool is_constant(char letter) { return letter && strchr(".0d", letter); }

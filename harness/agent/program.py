@@ -85,6 +85,7 @@ class Op(IntEnum):
     SETRLIMIT = 43
     THREAD = 44
     MEMFD = 45
+    EPOLL = 46
 
 
 class Status(IntEnum):
@@ -212,6 +213,7 @@ _GETDENTS64 = {"x86_64": 217, "aarch64": 61}
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 _CAPABILITY_VERSION_3 = 0x20080522
+_EPOLL_CTL_ADD = 1
 _INTERRUPT = signal.SIGUSR1
 
 Answer = int | tuple[int, list[Field]]
@@ -276,6 +278,20 @@ def _poll(timeout: int, *pairs: int) -> Answer:
     buffer = ctypes.create_string_buffer(data)
     ready = _check(_libc.poll(buffer, len(pairs) // 2, timeout))
     return ready, [events for _, _, events in polled.iter_unpack(buffer.raw[:-1])]
+
+
+def _epoll(fd: int, events: int, timeout: int) -> Answer:
+    """epoll_wait on an instance that nothing but ``fd`` was added to."""
+    # Python's own epoll goes on after a signal.
+    added = struct.pack("<IQ", events & _MASK & 0xFFFFFFFF, 0)
+    epoll = _check(_libc.epoll_create1(os.O_CLOEXEC))
+    try:
+        _check(_libc.epoll_ctl(epoll, _EPOLL_CTL_ADD, fd, added))
+        found = ctypes.create_string_buffer(len(added))
+        ready = _check(_libc.epoll_wait(epoll, found, 1, timeout))
+    finally:
+        os.close(epoll)
+    return ready, [struct.unpack_from("<I", found)[0]]
 
 
 def _stat_fields(status: os.stat_result) -> Answer:
@@ -533,6 +549,7 @@ class TaskProcess:
             Op.DUP: ("f", _dup),
             Op.EVENTFD: ("ui", lambda initial, flags: os.eventfd(initial & _UINT_MAX, flags)),
             Op.MEMFD: ("pu", os.memfd_create),
+            Op.EPOLL: ("fii", _epoll),
             Op.FORK: ("", self.fork),
             Op.EXEC: ("pp*", _exec),
             Op.EXIT: ("i", os._exit),

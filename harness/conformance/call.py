@@ -301,6 +301,15 @@ class Call:
         text = f"poll({{{watched}}}, {timeout})"
         return self._make(Op.POLL, timeout, *pairs, to=ready, text=text)
 
+    def epoll(self, fd: Fd, events: int, timeout: int = 0) -> Result[int]:
+        """The ready events by epoll_wait(2), of an instance that only this fd was added to.
+
+        ``timeout`` in ms; -1 waits for ever."""
+        text = f"epoll({fd!r}, {events:#x}, {timeout})"
+        return self._make(
+            Op.EPOLL, fd, events, timeout, to=lambda message: int(message.fields[0]), text=text
+        )
+
     def eventfd(self, initial: int = 0, flags: int = 0) -> Result[Fd]:
         """eventfd(2)."""
         return self._make(

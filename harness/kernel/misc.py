@@ -9,6 +9,7 @@ from __future__ import annotations
 from harness.kernel.chardev import OpenMethod
 from harness.kernel.driver_core import Device, DeviceClass, device_add, device_del
 from harness.kernel.system import Kernel
+from harness.kernel.watched import Watched
 
 MISC_MAJOR = 10
 #: Minors that are handed out, from the top down (DYNAMIC_MINORS).
@@ -36,7 +37,7 @@ def misc_register(
     :class:`harness.kernel.vfs.OpenFile` whose constructor takes no more will do by itself.
     ``maps`` says that its files have an mmap method, which programs are watched for.
     """
-    kernel.maps_files = kernel.maps_files or maps
+    kernel.watched |= Watched(maps_files=maps, unpollable=True)
     device = MiscDevice(kernel, name, kernel.misc_minors.alloc())
     device.devt = (MISC_MAJOR, _DYNAMIC_MINORS - 1 - device.number)
     device.devmode = mode

@@ -25,6 +25,7 @@ from harness.kernel.sysfs import (
 )
 from harness.kernel.task import Caller
 from harness.kernel.uevents import kobject_synth_uevent
+from harness.kernel.watched import Watched
 from harness.uapi.fs import CAP_SYS_MODULE
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Module:
     makes the module's parameters for one machine; they are in /sys/module before ``init`` runs.
     Where ``in_kernel(profile)`` is false, that kernel lacks the module: a machine file may name it
     all the same, and nothing is loaded. ``aliases(profile)`` are patterns of the modaliases that
-    it is for.
+    it is for. ``watched(profile)`` is what its files ask of a mount.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Module:
     in_kernel: Callable[[Profile], bool] = lambda profile: True
     has_parameter: Callable[[Profile, str], bool] = lambda profile, name: True
     aliases: Callable[[Profile], tuple[str, ...]] = lambda profile: ()
+    watched: Callable[[Profile], Watched] = lambda profile: Watched()
 
     def __attrs_post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -279,6 +281,7 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
     kernel.modules[module.name] = loaded
     for needed in needs:
         _add_usage(loaded, directory, kernel.modules[needed])
+    kernel.watched |= module.watched(kernel.profile)
     try:
         module.init(kernel)
     except Errno:

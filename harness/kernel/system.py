@@ -23,6 +23,7 @@ from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import MachineLock, Scheduler
+from harness.kernel.watched import Watched
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -96,12 +97,8 @@ class Kernel:
         #: Numbers of wakeup sources, and of devices of the class misc.
         self.wakeup_ida = Ida()
         self.misc_minors = Ida()
-        #: Commands of ioctl that make an fd, of all modules (harness.uapi.fd_commands).
-        self.fd_commands: set[int] = set()
-        #: Whether there can be files that programs map.
-        self.maps_files = False
-        #: Whether programs tell devices by the numbers of their nodes, so that stat must show them.
-        self.known_by_number = False
+        #: What mounts watch programs for, because of what was loaded so far.
+        self.watched = Watched()
         #: What drivers hold of files that are not the machine's, with a name for each.
         self.held: dict[object, str] = {}
 

@@ -382,6 +382,13 @@ class SystemCalls:
         queues.remove()
         return list(ready)
 
+    def epoll(self, fd: int, events: int, timeout: int) -> int:
+        """do_epoll_ctl (fs/eventpoll.c) adds ``fd`` to an instance of its own; then epoll_wait of
+        at most ``timeout`` ms: what is ready of ``events``. EPERM for what cannot be polled."""
+        if not self.caller.description(fd).open_file.can_poll:
+            raise Errno(errno.EPERM)
+        return self.poll([(fd, events)], timeout)[0]
+
     def _repoll(self, fd: int, events: int) -> int:
         """The same again after a wake, with the machine's lock held already."""
         description = self.caller.descriptions[fd]

@@ -117,6 +117,11 @@ class OpenFile:
         """The ready mask, after leaving the queues to watch. No method: always ready (vfs_poll)."""
         return DEFAULT_POLLMASK
 
+    @property
+    def can_poll(self) -> bool:
+        """Whether there is a poll method (file_can_poll)."""
+        return type(self).poll is not OpenFile.poll
+
     def mmap(self, caller: Caller, offset: int, length: int, prot: int, flags: int) -> Pages:
         """The pages to map. No method: ENODEV (mmap_region)."""
         raise Errno(errno.ENODEV)

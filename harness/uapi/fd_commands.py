@@ -2,7 +2,7 @@
 """Commands of ioctl(2) that make an fd, as their result or inside a struct.
 
 FUSE cannot give a program an fd, so the process mount has the host's kernel notify it of these:
-the module whose files take them adds its set to ``Kernel.fd_commands`` when it is loaded.
+the module whose files take them says so (:class:`harness.kernel.watched.Watched`).
 Source: include/uapi/linux/vfio.h, include/uapi/linux/iommufd.h, 7.2.
 """
 

@@ -38,6 +38,7 @@ POLLRDNORM = 0x040
 POLLWRNORM = 0x100
 #: What a file without a poll method answers (include/linux/poll.h).
 DEFAULT_POLLMASK = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+EPOLL_CTL_ADD = 1
 
 PROT_READ = 1
 PROT_WRITE = 2

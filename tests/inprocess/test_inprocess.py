@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python code of this process in a machine: every way to reach a file, and nothing left behind."""
 
+import asyncio
 import errno
 import fcntl
 import glob
@@ -9,6 +10,7 @@ import mmap
 import os
 import pathlib
 import select
+import selectors
 import shutil
 import signal
 import subprocess
@@ -185,8 +187,6 @@ def test_fds_are_nobody_elses_and_fail_loudly(mount):
     assert error_of(os.posix_fallocate, fd, 0, 1) == errno.EBADF
     assert error_of(fcntl.flock, fd, fcntl.LOCK_SH) == errno.EBADF
     assert error_of(mmap.mmap, fd, 1, mmap.MAP_SHARED, mmap.PROT_READ) == errno.ENODEV
-    with select.epoll() as epoll:
-        assert error_of(epoll.register, fd) == errno.EBADF
     with pytest.raises(UnmodelledError):
         fcntl.fcntl(fd, fcntl.F_SETLEASE, 0)
     assert error_of(os.ftruncate, fd, 0) == errno.EINVAL
@@ -217,6 +217,95 @@ def test_poll_hears_of_changes_from_another_thread(mount, machine):
     assert select.select([ours], [], [fd], 0) == ([ours], [], [])
     for end in (ours, theirs, fd):
         os.close(end)
+
+
+@pytest.fixture
+def state(mount):
+    """The state of dsa0, read: it has no news."""
+    fd = os.open(f"{DSA0}/state", os.O_RDONLY)
+    os.read(fd, 100)
+    yield fd
+    os.close(fd)
+
+
+NEWS = select.EPOLLPRI | select.EPOLLERR
+
+
+def test_epoll_hears_of_both_kinds(mount, machine, state):
+    ours, theirs = os.pipe()
+    with select.epoll() as epoll:
+        assert isinstance(epoll, select.epoll)
+        epoll.register(state, select.EPOLLPRI)
+        epoll.register(ours, select.EPOLLIN)
+        assert error_of(epoll.register, state) == errno.EEXIST
+        assert epoll.poll(0) == []
+        os.write(theirs, b"x")
+        assert epoll.poll() == [(ours, select.EPOLLIN)]
+        epoll.modify(state, select.EPOLLIN | select.EPOLLPRI)
+        both = [(state, select.EPOLLIN), (ours, select.EPOLLIN)]
+        assert sorted(epoll.poll()) == sorted(both)
+        assert len(epoll.poll(-1, 1)) == 1
+        epoll.modify(state, select.EPOLLPRI)
+        epoll.unregister(ours)
+        assert epoll.poll(0.001) == []
+        timer = threading.Timer(0.05, machine.unplug, ["0000:6a:01.0"])
+        timer.start()
+        assert epoll.poll(5) == [(state, NEWS)]
+        timer.join()
+        assert epoll.poll(0) == [(state, NEWS)], "level-triggered"
+    assert epoll.closed
+    with pytest.raises(ValueError, match="closed"):
+        epoll.register(state)
+    for end in (ours, theirs):
+        os.close(end)
+
+
+def test_epoll_of_files_of_the_machine(mount, state):
+    with select.epoll() as epoll:
+        epoll.register(state, select.EPOLLIN | select.EPOLLONESHOT)
+        assert epoll.poll() == [(state, select.EPOLLIN)]
+        assert epoll.poll(0) == []
+        epoll.modify(state, select.EPOLLIN)
+        assert epoll.poll(0) == [(state, select.EPOLLIN)]
+        with pytest.raises(UnmodelledError):
+            epoll.modify(state, select.EPOLLIN | select.EPOLLET)
+        epoll.unregister(state)
+        assert error_of(epoll.unregister, state) == errno.ENOENT
+        assert error_of(epoll.modify, state, 0) == errno.ENOENT
+        other = os.dup(state)
+        epoll.register(other, select.EPOLLIN)
+        os.close(other)
+        assert epoll.poll(0) == [], "what was closed leaves by itself"
+
+
+def test_epoll_refuses_what_cannot_be_polled(mount):
+    fd = os.open("/sys/devices", os.O_RDONLY)
+    with select.epoll() as epoll:
+        assert error_of(epoll.register, fd) == errno.EPERM
+    os.close(fd)
+
+
+@pytest.mark.parametrize("name", ["DefaultSelector", "PollSelector", "SelectSelector"])
+def test_selectors_wait_for_files_of_the_machine(mount, state, name):
+    with getattr(selectors, name)() as selector:
+        key = selector.register(state, selectors.EVENT_READ, "state")
+        assert selector.select(5) == [(key, selectors.EVENT_READ)]
+        selector.unregister(state)
+        assert selector.select(0) == []
+
+
+def test_an_event_loop_reads_files_of_the_machine(mount, state):
+    async def read_once():
+        done = asyncio.get_running_loop().create_future()
+
+        def readable():
+            asyncio.get_running_loop().remove_reader(state)
+            done.set_result(os.pread(state, 100, 0))
+
+        asyncio.get_running_loop().add_reader(state, readable)
+        return await asyncio.wait_for(done, 5)
+
+    assert asyncio.run(read_once()) == b"disabled\n"
 
 
 # --- who we are

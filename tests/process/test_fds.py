@@ -43,6 +43,19 @@ def test_which_file(run):
     """) == ["1", "2", "2", "3", "1", "EINVAL", "EINVAL", "EBADF"]
 
 
+def test_what_cannot_be_polled(run):
+    assert run("""
+        epoll, event = select.epoll(), os.eventfd(0)
+        def add(fd):
+            try:
+                epoll.register(fd)
+            except OSError as error:
+                return errno.errorcode[error.errno]
+        print(add(toy), add(call(toy, NEW)), add(event), add(event), add(100))
+        print(select.select([toy], [toy], [], 0) == ([toy], [toy], []))
+    """) == ["EPERM", "EPERM", "None", "EEXIST", "EBADF", "True"]
+
+
 def test_a_new_fd(run, driver):
     assert run("""
         fd = call(toy, NEW)

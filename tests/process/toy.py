@@ -9,6 +9,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.eventfd import eventfd_ctx_fdget
 from harness.kernel.vfs import OpenFile, Pages
 from harness.kernel.wait import WaitQueue
+from harness.kernel.watched import Watched
 from harness.uapi.fs import MAP_SHARED, PAGE_SIZE
 
 #: Commands: hold an eventfd; signal all that are held; let go of them; the number of the toy that
@@ -158,8 +159,9 @@ class Driver:
         major = kernel.devices.alloc_chrdev_region("toy")
         node = kernel.devices.create_node("toy", makedev(major, 0), self._open_method, 0o666)
         node.mappable = True
-        kernel.fd_commands |= {NEW, NEW_AT}
-        kernel.maps_files = True
+        kernel.watched |= Watched(
+            fd_commands=frozenset({NEW, NEW_AT}), maps_files=True, unpollable=True
+        )
 
     def load(self, position, size):
         return (self.registers.get(position, 0) + 1).to_bytes(size, "little")

@@ -65,6 +65,36 @@ def test_modprobe_brings_the_module_and_what_it_needs(bare):
     assert "idxd_bus" not in bare.machine.kernel.modules  # -r removes what is unused
 
 
+USES_VFIO = """
+import fcntl, mmap, os, sys
+container = os.open("/dev/vfio/vfio", os.O_RDWR)
+group = os.open("/dev/vfio/" + sys.argv[1], os.O_RDWR)
+fcntl.ioctl(group, 0x3B68, container.to_bytes(4, sys.byteorder))
+fcntl.ioctl(container, 0x3B66, 1)
+name = mmap.mmap(-1, 4096)
+name.write(sys.argv[2].encode())
+device = fcntl.ioctl(group, 0x3B6A, name)
+print(os.pread(device, 4, 7 << 40).hex())
+print(len(mmap.mmap(device, 4096, mmap.MAP_SHARED, mmap.PROT_READ)))
+"""
+
+
+@pytest.mark.parametrize("profile", ["6.1", "6.12+iommufd"])
+def test_a_program_loads_vfio_and_then_uses_it(inside, profile):
+    """What it is watched for was settled when it started."""
+    address = "0000:6a:01.0"
+    device = f"/sys/bus/pci/devices/{address}"
+    script = f"""
+        modprobe vfio-pci disable_denylist=1 && modprobe vfio_iommu_type1 || exit
+        echo vfio-pci > {device}/driver_override
+        echo {address} > /sys/bus/pci/drivers_probe
+        group=$(basename $(readlink {device}/iommu_group))
+        exec {sys.executable} -c '{USES_VFIO}' $group {address}
+    """
+    machine = inside("no-driver", mount=["system"], profile=profile)
+    assert machine("sh", "-c", script).out == "8680250b\n4096\n"
+
+
 def test_by_alias_as_udev_does_it(loaded):
     alias = loaded.machine.read("/sys/bus/pci/devices/0000:6a:01.0/modalias").strip()
     loaded("modprobe", "--quiet", alias)

@@ -44,6 +44,7 @@ def test_files(agent, file):
     assert agent(Op.FTRUNCATE, fd, 3).result == 0
     assert agent.path(Op.STAT, file).fields[5] == 3
     assert agent(Op.POLL, 0, fd, 1).fields == (1,)
+    assert agent(Op.EPOLL, fd, 1, 0).error == errno.EPERM
     assert agent(Op.CLOSE, fd).result == 0
     assert agent(Op.CLOSE, fd).error == errno.EBADF
 
@@ -169,6 +170,7 @@ def test_requests_that_are_wrong_are_answered(agent, op, fields, status):
         (Op.OPEN, (b"a\0b", 0, 0)),
         (Op.OPEN, (b"/", 1 << 40, 0)),
         (Op.POLL, (0, 1 << 40, 1)),
+        (Op.EPOLL, (-1, 1, 0)),
         (Op.MMAP, (0, 0, 0, 0, 0)),
         (Op.GETDENTS, (-1, -1)),
         (Op.DUP, (-1,)),

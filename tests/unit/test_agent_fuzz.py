@@ -108,6 +108,7 @@ ARGUMENTS = {
     # Never one that a read could wait for.
     Op.EVENTFD: (ids, mostly(0o4000, 0o2004000, bad=(1 << 20, 1 << 40))),
     Op.MEMFD: (paths, mostly(0, 1, 2, bad=(1 << 20, 1 << 40))),
+    Op.EPOLL: (fds, mostly(0, 1, 4, bad=(-1, 1 << 40)), mostly(0, bad=(1 << 40,))),
     Op.FORK: (),
     Op.EXEC: (paths, paths, data),
     Op.EXIT: (mostly(1 << 40, bad=(0, 300)),),

@@ -138,6 +138,12 @@ class InProcessTask(ModelTask):
         ready = dict(_python(poll.poll, None if timeout < 0 else timeout))
         return len(ready), [ready.get(fd, 0) for fd in pairs[::2]]
 
+    def epoll(self, fd: int, events: int, timeout: int) -> Answer:
+        with self._select.epoll() as epoll:
+            _python(epoll.register, fd, events)
+            ready = dict(_python(epoll.poll, None if timeout < 0 else timeout / 1000))
+        return len(ready), [ready.get(fd, 0)]
+
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:
         if flags & MAP_ANONYMOUS:
             self._buffers.append(mmap.mmap(-1, length))

@@ -126,6 +126,11 @@ class ModelTask:
         ready = self.calls.poll(list(zip(pairs[::2], pairs[1::2], strict=True)), timeout)
         return sum(map(bool, ready)), list(ready)
 
+    def epoll(self, fd: int, events: int, timeout: int) -> Answer:
+        """How many are ready, and what of it. ``timeout`` in ms, -1 for ever."""
+        ready = self.calls.epoll(fd, events, timeout)
+        return int(bool(ready)), [ready]
+
     # --- memory
 
     def mmap(self, length: int, prot: int, flags: int, fd: int, offset: int) -> Answer:

@@ -38,6 +38,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.module import BoolParameter, Module
 from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.kernel.watched import Watched
 
 
 def dsa_bus_init(kernel: Kernel) -> None:
@@ -62,7 +63,6 @@ def idxd_init_module(kernel: Kernel) -> None:
         driver_register(driver(module))
     for kind in ALIGN:  # idxd_cdev_register
         module.cdevs[kind] = CdevContext(kernel.devices.alloc_chrdev_region(kind))
-    kernel.maps_files = True
     pci_register_driver(IdxdPciDriver(module, kernel.buses["pci"]))
 
 
@@ -138,6 +138,7 @@ MODULES = (
         depends=_idxd_depends,
         parameters=idxd_parameters,
         aliases=_idxd_aliases,
+        watched=lambda profile: Watched(maps_files=True),
     ),
     Module(
         CRYPTO,

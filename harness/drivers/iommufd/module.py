@@ -10,6 +10,7 @@ from harness.kernel.driver_core import device_add
 from harness.kernel.module import BoolParameter, Module, Parameter
 from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.kernel.watched import Watched
 from harness.uapi import fd_commands
 
 _PARTS = (ioas, vfio_compat, device, hw_pagetable, eventq, viommu)
@@ -31,7 +32,6 @@ def iommufd_init(kernel: Kernel) -> None:
     }
     commands = Commands(operations, vfio_compat.iommufd_vfio_ioctl)
     device_add(IommuNode(kernel, section, commands))
-    kernel.fd_commands |= fd_commands.IOMMUFD
 
 
 def iommufd_parameters() -> tuple[Parameter, ...]:
@@ -39,4 +39,16 @@ def iommufd_parameters() -> tuple[Parameter, ...]:
     return (BoolParameter("allow_unsafe_interrupts", False),)
 
 
-MODULES = (Module("iommufd", iommufd_init, parameters=iommufd_parameters, in_kernel=has_iommufd),)
+def _watched(profile: Profile) -> Watched:
+    return Watched(fd_commands=fd_commands.IOMMUFD, unpollable=True)
+
+
+MODULES = (
+    Module(
+        "iommufd",
+        iommufd_init,
+        parameters=iommufd_parameters,
+        in_kernel=has_iommufd,
+        watched=_watched,
+    ),
+)

@@ -18,6 +18,7 @@ from harness.kernel.driver_core import DeviceClass
 from harness.kernel.module import BoolParameter, Module, Parameter, UintParameter
 from harness.kernel.profile import Profile
 from harness.kernel.system import Kernel
+from harness.kernel.watched import Watched
 from harness.uapi import fd_commands
 
 _NOIOMMU = "enable_unsafe_noiommu_mode"
@@ -38,11 +39,7 @@ def vfio_init(kernel: Kernel) -> None:
     )
     if module.data.section.device_cdev:  # vfio_cdev_init
         module.data.device_major = kernel.devices.alloc_chrdev_region("vfio-dev")
-        # QEMU and libvirt take a node for the device's only if its number is.
-        kernel.known_by_number = True
     module.data.containers.add_node()
-    kernel.fd_commands |= fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE
-    kernel.maps_files = True
 
 
 def vfio_iommu_type1_init(kernel: Kernel) -> None:
@@ -64,6 +61,16 @@ def _has_parameter(profile: Profile, name: str) -> bool:
     return profile.section("vfio", VfioSection).noiommu
 
 
+def _watched(profile: Profile) -> Watched:
+    return Watched(
+        fd_commands=fd_commands.VFIO_GROUP | fd_commands.VFIO_DEVICE,
+        maps_files=True,
+        unpollable=True,
+        # QEMU and libvirt take a node for the device's only if its number is.
+        known_by_number=profile.section("vfio", VfioSection).device_cdev,
+    )
+
+
 def vfio_iommu_type1_parameters() -> tuple[Parameter, ...]:
     """The parameters of a newly loaded vfio_iommu_type1."""
     return (
@@ -80,6 +87,7 @@ MODULES = (
         depends=lambda profile: ("iommufd",) if has_iommufd(profile) else (),
         parameters=vfio_parameters,
         has_parameter=_has_parameter,
+        watched=_watched,
     ),
     Module(
         "vfio_iommu_type1",

@@ -19,6 +19,7 @@ from harness.kernel.configfs.item import ConfigGroup, ConfigItem, link_item, unl
 from harness.kernel.errors import Errno
 from harness.kernel.module import Module
 from harness.kernel.system import Kernel
+from harness.kernel.watched import Watched
 
 
 def configfs_init(kernel: Kernel) -> None:
@@ -39,6 +40,7 @@ def configfs_root(kernel: Kernel) -> ConfigDirectory:
 def configfs_register_subsystem(kernel: Kernel, group: ConfigGroup) -> None:
     """Show a subsystem. EEXIST if the name is taken."""
     link_item(None, group)
+    kernel.watched |= Watched(unpollable=True)
     try:
         configfs_attach(configfs_root(kernel), group, group.name)
     except Errno:

@@ -23,14 +23,14 @@ from harness.mounts.inprocess.children import Children
 from harness.mounts.inprocess.fake_os import NAMES, FakeOs, make_os
 from harness.mounts.inprocess.mapping import make_mmap
 from harness.mounts.inprocess.modules import make_fcntl, make_io
-from harness.mounts.inprocess.polling import make_select
+from harness.mounts.inprocess.polling import make_select, make_selectors
 from harness.mounts.process.errors import MountError
 
 _FUNCTIONS = {
     "os": [*NAMES, "walk", "fwalk", "makedirs", "removedirs", "renames", "popen", "fdopen"],
     "io": ["open"],
     "fcntl": ["ioctl", "fcntl"],
-    "select": ["select", "poll"],
+    "select": ["select", "poll", "epoll"],
     "mmap": ["mmap"],
 }
 
@@ -115,13 +115,15 @@ class InProcessMount:
         self.calls = InProcessCalls(self._machine.kernel)
         fake = self._fake = FakeOs(self.calls, self._children)
         fake_os = make_os(fake)
+        fake_select = make_select(self.calls)
         #: The modules that code in the mount has, by name.
         self.modules: dict[str, ModuleType] = {
             "os": fake_os,
             "os.path": fake_os.path,
             "io": make_io(fake),
             "fcntl": make_fcntl(fake, self.calls),
-            "select": make_select(self.calls),
+            "select": fake_select,
+            "selectors": make_selectors(fake_select),
             "mmap": make_mmap(fake, self.calls),
         }
         self._children.start(fake.getuid, fake.getcwd)

@@ -4,32 +4,44 @@
 from __future__ import annotations
 
 import errno
+import os
 
-from harness.host_files import open_flags
+from harness.host_files import copy_fd, open_flags
 from harness.kernel.errors import Errno
-from harness.kernel.system import Kernel
 from harness.kernel.system_calls import may_map, path_noexec
 from harness.kernel.vfs import Pages
+from harness.kernel.watched import Watched
 from harness.mounts.process.notifications import NotifiedCall, Table
 from harness.mounts.process.options import MountOptions
 from harness.seccomp import Argument, Rule
-from harness.uapi.fs import MAP_ANONYMOUS, MAP_SHARED, O_ACCMODE, O_RDWR, PROT_EXEC, PROT_WRITE
+from harness.uapi.fs import (
+    EPOLL_CTL_ADD,
+    MAP_ANONYMOUS,
+    MAP_SHARED,
+    O_ACCMODE,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_WRITE,
+)
 
-_MMAP, _IOCTL = 9, 16  # x86-64
+_MMAP, _IOCTL, _EPOLL_CTL = 9, 16, 233  # x86-64
 #: Arguments of mmap.
 _PROT, _FLAGS, _OFFSET = 2, 3, 5
 #: Where the second region of a VFIO device begins.
 _FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
+_EPOLL_EVENT_SIZE = 12
 
 
-def add_rules(table: Table, kernel: Kernel, options: MountOptions) -> None:
-    """Fill ``table`` with what the drivers of ``kernel`` make use of, and what is asked for."""
-    for command in sorted(kernel.fd_commands):
+def add_rules(table: Table, watched: Watched, options: MountOptions) -> None:
+    """Fill ``table`` with what is ``watched``, and with what is asked for."""
+    for command in sorted(watched.fd_commands):
         table.add(Rule(_IOCTL, (Argument(1, command),)), ioctl)
-    if kernel.maps_files:
+    if watched.unpollable:  # to FUSE every file can be polled
+        table.add(Rule(_EPOLL_CTL, (Argument(1, EPOLL_CTL_ADD),)), epoll_ctl)
+    if watched.maps_files:
         _add_mmap_rules(table)
-    devices = options.devices or kernel.known_by_number
+    devices = options.devices or watched.known_by_number
     if options.network or devices or options.system:
         from harness.mounts.process import file_status
 
@@ -61,6 +73,20 @@ def ioctl(call: NotifiedCall) -> int | None:
         call.caller, "ioctl", open_file, command & _UINT_MAX, argument
     )
     return result
+
+
+def epoll_ctl(call: NotifiedCall) -> int | None:
+    """EPERM for what has no poll method (do_epoll_ctl in fs/eventpoll.c, 6.1)."""
+    epoll, _, fd, event, *_ = call.arguments
+    try:
+        open_file = call.open_file(fd & _UINT_MAX)
+        if open_file is None or open_file.can_poll:
+            return None
+        call.caller.copy_from_user(event, _EPOLL_EVENT_SIZE)
+        os.close(copy_fd(call.caller.process, epoll & _UINT_MAX))
+    except Errno:
+        return None  # the host's kernel finds the same, in its order
+    raise Errno(errno.EPERM)
 
 
 def mmap(call: NotifiedCall) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from harness.kernel.watched import Watched
 from harness.mounts.overlay import Overlay
 from harness.mounts.process.caller import UserNamespace
 from harness.mounts.process.child import Child, start_command
@@ -162,7 +163,8 @@ class ProcessMount:
             by_server = self._single and self._uid != 0
         options = "allow_other" if by_server else "allow_other,default_permissions"
         namespace = UserNamespace(started.user_namespace, per_task=by_server)
-        add_rules(self._table, self._kernel, self._options)
+        watched = _watched(self._kernel, self._options)
+        add_rules(self._table, watched, self._options)
         if self._options.system:
             from harness.mounts.process import system_files
 
@@ -177,6 +179,7 @@ class ProcessMount:
             started.open,
             netlink,
             devices=self._options.devices,
+            maps_files=watched.maps_files,
         )
 
     def _surroundings(self, overlay: Overlay) -> Surroundings:
@@ -208,6 +211,15 @@ class ProcessMount:
         if self._system is not None:
             self._system.close()
             self._system = None
+
+
+def _watched(kernel: Kernel, options: MountOptions) -> Watched:
+    """What programs are watched for from their start: what can be loaded later, too."""
+    watched = kernel.watched
+    if options.system:
+        for module in kernel.module_files.values():
+            watched |= module.watched(kernel.profile)
+    return watched
 
 
 def _current_directory() -> bytes | None:

@@ -15,7 +15,7 @@ class MountOptions:
     ``udevd``: the host's systemd-udevd runs in the machine, too, and hears of them.
     ``system``: uname, modprobe and files of /proc are about the machine's kernel.
     ``char_devices``: the machine's devices pass for character devices to stat(2) and the like, as
-    they do in any case where their numbers matter (``Kernel.known_by_number``).
+    they do in any case where their numbers matter (``Watched.known_by_number``).
     """
 
     uevents: bool = False

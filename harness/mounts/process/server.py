@@ -134,6 +134,7 @@ class Server:
         netlink: int | None = None,
         *,
         devices: bool = False,
+        maps_files: bool = False,
     ) -> None:
         self.kernel = kernel
         self.fd = fd
@@ -172,7 +173,7 @@ class Server:
         self._questions = Questions()
         self._aside = Aside(self._connection, self._deferred, self._serve_aside)
         self.pages = SharedPages(fd, lambda: self._crew.leader, self._aside)
-        self._maps_files = kernel.maps_files
+        self._maps_files = maps_files
         #: Of files that a program has open, if they can be mapped.
         self._nodeids: dict[OpenFile, int] = {}
         self._devices = devices

@@ -11,6 +11,7 @@ from harness.conformance.errnos import (
     ENODEV,
     ENOTDIR,
     ENOTTY,
+    EPERM,
     ERANGE,
     ErrorNumber,
 )
@@ -227,3 +228,12 @@ def what_there_is_no_method_for(call: Call) -> None:
         expect(call.mmap(4096, 1, 1, fd), ENODEV)
         every = POLLIN | POLLOUT | POLLPRI | POLLERR
         expect(call.poll({fd: every}), {fd: POLLIN | POLLOUT})
+
+
+@case(
+    source=f"configfs_file_operations: {FILE}; do_epoll_ctl: fs/eventpoll.c, 6.1", machine=MACHINE
+)
+def no_epoll(call: Call) -> None:
+    """There is no poll method."""
+    with call.opened(_STOREME, O_RDWR) as fd:
+        expect(call.epoll(fd, POLLIN), EPERM)

@@ -173,6 +173,15 @@ def a_poll_waits_for_a_write(call: Call) -> None:
     expect(pending.wait(), {fd: POLLIN})
 
 
+@case(source=f"{_POLL}; ep_item_poll: fs/eventpoll.c, 6.1")
+def by_epoll(call: Call) -> None:
+    fd = _eventfd(call)
+    expect(call.epoll(fd, _ALL), POLLOUT)
+    expect(call.epoll(fd, POLLIN), 0)
+    expect(call.write(fd, _number(1)), 8)
+    expect(call.epoll(fd, POLLIN), POLLIN)
+
+
 @case(source="eventfd_fops: fs/eventfd.c, 6.1")
 def has_no_place(call: Call) -> None:
     fd = _eventfd(call, 1)

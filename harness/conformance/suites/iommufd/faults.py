@@ -13,6 +13,7 @@ from harness.conformance.errnos import (
     ENOENT,
     ENOTTY,
     EOPNOTSUPP,
+    EPERM,
     ESPIPE,
 )
 from harness.conformance.suites._steps import no_more_fds
@@ -21,6 +22,7 @@ from harness.conformance.suites.iommufd._steps import (
     NOWHERE,
     attach,
     bound,
+    open_cdev,
     open_context,
     sized,
 )
@@ -91,6 +93,19 @@ def file_operations(call: Call) -> None:
     expect(call.ioctl(file, 0x5401, call.buffer(64)), ENOTTY)
     expect(call.mmap(PAGE, 0x1, 0x1, file), ENODEV)
     expect(call.poll({file: POLLIN | POLLOUT}), {file: POLLOUT})
+
+
+@case(
+    source=f"iommufd_fault_fops: {_FILE}; do_epoll_ctl: fs/eventpoll.c, 6.12",
+    machine=MACHINE,
+    since=FEATURE,
+)
+def by_epoll(call: Call) -> None:
+    """The queue can be polled, the context and the device cannot."""
+    context = open_context(call)
+    expect(call.epoll(context.fault_queue()[1], POLLIN | POLLOUT), POLLOUT)
+    expect(call.epoll(context.fd, POLLIN), EPERM)
+    expect(call.epoll(open_cdev(call), POLLIN), EPERM)
 
 
 @case(

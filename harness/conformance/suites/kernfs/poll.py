@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EINTR
+from harness.conformance.errnos import EINTR, EPERM
 from harness.conformance.suites._steps import PCI_DEVICE
 from harness.uapi.fs import (
     O_RDONLY,
@@ -68,6 +68,21 @@ def a_store_is_no_news(call: Call) -> None:
 def for_writing(call: Call) -> None:
     with call.opened(f"{PCI_DEVICE}/reset", O_WRONLY) as fd:
         expect(call.poll({fd: POLLOUT | POLLPRI}), {fd: POLLOUT | POLLPRI | POLLERR})
+
+
+@case(source=f"{_POLL}; ep_item_poll: fs/eventpoll.c, 6.1")
+def by_epoll(call: Call) -> None:
+    with call.opened(_VENDOR, O_RDONLY) as fd:
+        expect(call.epoll(fd, POLLPRI), POLLPRI | POLLERR)
+        expect(call.read(fd, 100))
+        expect(call.epoll(fd, POLLPRI), 0)
+        expect(call.epoll(fd, POLLIN | POLLOUT), POLLIN | POLLOUT)
+
+
+@case(source="do_epoll_ctl: fs/eventpoll.c, 6.1")
+def directories_have_no_poll(call: Call) -> None:
+    with call.opened(PCI_DEVICE, O_RDONLY) as fd:
+        expect(call.epoll(fd, POLLIN), EPERM)
 
 
 @case(source="do_pollfd: fs/select.c, 6.1")

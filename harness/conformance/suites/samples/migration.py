@@ -14,6 +14,7 @@ from harness.conformance.errnos import (
     ENODEV,
     ENOMEM,
     ENOTTY,
+    EPERM,
     ESPIPE,
     ErrorNumber,
 )
@@ -27,6 +28,7 @@ from harness.conformance.suites.samples._device import (
 )
 from harness.conformance.suites.vfio_pci._device import GET, PROBE, SET, ask, feature, region
 from harness.uapi import vfio as u
+from harness.uapi.fs import POLLIN
 
 _MTTY = "samples/vfio-mdev/mtty.c, 6.12"
 _SET = f"mtty_set_state: {_MTTY}; vfio_mig_get_next_state: drivers/vfio/vfio_main.c, 6.12"
@@ -196,6 +198,13 @@ def saved_and_resumed(call: Call) -> None:
     expect(call.write(resuming, b"x"), ENODEV)
     expect(_go(call, source, _RUNNING), None)
     expect(call.read(file, 1), ENODEV)
+
+
+@case(source=f"{_DATA}; do_epoll_ctl: fs/eventpoll.c, 6.1", machine=MACHINE, since="6.12")
+@param("state", [_STOP_COPY, _RESUMING])
+def data_without_poll(call: Call, state: int) -> None:
+    file = _go_with_file(call, open_mtty(call), state)
+    expect(call.epoll(file, POLLIN), EPERM)
 
 
 @case(source=_DATA, machine=MACHINE, since="6.12")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EINVAL, ENODEV, ENOENT, ENOTTY, ESPIPE
+from harness.conformance.errnos import EINVAL, ENODEV, ENOENT, ENOTTY, EPERM, ESPIPE
 from harness.conformance.suites.vfio._steps import (
     MACHINE,
     PAGE,
@@ -68,6 +68,12 @@ def file_operations(call: Call) -> None:
     expect(call.write(fd, b"abcd"), EINVAL)
     expect(call.mmap(PAGE, 0x1, 0x1, fd), ENODEV)
     expect(call.poll({fd: POLLIN | POLLOUT}), {fd: POLLIN | POLLOUT})
+
+
+@case(source="vfio_fops: container.c; do_epoll_ctl: fs/eventpoll.c, 6.1", machine=MACHINE)
+def no_epoll(call: Call) -> None:
+    """There is no poll method: who polls need not wait, epoll refuses."""
+    expect(call.epoll(open_container(call), POLLIN), EPERM)
 
 
 @case(source="vfs_llseek: fs/read_write.c, 6.1", machine=MACHINE)

@@ -102,6 +102,12 @@ def file_operations(call: Call) -> None:
         expect(call.ioctl(fd, command, call.buffer(64)), ENOTTY)
 
 
+@case(source="vfio_group_fops: group.c; do_epoll_ctl: fs/eventpoll.c, 6.1", machine=MACHINE)
+def no_epoll(call: Call) -> None:
+    """There is no poll method."""
+    expect(call.epoll(open_group(call), POLLIN), EPERM)
+
+
 @case(source=_STATUS, machine=MACHINE, golden="group/status_argsz{argsz}")
 @param("argsz", [(0,), (7,)])
 def status_too_small(call: Call, argsz: int) -> None:

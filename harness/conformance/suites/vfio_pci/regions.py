@@ -308,6 +308,15 @@ def position_and_poll(call: Call) -> None:
     expect(call.poll({fd: POLLIN | POLLOUT}), {fd: POLLIN | POLLOUT})
 
 
+@case(
+    source="vfio_device_fops: drivers/vfio/vfio_main.c; do_epoll_ctl: fs/eventpoll.c, 6.1",
+    machine=MACHINE,
+)
+def no_epoll(call: Call) -> None:
+    """There is no poll method."""
+    expect(call.epoll(open_device(call).fd, POLLIN), EPERM)
+
+
 # --- mapping
 
 
