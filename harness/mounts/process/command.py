@@ -58,8 +58,10 @@ def _wait_passing_on(child: Child) -> int:
     main = threading.get_ident()
 
     def watch() -> None:
-        child.wait()
-        signal.pthread_kill(main, signal.SIGCHLD)
+        try:
+            child.wait()
+        finally:
+            signal.pthread_kill(main, signal.SIGCHLD)
 
     watcher = threading.Thread(target=watch, name="uapi-wait", daemon=True)
     watcher.start()
