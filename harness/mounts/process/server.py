@@ -265,7 +265,7 @@ class Server:
             return
         self.ended.set()
         with self._lock:
-            for caller in self.blocked.values():
+            for caller in list(self.blocked.values()):  # who is done goes without the lock
                 caller.interruption.interrupt()
             for waiter in self._waiters.values():
                 waiter.detach()
