@@ -7,6 +7,7 @@ recorded as crashed or timed out; a new worker takes the next one.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -227,6 +228,8 @@ def _work(
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     cases = {case.id: case for case in load()}
+    # All this stays; machines come and go, and their garbage is looked for often.
+    gc.freeze()
     with closing(make()) as target:
         while True:
             try:
