@@ -764,8 +764,8 @@ class Server:
     def _ioctl(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, _, command, argument = fuse.IOCTL_IN.unpack_from(view, BODY)
         open_file = self._files.get(handle)
-        if open_file is None:
-            raise Errno(errno.ENOTTY)  # a directory
+        if open_file is None or command in fuse.FILE_ATTRIBUTES:  # a directory; nor has a driver
+            raise Errno(errno.ENOTTY)
         try:
             result = self.do_file(caller, "ioctl", open_file, command, argument)
         except Errno as error:
