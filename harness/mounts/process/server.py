@@ -710,8 +710,10 @@ class Server:
             self.pages.collect(self._lock)
 
     def _is_device(self, nodeid: int) -> bool:
-        """Whether faults on it are of a mapping that we know."""
-        return self._maps_files and not stat.S_ISREG(self._entry(nodeid).node.mode)
+        """Whether faults on it are of a mapping that we know: of a device, or of its resource."""
+        if not self._maps_files:
+            return False
+        return nodeid in self.pages or not stat.S_ISREG(self._entry(nodeid).node.mode)
 
     def _serve_aside(self, view: memoryview) -> bool:
         """Answer what the leading thread itself has caused; whether it is that."""
