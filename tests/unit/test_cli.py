@@ -73,6 +73,7 @@ def test_run(words, named):
         (("conform", "--profile", "5.0"), "6.1"),
         (("conform", "--suite", "nonesuch"), "idxd"),
         (("conform", "--format", "nonesuch"), "json"),
+        (("conform", "--suite", "idxd", "--module", "/nonexistent.py"), "/nonexistent.py: No such"),
         (("record",), "--all"),
         (("record", "--all", "idxd"), "--all"),
         (("record", "--all", "--root", "/nonexistent"), "/nonexistent"),
@@ -96,6 +97,30 @@ def test_a_reader_that_goes_away_is_no_error():
     answer = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, timeout=60)
     os.close(writing)
     assert (answer.returncode, answer.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    command = ["sh", "-c", f'exec "$0" -m harness machines {closed}', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_an_error_without_a_stderr_is_not_output():
+    command = ["sh", "-c", 'exec "$0" -m harness machines nonesuch 2>&-', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (answer.returncode, answer.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [("1</dev/null", "Bad file descriptor"), (">/dev/full", "No space left on device")],
+)
+def test_output_that_cannot_be_written(output, problem):
+    command = ["sh", "-c", f'exec "$0" -m harness machines {output}', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    said = f"uapi-harness machines: the output cannot be written: {problem}\n"
+    assert (answer.returncode, answer.stderr) == (2, said)
 
 
 @pytest.mark.parametrize(
