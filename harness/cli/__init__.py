@@ -93,7 +93,7 @@ def _fill_standard_streams() -> None:
                 os.fstat(number)
                 continue
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
 
 
 def _drop_output() -> None:
