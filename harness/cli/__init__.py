@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except OSError as error:
+        if not os.path.exists("."):
+            return fail(words[0], "the current directory has been removed", BAD_INPUT)
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         _drop_output()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CASE = "idxd/binding::unconfigured_device"
 GOOD = (ROOT / "sysfs_models" / "spr-2s.yaml").read_text()
 
 
@@ -121,6 +122,21 @@ def test_output_that_cannot_be_written(output, problem):
     answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     said = f"uapi-harness machines: the output cannot be written: {problem}\n"
     assert (answer.returncode, answer.stderr) == (2, said)
+
+
+def test_the_current_directory_is_gone(tmp_path):
+    script = f'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m harness conform -k {CASE}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
+    said = "uapi-harness conform: the current directory has been removed\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", said)
 
 
 @pytest.mark.parametrize(
