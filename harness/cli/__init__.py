@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except OSError as error:
-        if not os.path.exists("."):
+        if _directory_is_gone():
             return fail(words[0], "the current directory has been removed", BAD_INPUT)
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
@@ -96,6 +96,14 @@ def _fill_standard_streams() -> None:
                 continue
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def _directory_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _drop_output() -> None:
