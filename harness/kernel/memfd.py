@@ -84,6 +84,9 @@ class Memfd(OpenFile):
 
     __slots__ = ("inode",)
 
+    #: MAX_LFS_FILESIZE.
+    max_position = (1 << 63) - 1
+
     def __init__(self, caller: Caller, name: str, flags: int) -> None:
         """EINVAL for what is no flag, or too long a name (memfd_create). No huge pages."""
         if flags & ~(_MFD_CLOEXEC | _MFD_ALLOW_SEALING) or len(name) > _NAME_MAX:

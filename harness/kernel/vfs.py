@@ -31,8 +31,9 @@ from harness.uapi.fs import (
     O_DIRECTORY,
     O_TRUNC,
     SEEK_CUR,
+    SEEK_DATA,
     SEEK_END,
-    SEEK_SET,
+    SEEK_HOLE,
 )
 
 
@@ -93,6 +94,8 @@ class OpenFile:
     seekable = True
     #: There is a method to read or to write with, so that an offset means something.
     has_data = True
+    #: Where lseek ends: s_maxbytes of sysfs and configfs, which is MAX_NON_LFS.
+    max_position = (1 << 31) - 1
     #: Opened by seq_open(), so that pwrite answers ESPIPE where the file is not open for writing.
     is_seq_file = False
 
@@ -127,16 +130,20 @@ class OpenFile:
         raise Errno(errno.ENODEV)
 
     def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
-        """The new position (generic_file_llseek, vfs_llseek)."""
+        """The new position (generic_file_llseek, vfs_llseek): all up to the size is data."""
         if not self.seekable:
             raise Errno(errno.ESPIPE)
-        if whence == SEEK_END:
-            offset += self.node.size
-        elif whence == SEEK_CUR:
+        if whence == SEEK_CUR and offset == 0:
+            return position
+        if whence == SEEK_CUR:
             offset += position
-        elif whence != SEEK_SET:
-            raise Errno(errno.EINVAL)
-        if offset < 0:
+        elif whence == SEEK_END:
+            offset += self.node.size
+        elif whence in (SEEK_DATA, SEEK_HOLE):
+            if not 0 <= offset < self.node.size:
+                raise Errno(errno.ENXIO)
+            offset = offset if whence == SEEK_DATA else self.node.size
+        if not 0 <= offset <= self.max_position:  # vfs_setpos
             raise Errno(errno.EINVAL)
         return offset
 
