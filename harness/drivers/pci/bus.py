@@ -279,13 +279,15 @@ class PciSegment(Device):
             if device.is_bridge:
                 if device.subordinate is None:
                     device.subordinate = self.pci_bus.add_child_bus(device)
+                device.power.pm_runtime_get_sync()  # pci_scan_bridge_extend
                 device.subordinate._pci_scan_child_bus()
+                device.power.pm_runtime_put()
 
     def pci_device_add(self, device: PciDevice) -> None:
         """Put a new function into the tree, not for drivers yet."""
         device.groups = pci_device_groups(device)
         self.devices.append(device)
-        self.bridge.power.active_kids += 1
+        device.power.pm_runtime_set_active()
         device_add(device)
 
     def pci_bus_add_devices(self) -> None:

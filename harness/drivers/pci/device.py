@@ -156,8 +156,9 @@ class PciDevice(Device):
             runtime_pm=True,
             runtime_auto=False,
             async_suspend=True,
-            status="active",
             usage_count=1,
+            parent=segment.bridge.power,
+            ops=self,
         )
         self.reset_methods = pci_init_reset_methods(self)
         self.intx = IntxLine(self)
@@ -354,7 +355,7 @@ class PciDevice(Device):
         if self.enable_cnt > 1:
             return
         self._pci_enable_bridge()
-        self._pci_power_up()
+        self.pci_power_up()
         self._pci_enable_resources()
         self.pcibios_enable_irq()
 
@@ -371,12 +372,20 @@ class PciDevice(Device):
             bridge.pci_enable_device()
         bridge.pci_set_master()
 
-    def _pci_power_up(self) -> None:
+    def pci_power_up(self) -> None:
+        """To D0, in which a function without the capability is taken to be (pci_power_up)."""
         if self.pm_cap:
             control = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2)
             if control & cfg.PM_STATE:
                 self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, control & ~cfg.PM_STATE)
         self.current_state = PCI_POWER_NAMES[0]
+
+    def runtime_suspend(self) -> None:
+        """pci_pm_runtime_suspend of a function without a driver: it stays in D0."""
+
+    def runtime_resume(self) -> None:
+        """pci_pm_runtime_resume: what it was like in its sleep is not asked for."""
+        self.pci_power_up()
 
     def _pci_enable_resources(self) -> None:
         command = self.pci_read_config(cfg.COMMAND, 2)

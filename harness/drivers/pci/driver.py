@@ -138,21 +138,23 @@ def pci_device_probe(device: PciDevice, driver: PciDriver) -> None:
 
 def _local_pci_probe(device: PciDevice, driver: PciDriver, found: PciId) -> None:
     """One use of the function is held while a driver has it."""
-    device.power.usage_count += 1
+    device.power.pm_runtime_get_sync()
     device.id = found
     try:
         driver.probe(device)
     except Errno:
         device.id = None
-        device.power.usage_count -= 1
+        device.power.pm_runtime_put()
         raise
 
 
 def pci_device_remove(device: PciDevice, driver: PciDriver) -> None:
-    """Call the driver, and undo _local_pci_probe."""
+    """Wake the function, call the driver, and undo _local_pci_probe."""
+    device.power.pm_runtime_get_sync()
     driver.remove(device)
     device.id = None
-    device.power.usage_count -= 1
+    device.power.usage_count -= 1  # pm_runtime_put_noidle
+    device.power.pm_runtime_put()
 
 
 def pci_uevent(device: PciDevice) -> dict[str, str]:

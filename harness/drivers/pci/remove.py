@@ -44,7 +44,7 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     if device.pci_bus.iommu is not None:
         device.pci_bus.iommu.iommu_release_device(device)
     device.segment.devices.remove(device)
-    device.segment.bridge.power.active_kids -= 1
+    device.power.pm_runtime_remove()
 
 
 def _children(device: PciDevice) -> list[PciDevice]:
