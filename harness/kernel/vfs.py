@@ -24,6 +24,7 @@ from harness.uapi.fs import (
     CAP_DAC_READ_SEARCH,
     CAP_FOWNER,
     DEFAULT_POLLMASK,
+    MAX_NON_LFS,
     MAY_EXEC,
     MAY_READ,
     MAY_WRITE,
@@ -94,8 +95,6 @@ class OpenFile:
     seekable = True
     #: There is a method to read or to write with, so that an offset means something.
     has_data = True
-    #: Where lseek ends: s_maxbytes of sysfs and configfs, which is MAX_NON_LFS.
-    max_position = (1 << 31) - 1
     #: Opened by seq_open(), so that pwrite answers ESPIPE where the file is not open for writing.
     is_seq_file = False
 
@@ -143,7 +142,7 @@ class OpenFile:
             if not 0 <= offset < self.node.size:
                 raise Errno(errno.ENXIO)
             offset = offset if whence == SEEK_DATA else self.node.size
-        if not 0 <= offset <= self.max_position:  # vfs_setpos
+        if not 0 <= offset <= self.node.max_bytes:  # vfs_setpos
             raise Errno(errno.EINVAL)
         return offset
 
@@ -192,6 +191,11 @@ class Node:
         #: Whether it goes when some program closes a file. No mount hears of that before the
         #: program goes on, so such a node, and all below it, is to be looked up each time.
         self.transient = False
+
+    @property
+    def max_bytes(self) -> int:
+        """Where its file system's files end, and lseek with them (s_maxbytes; alloc_super)."""
+        return MAX_NON_LFS
 
     def path(self) -> str:
         """The absolute path, ``/sys/...``; a removed node's begins with its own name."""

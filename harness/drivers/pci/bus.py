@@ -28,7 +28,7 @@ from harness.drivers.pci.driver import (
 )
 from harness.drivers.pci.iommu import Iommu
 from harness.drivers.pci.resource import pci_create_resource_files
-from harness.drivers.pci.slot import acpiphp_enumerate_slots
+from harness.drivers.pci.slot import Slot, acpiphp_enumerate_slots
 from harness.drivers.pci.sysfs import (
     kstrtoul_or_einval,
     link_speeds,
@@ -81,7 +81,9 @@ class PciSection:
     are in D0 from the start (pci_pm_init, 7.2); ``acpi_wakeup``, the wakeup source of an ACPI
     object is below its function (acpi_add_pm_notifier, 7.2); ``heeds_autoprobe``, a function that
     appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it);
-    ``serial_number``, functions with that capability show it (a run of 7.2).
+    ``serial_number``, functions with that capability show it (a run of 7.2);
+    ``late_builtin_modules``, what is part of the kernel is in /sys/module only after the first scan
+    of the buses (param_sysfs_builtin_init, 6.3; runs of 6.12 and 7.2).
 
     ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
     would be, or nothing if the configuration leaves one out; none takes a function here.
@@ -98,6 +100,7 @@ class PciSection:
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
     serial_number: bool = False
+    late_builtin_modules: bool = False
     builtin_drivers: Mapping[str, str | None] = Factory(dict)
     builtin_modules: bool = False
     absent_modules: tuple[str, ...] = ()
@@ -155,6 +158,8 @@ class PciBus(Bus):
         self.sites: dict[str, Site] = {}
         self.segments: dict[str, PciSegment] = {}
         self.resource_alignment = ""
+        #: Whether the buses of the machine were scanned once: the kernel is up.
+        self.is_up = False
         #: Numbers of interrupts beyond those of the I/O APIC's pins.
         self.irqs = Ida(_FIRST_MSI_IRQ)
         self.interrupts: deque[Interrupt] = deque(maxlen=_INTERRUPTS_KEPT)
@@ -257,8 +262,8 @@ class PciSegment(Device):
         self.self_device = self_device
         self.numa_node = numa_node
         self.devices: list[PciDevice] = []
-        #: Names of its hot-plug slots.
-        self.slots: list[str] = []
+        #: Its hot-plug slots.
+        self.slots: list[Slot] = []
         #: What these show; at first what the bridge's link says (pci_set_bus_speed).
         self.max_bus_speed = self.cur_bus_speed = "Unknown"
         if self_device is not None:
