@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -100,7 +101,9 @@ def _selftests_parser(commands: Any) -> None:
         epilog=_SELFTESTS_EPILOG,
         formatter_class=RAW,
     )
-    selftests.add_argument("slot", nargs="+", metavar="SLOT", help="a function, as 0000:00:05.0")
+    selftests.add_argument(
+        "slot", nargs="+", type=_slot, metavar="SLOT", help="a function, as 0000:00:05.0"
+    )
     selftests.add_argument(
         "--machine", default="qemu-q35", metavar="M", help="default: %(default)s"
     )
@@ -117,6 +120,12 @@ def _selftests_parser(commands: Any) -> None:
         "--format", choices=("ktap", "json"), default="ktap", help="default: %(default)s"
     )
     selftests.set_defaults(function=_selftests)
+
+
+def _slot(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 0000:00:05.0")
+    return text
 
 
 def _vm(command: str, action: Callable[[], int]) -> int:

@@ -432,8 +432,7 @@ class VfioDeviceFile(NoSeekFile):
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """vfio_device_fops_unl_ioctl."""
         device = self.device
-        has_cdev = device.core.section.device_cdev
-        if command == u.VFIO_DEVICE_BIND_IOMMUFD and has_cdev:
+        if command == u.VFIO_DEVICE_BIND_IOMMUFD and device.core.section.device_cdev:
             return vfio_df_ioctl_bind_iommufd(self, caller, argument)
         if not self.access_granted:
             raise Errno(errno.EINVAL)

@@ -226,13 +226,15 @@ class Notifications:
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
         self._ready.register(self._closing, select.EPOLLIN)
         self._thread = threading.Thread(target=self._receive, name="uapi-notified", daemon=True)
+        self._starting = threading.Lock()
 
     def add(self, fd: int) -> None:
         """Programs have got a filter, and this is its listener."""
         self._listeners[fd] = Listener(fd)
         self._ready.register(fd, select.EPOLLIN)
-        if self._thread.ident is None:
-            self._thread.start()
+        with self._starting:  # programs may start at once
+            if self._thread.ident is None:
+                self._thread.start()
 
     def close(self) -> None:
         """When all programs have ended."""
@@ -277,14 +279,17 @@ class Notifications:
 
     def proceed(self) -> None:
         """Once the mount is gone, every call is the host's."""
-        while self._received:
-            with suppress(IndexError):  # two threads may do this
+        with suppress(IndexError):  # there is none, or none any more
+            while True:
                 listener, notification = self._received.popleft()
                 listener.proceed(notification)
 
     def answer(self, worker: Worker) -> None:
         """Answer the first call that was received; on the thread that leads, when announced."""
-        listener, notification = self._received.popleft()
+        try:
+            listener, notification = self._received.popleft()
+        except IndexError:
+            return  # it was the host's meanwhile
         call = NotifiedCall(self._server, worker, listener, notification)
         result, error = None, 0
         try:

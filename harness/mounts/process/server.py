@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import module_file
@@ -264,7 +265,7 @@ class Server:
             return
         self.ended.set()
         with self._lock:
-            for caller in self.blocked.values():
+            for caller in list(self.blocked.values()):  # who is done goes without the lock
                 caller.interruption.interrupt()
             for waiter in self._waiters.values():
                 waiter.detach()
@@ -399,11 +400,11 @@ class Server:
         wanted = isinstance(self._lock, LeadersLock) and self._lock.waited_for
         return wanted or self.pages.waited_for
 
-    def _detour(self, function: Callable[[], T], /) -> T:
+    def _detour(self, function: Callable[..., T], /, *arguments: Any) -> T:
         """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""
         if threading.get_ident() != self._crew.leader:
-            return function()
-        return self._aside.run(function)
+            return function(*arguments)
+        return self._aside.run(partial(function, *arguments))
 
     def install(self, call: NotifiedCall) -> None:
         """Let the numbers that were reserved for a call's new files be those files."""

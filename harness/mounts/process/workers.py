@@ -77,6 +77,7 @@ class Crew:
         self._count = threading.Lock()
         self._standby = 0
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
         self.identities: set[int] = set()
         #: Identity of the thread that leads; 0 while nobody does.
         self.leader = 0
@@ -85,15 +86,22 @@ class Crew:
         """Start the first worker."""
         worker = Worker(self, self._server)
         thread = threading.Thread(target=worker.run, name="uapi-mount", daemon=True)
-        self._threads = [known for known in self._threads if known.is_alive()]
-        self._threads.append(thread)
-        thread.start()
+        with self._starting:
+            thread.start()
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
 
     def join(self, timeout: float) -> bool:
-        """Whether all workers ended within ``timeout`` seconds each."""
-        for thread in self._threads:
-            thread.join(timeout)
-        return not any(thread.is_alive() for thread in self._threads)
+        """Whether all workers ended within ``timeout`` seconds each, those too that the others
+        start meanwhile."""
+        while True:
+            with self._starting:
+                running = [thread for thread in self._threads if thread.is_alive()]
+            if not running:
+                return True
+            running[0].join(timeout)
+            if running[0].is_alive():
+                return False
 
     def take_lead(self, worker: Worker) -> bool:
         """Wait to lead; False if this worker is not needed or all is over."""
