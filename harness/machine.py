@@ -21,6 +21,7 @@ from typing import Any
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
+from harness.drivers.dmaengine import dma_bus_init
 from harness.drivers.pci import (
     Interrupt,
     Iommu,
@@ -368,8 +369,9 @@ def _build(
         _add_function(entry, ("pci", index), sites, pci, buses)
     for name in sorted(roots):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
-        pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
+        pci.acpi_pci_root_add(name, nodes.pop() if len(nodes) == 1 else -1)
     pci.is_up = True
+    dma_bus_init(kernel)
     kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
     kernel.module_files = ModuleFiles(kernel.profile)
     for module in modules:

@@ -338,7 +338,10 @@ class OpenText(_OpenKernfsFile):
         self._position = 0
 
     def read(self, caller: Caller, offset: int, count: int) -> bytes:
-        """Offset 0, or any other than where the last read ended, calls show again."""
+        """Offset 0, or any other than where the last read ended, calls show again; who wants
+        nothing gets it."""
+        if not count:
+            return b""
         if offset == 0 or offset != self._position:
             self._snapshot = self._sysfs_kf_seq_show(caller)
         data = self._snapshot[offset : offset + count]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import Factory, frozen
 
 from harness.drivers.pci.cpumask import Numa
-from harness.drivers.pci.device import PciDevice, Site
+from harness.drivers.pci.device import PciDevice, Site, link_firmware_node
 from harness.drivers.pci.driver import (
     PCI_DRV_GROUP,
     PciDriver,
@@ -30,6 +30,7 @@ from harness.drivers.pci.iommu import Iommu
 from harness.drivers.pci.resource import pci_create_resource_files
 from harness.drivers.pci.slot import Slot, acpiphp_enumerate_slots
 from harness.drivers.pci.sysfs import (
+    WAITING_FOR_SUPPLIER,
     kstrtoul_or_einval,
     link_speeds,
     local_cpulist_show,
@@ -52,6 +53,7 @@ from harness.kernel.ida import Ida
 from harness.kernel.kstrtox import c_string
 from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_remove_link
 from harness.kernel.task import Caller
+from harness.kernel.wakeup import wakeup_source_register
 from harness.uapi.fs import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -209,10 +211,18 @@ class PciBus(Bus):
 
     def pci_create_root_bus(self, name: str, numa_node: int = -1) -> PciSegment:
         """A host bridge and its root bus ``DDDD:BB``, without functions yet."""
-        bridge = Device(self.kernel, f"pci{name}", None, None)
+        bridge = HostBridge(self, f"pci{name}")
         device_add(bridge)
         bridge.power.async_suspend = True
         return self._add_segment(PciSegment(self, name, bridge, None, numa_node))
+
+    def acpi_pci_root_add(self, name: str, numa_node: int = -1) -> None:
+        """A root bus with the functions on it and below; then ACPI may wake the machine for it."""
+        segment = self.pci_create_root_bus(name, numa_node)
+        segment.pci_rescan_bus()
+        firmware_node = segment.bridge.firmware_node
+        if firmware_node is not None and self.section.acpi_wakeup:
+            wakeup_source_register(segment.bridge, firmware_node.rpartition("/")[2])
 
     def add_child_bus(self, device: PciDevice) -> PciSegment:
         """The bus behind a bridge (pci_alloc_child_bus)."""
@@ -225,6 +235,32 @@ class PciBus(Bus):
         device_add(segment)
         self.segments[segment.name] = segment
         return segment
+
+
+class HostBridge(Device):
+    """The device ``pciDDDD:BB`` above a root bus (struct pci_host_bridge)."""
+
+    def __init__(self, pci_bus: PciBus, name: str) -> None:
+        super().__init__(pci_bus.kernel, name, None, None)
+        self.pci_bus = pci_bus
+        nodes = [site.firmware_node for site in pci_bus.sites.values()]
+        roots = [f"pci{site.bus_name}" for site in pci_bus.sites.values()]
+        #: ACPI has the objects of the functions below its own.
+        self.firmware_node = next(
+            (
+                node.rpartition("/")[0]
+                for node, root in zip(nodes, roots, strict=True)
+                if node is not None and root == name
+            ),
+            None,
+        )
+        if self.firmware_node is not None:
+            self.groups = (AttributeGroup((WAITING_FOR_SUPPLIER,)),)
+
+    def platform_notify(self) -> None:
+        """The link to the ACPI object (acpi_bind_one)."""
+        if self.firmware_node is not None:
+            link_firmware_node(self, self.firmware_node)
 
 
 def bus_rescan_store(segment: PciSegment, caller: Caller, data: bytes) -> None:
@@ -250,7 +286,7 @@ class PciSegment(Device):
         self,
         pci_bus: PciBus,
         name: str,
-        bridge: Device,
+        bridge: HostBridge | PciDevice,
         self_device: PciDevice | None,
         numa_node: int,
     ) -> None:

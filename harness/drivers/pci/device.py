@@ -71,6 +71,14 @@ class Resource:
         return self.end - self.start + 1 if self.flags else 0
 
 
+def link_firmware_node(device: Device, path: str) -> None:
+    """The link to an ACPI object by its path below /sys/devices (acpi_bind_one)."""
+    node = device.kernel.sysfs.directory("devices")
+    for name in path.split("/"):
+        node = node.directory(name)
+    sysfs_create_link(device.sysfs, node, "firmware_node")
+
+
 def msi_mode_show(device: PciDevice, caller: Caller) -> str:
     """kernel/irq/msi.c msi_mode_show."""
     return "msix\n" if device.msix_enabled else "msi\n"
@@ -331,12 +339,10 @@ class PciDevice(Device):
     def platform_notify(self) -> None:
         """The links to the ACPI object (acpi_bind_one) and to the IOMMU's group."""
         if self.firmware_node is not None:
-            node = self.kernel.sysfs.directory("devices")
-            for name in self.firmware_node.split("/"):
-                node = node.directory(name)
-            sysfs_create_link(self.sysfs, node, "firmware_node")
+            link_firmware_node(self, self.firmware_node)
             if self.pci_bus.section.acpi_wakeup:
-                self.wakeup = wakeup_source_register(self, node.name)
+                name = self.firmware_node.rpartition("/")[2]
+                self.wakeup = wakeup_source_register(self, name)
         if self.pci_bus.iommu is not None:
             self.pci_bus.iommu.iommu_probe_device(self)
 

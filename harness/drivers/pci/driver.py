@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -55,6 +56,11 @@ class PciDriver(DeviceDriver):
     def __init__(self, kernel: Kernel, bus: Bus, module: str | None = None) -> None:
         super().__init__(kernel, bus, module)
         self.dynids: list[PciId] = []
+
+    @property
+    def known_data(self) -> Collection[int] | None:
+        """The driver data that its static ids have; None if it has no table of them."""
+        return {entry.driver_data for entry in self.id_table} if self.id_table else None
 
     def probe(self, device: PciDevice) -> None:  # type: ignore[override]
         """Take the function into service, or raise Errno; ``device.id`` is what matched."""
@@ -197,7 +203,8 @@ def new_id_store(driver: PciDriver, caller: Caller, data: bytes) -> None:
     complete = len(numbers) == 7
     if not complete and _find_id(driver, new, overridden=False) is not None:
         raise Errno(errno.EEXIST)
-    if driver.id_table and new.driver_data not in {entry.driver_data for entry in driver.id_table}:
+    known = driver.known_data
+    if known is not None and new.driver_data not in known:
         raise Errno(errno.EINVAL)
     driver.dynids.append(new)  # pci_add_dynid
     driver_attach(driver)

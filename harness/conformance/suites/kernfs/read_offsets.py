@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EBADF, EINVAL, EISDIR, ENXIO, ErrorNumber
+from harness.conformance.errnos import EBADF, EINVAL, EIO, EISDIR, ENXIO, ErrorNumber
 from harness.conformance.suites._steps import PCI_DEVICE
 from harness.uapi.fs import (
     O_RDONLY,
@@ -117,6 +117,15 @@ def lseek(call: Call, offset: int, whence: int, wanted: int | ErrorNumber) -> No
     """The end is at 4096, whatever the text."""
     with call.opened(_VENDOR, O_RDONLY) as fd:
         expect(call.lseek(fd, offset, whence), wanted)
+
+
+@case(source=_SEQ)
+def nothing_of_what_fails(call: Call) -> None:
+    """It succeeds where show would fail."""
+    with call.opened(f"{PCI_DEVICE}/power/autosuspend_delay_ms", O_RDONLY) as fd:
+        expect(call.read(fd, 1), EIO)
+        expect(call.read(fd, 0), b"")
+        expect(call.pread(fd, 0, 10), b"")
 
 
 @case(source="generic_file_llseek: fs/read_write.c, 6.1")
