@@ -85,16 +85,19 @@ class Script:
 
     def keep(self, result: Result[object]) -> bool:
         """Keep the answer of a call; whether it succeeded."""
-        result.looked_at = True
         value = result._value
         shown = value.hex() if isinstance(value, bytes) else repr(value)
         self.note(result.text, result.error if result.error is not None else shown)
         return result.error is None
 
-    def open(self, path: str, flags: int = 2) -> Fd:
-        """A file, or one whose number is -1."""
+    def open(self, path: str, flags: int = 2, name: str | None = None) -> Fd:
+        """A file, or one whose number is -1; ``name`` is what it is called."""
         result = self.call.open(path, flags)
-        return result.value if self.keep(result) else Fd(-1, path)
+        name, number = name or path, -1
+        if result.error is None:
+            number = result.value.number
+        self.note(f"open {name} {flags}", result.error or number)
+        return Fd(number, name)
 
     def close(self, fd: Fd) -> None:
         """close(2)."""
@@ -147,7 +150,6 @@ class Script:
         return self._answered(f"{fd!r} {command:#x} {shown}", result, b"", b"")
 
     def _answered(self, text: str, result: Result[int], before: bytes, after: bytes) -> int:
-        result.looked_at = True
         outcome = str(result.error) if result.error is not None else str(result._value)
         self.note(text, outcome + _changes(before, after))
         return -int(result.error.number) if result.error is not None else int(result._value or 0)
@@ -231,6 +233,9 @@ def main(words: list[str]) -> int:
                         kernel.prepare(options.profile)
                         prepared = True
                     began = time.monotonic()
+                    if name.startswith("config"):
+                        # A reset leaves BARs elsewhere, and what is in no capability as it is.
+                        kernel.close()
                     theirs = run(kernel, *arguments)
                     file.write_text(json.dumps(theirs, indent=0))
                     print(f"{name} {seed}: kernel {time.monotonic() - began:.1f} s", flush=True)
