@@ -144,8 +144,9 @@ class ProcessMount:
         return self._running()[0].pid
 
     def kill_visitors(self) -> list[str]:
-        """Kill what has entered the mount's namespaces from outside, as by nsenter(1), and what came
-        of it; returns their command lines.
+        """Kill what has entered the mount's namespaces from outside, as by nsenter(1).
+
+        And all that came of it; returns their command lines.
         """
         launcher = self.pid
         namespace = _mount_namespace(launcher)
