@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
+    _open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     command: list[str] = []
     if words[:2] == ["vm", "shell"] and "--" in words:
@@ -77,6 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         return fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _open_streams() -> None:
+    """Where a standard stream is closed, have /dev/null instead of the next file that is opened."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is free
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _drop_output() -> None:
