@@ -20,7 +20,7 @@ from typing import TextIO
 from attrs import frozen
 
 from harness.address_space import ProcessMemory
-from harness.machine import load_machine
+from harness.machine import Machine, load_machine
 from harness.mounts.process import MountError, MountOptions, ProcessMount
 from harness.mounts.process.options import PLAIN
 from harness.mounts.process.stdio import DEVNULL, PIPE
@@ -68,8 +68,8 @@ _NOTIFICATION_REMEDY = (
 _DEVICE_MEMORY_REMEDY = (
     "programs cannot map a device's registers, which takes Linux 6.6; all else works"
 )
-_NETWORK_REMEDY = "a network namespace cannot be made, or no netlink socket in it"
-_OVERLAY_REMEDY = "modprobe overlay; an ordinary user's overlay takes Linux 5.11"
+_NETWORK_REMEDY = "needed: a network namespace of its own"
+_OVERLAY_REMEDY = "needed: an overlay, which for an ordinary user takes Linux 5.11"
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 _CONTAINER_FLAGS = (
     "give the container: --device /dev/fuse --security-opt seccomp=unconfined "
@@ -209,33 +209,29 @@ def _in_container() -> bool:
 
 def _devices() -> Iterator[Check]:
     """What programs do with device nodes: two things that FUSE alone does not give."""
-    words = _ran([sys.executable, "-c", _DEVICE_PROGRAM], "qemu-q35", profile="6.1").split()
-    arrive = words[:1] == ["fd"]
-    yield Check("fds of commands", arrive, _verdict(arrive), _NOTIFICATION_REMEDY)
-    shared = words[1:] == [_EDU_IDENTITY]
-    yield Check("device memory", shared, _verdict(shared), _DEVICE_MEMORY_REMEDY)
+    said = _ran([sys.executable, "-c", _DEVICE_PROGRAM], load_machine("qemu-q35", profile="6.1"))
+    yield _verdict("fds of commands", "fd" in said.split(), _NOTIFICATION_REMEDY)
+    yield _verdict("device memory", _EDU_IDENTITY in said.split(), _DEVICE_MEMORY_REMEDY)
 
 
 def _option(name: str, remedy: str) -> Check:
     """Whether a program runs in a mount that was made with the option."""
-    works = _ran(["echo", "works"], "empty", options=MountOptions.of([name])) == "works\n"
-    return Check(f"--{name}", works, _verdict(works), remedy)
+    said = _ran(["echo", "works"], load_machine("empty"), MountOptions.of([name]))
+    return _verdict(f"--{name}", said == "works\n", f"{said}; {remedy}" if said else remedy)
 
 
-def _verdict(works: bool) -> str:
-    return "works" if works else "does not work"
+def _verdict(name: str, works: bool, remedy: str) -> Check:
+    return Check(name, works, "works" if works else "does not work", remedy)
 
 
-def _ran(
-    argv: list[str], machine: str, profile: str | None = None, options: MountOptions = PLAIN
-) -> str:
-    """What a program writes in a mount; nothing if there can be no mount."""
+def _ran(argv: list[str], machine: Machine, options: MountOptions = PLAIN) -> str:
+    """What a program writes in a mount, or why there can be no mount."""
     try:
-        with ProcessMount(load_machine(machine, profile=profile), options=options) as mount:
+        with ProcessMount(machine, options=options) as mount:
             child = mount.popen(argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
             return child.communicate(_TRIAL_SECONDS)[0].decode()
-    except (MountError, TimeoutError):
-        return ""
+    except (MountError, TimeoutError) as error:
+        return str(error)
 
 
 def _program(name: str, *places: str, package: str, use: str) -> Check:
