@@ -235,7 +235,7 @@ def _work(
             try:
                 case = cases[connection.recv()]
                 connection.send(run_case(case, target, profile))
-            except (EOFError, BrokenPipeError):
+            except (EOFError, ConnectionError):
                 return
 
 

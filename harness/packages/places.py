@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.packages.errors import PackagesError, Progress
+from harness import data
+from harness.packages.errors import PackagesError, Progress, Unavailable
+
+_ELSEWHERE = "XDG_CACHE_HOME may name another folder for caches"
 
 
 def cache_folder() -> Path:
-    """The project's part of the user's cache directory (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uapi-harness"
+    """The project's part of the user's cache directory. Unavailable if there is none."""
+    folder = data.cache_folder()
+    if folder is None:
+        raise Unavailable(f"there is no home directory; {_ELSEWHERE}")
+    return Path(folder)
 
 
 @contextmanager
@@ -30,10 +36,19 @@ def one_line_errors() -> Iterator[None]:
         raise PackagesError(f"{where}: {said}" if where else said) from None
 
 
+def _make(folder: Path) -> None:
+    """Make a folder of the cache. Unavailable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = (error.strerror or "").lower()
+        raise Unavailable(f"{error.filename}: {said}; {_ELSEWHERE}") from None
+
+
 def need_room(folder: Path, mebibytes: int) -> None:
     """PackagesError where there is less room than that. On a full disk apt waits for ever."""
+    _make(folder)
     with one_line_errors():
-        folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free >> 20
     if free < mebibytes:
         where = f"{folder}: no space left on device"
@@ -43,8 +58,8 @@ def need_room(folder: Path, mebibytes: int) -> None:
 @contextmanager
 def locked(target: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of ``target``, a file or folder that need not exist; waits for who has it."""
+    _make(target.parent)
     with one_line_errors():
-        target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
