@@ -102,7 +102,7 @@ class PciEntry:
     path below /sys/devices, ``irq`` the interrupt that ACPI routes the function's pin to, ``slots``
     how many hot-plug slots it describes behind a bridge. ``registers_by_profile`` is what differs
     with a profile: a recorded machine may have been another one under another kernel. A function
-    with ``present: false`` waits for ``Machine.plug``.
+    with ``present: false`` waits for ``Machine.plug``. ``qemu`` says that QEMU emulates it.
     """
 
     slot: str
@@ -117,6 +117,7 @@ class PciEntry:
     irq: int | None = None
     slots: int = 0
     present: bool = True
+    qemu: bool = False
     config: str = ""
     bars: Mapping[int, BarEntry] = Factory(dict)
     rom: RomEntry | None = None
@@ -449,6 +450,7 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
         rom=_rom(entry.rom) if entry.rom is not None else None,
+        qemu=entry.qemu,
     )
 
 
@@ -467,7 +469,9 @@ def virtual_function_entry(entry: PciEntry) -> FunctionEntry | None:
     made = entry.virtual_function
     if made is None:
         return None
-    virtual = FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars))
+    virtual = FunctionEntry(
+        config=bytes.fromhex(made.config), bars=_bars(made.bars), qemu=entry.qemu
+    )
     try:
         build_config(virtual)
     except ConfigError as error:

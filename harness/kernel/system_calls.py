@@ -47,6 +47,7 @@ from harness.uapi.fs import (
     PROT_WRITE,
     RLIMIT_NOFILE,
     SEEK_HOLE,
+    SEEK_SET,
 )
 
 #: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
@@ -291,7 +292,7 @@ class SystemCalls:
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """ksys_lseek."""
         description = self.caller.description(fd)
-        if whence > SEEK_HOLE:
+        if not SEEK_SET <= whence <= SEEK_HOLE:
             raise Errno(errno.EINVAL)
         position = description.position
         new: int = self._call("lseek", description.open_file, position, offset, whence)
@@ -299,9 +300,9 @@ class SystemCalls:
         return new
 
     def ioctl(self, fd: int, command: int, argument: int) -> int:
-        """vfs_ioctl."""
+        """vfs_ioctl. The call takes 32 bits of a command (SYSCALL_DEFINE3(ioctl), fs/ioctl.c)."""
         open_file = self.caller.description(fd).open_file
-        return int(self._call("ioctl", open_file, command, argument))
+        return int(self._call("ioctl", open_file, command & 0xFFFFFFFF, argument))
 
     def map_file(self, length: int, prot: int, flags: int, fd: int, offset: int) -> MappedPages:
         """ksys_mmap_pgoff of a file, but for finding a place: what is to be there."""
@@ -357,7 +358,9 @@ class SystemCalls:
     # --- poll
 
     def poll_one(self, fd: int, events: int, queues: PollTable) -> int:
-        """do_pollfd: what is ready of ``events``; POLLNVAL for what is no fd."""
+        """do_pollfd: what is ready of ``events``; POLLNVAL for what is no fd, nothing below 0."""
+        if fd < 0:
+            return 0
         description = self.caller.descriptions.get(fd)
         if description is None:
             return POLLNVAL

@@ -14,41 +14,33 @@ from pathlib import Path
 from harness import data
 from harness.packages.errors import PackagesError, Progress, Unavailable
 
-_ELSEWHERE = "XDG_CACHE_HOME may name another folder for caches"
+_REMEDY = "XDG_CACHE_HOME can name a folder for it"
 
 
 def cache_folder() -> Path:
-    """The project's part of the user's cache directory. Unavailable if there is none."""
+    """The project's part of the user's cache directory. Unavailable for a user without a home."""
     folder = data.cache_folder()
     if folder is None:
-        raise Unavailable(f"there is no home directory; {_ELSEWHERE}")
+        raise Unavailable(f"this user has no home directory for a cache; {_REMEDY}")
     return Path(folder)
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """The system's errors as PackagesError: which file, and what is the matter."""
+def one_line_errors(remedy: str = "") -> Iterator[None]:
+    """The system's errors as PackagesError: which file, what is the matter, what can be done."""
     try:
         yield
     except OSError as error:
         where = error.filename2 or error.filename
         said = (error.strerror or str(error)).lower()
-        raise PackagesError(f"{where}: {said}" if where else said) from None
-
-
-def _make(folder: Path) -> None:
-    """Make a folder of the cache. Unavailable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        said = (error.strerror or "").lower()
-        raise Unavailable(f"{error.filename}: {said}; {_ELSEWHERE}") from None
+        text = f"{where}: {said}" if where else said
+        raise PackagesError(f"{text}; {remedy}" if remedy else text) from None
 
 
 def need_room(folder: Path, mebibytes: int) -> None:
     """PackagesError where there is less room than that. On a full disk apt waits for ever."""
-    _make(folder)
     with one_line_errors():
+        folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free >> 20
     if free < mebibytes:
         where = f"{folder}: no space left on device"
@@ -57,9 +49,10 @@ def need_room(folder: Path, mebibytes: int) -> None:
 
 @contextmanager
 def locked(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of ``target``, a file or folder that need not exist; waits for who has it."""
-    _make(target.parent)
-    with one_line_errors():
+    """Hold the lock of ``target``, a file or folder of the cache that need not exist; waits for
+    who has it."""
+    with one_line_errors(_REMEDY):
+        target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -138,34 +138,32 @@ class VfioPciCoreDevice(VfioDevice):
 
     def pm_allow(self) -> None:
         """The driver has taken the function (vfio_pci_core_register_device)."""
-        power = self.pdev.power
         self.set_power_state(0)
-        power.usage_count -= not power.runtime_auto
-        power.runtime_auto = True
+        self.pdev.power.ops = self
+        self.pdev.power.pm_runtime_allow()
         self._pm_runtime_put()
 
     def pm_forbid(self) -> None:
         """The driver lets go of the function (vfio_pci_core_unregister_device)."""
         self._pm_runtime_get()
-        power = self.pdev.power
-        power.usage_count += power.runtime_auto
-        power.runtime_auto = False
+        self.pdev.power.pm_runtime_forbid()
+        self.pdev.power.ops = self.pdev
 
     def _pm_runtime_get(self) -> None:
-        if self.driver.disable_idle_d3:
-            return
-        self.pdev.power.usage_count += 1
-        if self.pdev.power.status == "suspended":
-            self.set_power_state(0)
-            self.pdev.power.status = "active"
+        if not self.driver.disable_idle_d3:
+            self.pdev.power.pm_runtime_get_sync()
 
     def _pm_runtime_put(self) -> None:
-        if self.driver.disable_idle_d3:
-            return
-        self.pdev.power.usage_count -= 1
-        if not self.pdev.power.usage_count:
-            self.set_power_state(cfg.PM_STATE)
-            self.pdev.power.status = "suspended"
+        if not self.driver.disable_idle_d3:
+            self.pdev.power.pm_runtime_put()
+
+    def runtime_suspend(self) -> None:
+        """pci_pm_runtime_suspend of a function that a driver has: to D3hot, if there is that."""
+        self.set_power_state(cfg.PM_STATE)
+
+    def runtime_resume(self) -> None:
+        """pci_pm_runtime_resume."""
+        self.set_power_state(0)
 
     def pm_runtime_get(self) -> None:
         """See VfioDevice."""
@@ -209,19 +207,26 @@ class VfioPciCoreDevice(VfioDevice):
         """
 
     def set_power_state(self, state: int) -> None:
-        """vfio_pci_set_power_state: around a sleep that loses it, the state is kept."""
+        """vfio_pci_set_power_state: around a sleep that loses it, the state is kept.
+
+        The user does not see the errors.
+        """
         pdev = self.pdev
         if not pdev.pm_cap:
+            pdev.pci_power_up()  # what pci_set_power_state finds it in, whatever is wanted
             return
-        place = pdev.pm_cap + cfg.PM_CONTROL
-        control = pdev.pci_read_config(place, 2)
-        asleep = control & cfg.PM_STATE == cfg.PM_STATE
+        deepest = PCI_POWER_NAMES[cfg.PM_STATE]
+        asleep = pdev.current_state == deepest
+        control = pdev.pci_read_config(pdev.pm_cap + cfg.PM_CONTROL, 2)
         loses = not control & cfg.PM_NO_SOFT_RESET
-        if state == cfg.PM_STATE and not asleep and loses:
-            self._pm_saved = pci_save_state(pdev)
-        pdev.pci_write_config(place, 2, control & ~cfg.PM_STATE | state)
-        pdev.pci_update_current_state()
-        if asleep and state == 0 and loses:
+        saved = pci_save_state(pdev) if state == cfg.PM_STATE and not asleep and loses else None
+        try:
+            pdev.pci_set_power_state(state)
+        except Errno:
+            return
+        if saved is not None and pdev.current_state == deepest:
+            self._pm_saved = saved
+        elif asleep and state == 0 and loses:
             pci_restore_state(pdev, self._pm_saved)
 
     def try_reset_function(self) -> None:

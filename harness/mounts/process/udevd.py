@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.mounts.process.mount import ProcessMount
 
 #: Where packages have it (Debian's, and those of other distributions).
-_PROGRAMS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
+PROGRAMS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
 _DATA = "/run/udev"
 _NOTIFY = f"{_DATA}/uapi-harness-ready"
 #: How long it may take to be ready, in seconds.
@@ -50,7 +50,7 @@ def places() -> list[Place]:
 
 def start_udevd(mount: ProcessMount) -> None:
     """Start it, and return when it is ready. MountError with its own words if it cannot be."""
-    program = next((path for path in _PROGRAMS if os.path.exists(path)), None)
+    program = next((path for path in PROGRAMS if os.path.exists(path)), None)
     if program is None:
         raise MountError("udevd: there is no systemd-udevd here; Debian's package udev has it")
     with (
