@@ -271,6 +271,7 @@ def test_without_a_compiler(harness, headers):
 def test_revisions_of_a_kernel_tree(harness, tmp_path):
     tree = tmp_path / "tree"
     (tree / "include/uapi/linux").mkdir(parents=True)
+    (tree / "Kbuild").touch()
     (tree / "Makefile").write_text("headers:\n\tmkdir usr && cp -r include/uapi usr/include\n")
 
     def git(*words):
@@ -401,3 +402,13 @@ def test_interrupted_it_leaves_nothing_and_ends_soon(tmp_path, number):
     assert not list(temporary.iterdir())
     assert not (tmp_path / "x.yaml").exists()
     assert len((tmp_path / "log").read_text()) < 60
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_a_revision_of_another_tree(harness, tmp_path):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    status, _, complaint = harness("snapshot", "git:.:HEAD", "-o", "x.yaml")
+    said = "uapi-harness snapshot: .: HEAD is no source of the kernel's\n"
+    assert (status, complaint) == (2, said)
