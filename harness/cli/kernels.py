@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.cli.common import BAD_INPUT, FINDINGS, GOOD, NOTHING_RAN, RAW, fail, several
+from harness.cli.common import BAD_INPUT, FINDINGS, GOOD, NOTHING_RAN, RAW, fail, several, told
 
 _VM_EPILOG = """\
 Kernels are Debian's, from the machine's own package source with the release replaced, and are kept
@@ -173,7 +173,7 @@ def _golden(command: str, action: Callable[[], int]) -> int:
     try:
         return _vm(command, action)
     except (ConformError, GoldenError, DataError, OSError) as error:
-        return fail(command, str(error), BAD_INPUT)
+        return fail(command, told(error), BAD_INPUT)
 
 
 def _golden_record(options: argparse.Namespace) -> int:

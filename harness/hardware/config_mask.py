@@ -15,16 +15,18 @@ from harness.hardware import pci_config as cfg
 from harness.hardware.pci_config import Bar, Rom, capabilities, extended_capabilities, load
 
 #: Offset, size and writable bits; the last number marks bits that a 1 clears.
-_Field = tuple[int, int, int, int]
+Field = tuple[int, int, int, int]
+#: Such fields at offsets from the start of a capability, by its number.
+Fields = Mapping[int, tuple[Field, ...]]
 
-_COMMON: tuple[_Field, ...] = (
+_COMMON: tuple[Field, ...] = (
     # Command: I/O, memory, master, parity, system error, interrupt disable; the errors of Status.
     (cfg.COMMAND, 2, 0x0547, 0),
     (cfg.STATUS, 2, 0, 0xF900),
-    (0x0C, 1, 0xFF, 0),  # cache line size
+    (cfg.CACHE_LINE_SIZE, 1, 0xFF, 0),
     (cfg.INTERRUPT_LINE, 1, 0xFF, 0),
 )
-_BRIDGE: tuple[_Field, ...] = (
+_BRIDGE: tuple[Field, ...] = (
     (0x18, 4, 0xFFFFFFFF, 0),  # bus numbers, secondary latency timer
     (0x1C, 2, 0xF0F0, 0),  # I/O window
     (0x1E, 2, 0, 0xF900),
@@ -34,8 +36,7 @@ _BRIDGE: tuple[_Field, ...] = (
     (0x30, 4, 0xFFFFFFFF, 0),
     (0x3E, 2, 0x0BFF, 0x0400),  # bridge control
 )
-#: By capability: fields at offsets from its start.
-_CAPABILITY_FIELDS: Mapping[int, tuple[_Field, ...]] = {
+CAPABILITY_FIELDS: Fields = {
     cfg.CAP_PM: ((cfg.PM_CONTROL, 2, cfg.PM_STATE | 0x0100, 0x8000),),
     cfg.CAP_MSIX: ((cfg.MSIX_CONTROL, 2, cfg.MSIX_ENABLE | cfg.MSIX_MASK_ALL, 0),),
     # Device control (bit 15 only triggers a reset) and status, link control, device control 2.
@@ -46,7 +47,7 @@ _CAPABILITY_FIELDS: Mapping[int, tuple[_Field, ...]] = {
         (0x28, 2, 0x7FFF, 0),
     ),
 }
-_EXTENDED_FIELDS: Mapping[int, tuple[_Field, ...]] = {
+EXTENDED_FIELDS: Fields = {
     # Status, mask and severity of uncorrectable errors; status and mask of correctable ones.
     cfg.EXT_CAP_AER: (
         (0x04, 4, 0, 0x07FFF030),
@@ -102,8 +103,14 @@ def _allow_msi(mask: ConfigMask, config: bytes | bytearray, offset: int) -> None
         mask.allow(position + 4, 4, 0xFFFFFFFF)
 
 
-def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar], rom: Rom | None) -> ConfigMask:
-    """The masks of the function that ``config`` describes."""
+def build_mask(
+    config: bytes | bytearray,
+    bars: Mapping[int, Bar],
+    rom: Rom | None,
+    fields: Fields = CAPABILITY_FIELDS,
+    extended_fields: Fields = EXTENDED_FIELDS,
+) -> ConfigMask:
+    """The masks of the function that ``config`` describes, with these fields of capabilities."""
     mask = ConfigMask(bytearray(len(config)), bytearray(len(config)))
     bridge = config[cfg.HEADER_TYPE] & 0x7F == 1
     for field in _COMMON + (_BRIDGE if bridge else ()):
@@ -117,9 +124,9 @@ def build_mask(config: bytes | bytearray, bars: Mapping[int, Bar], rom: Rom | No
     for number, start in capabilities(config):
         if number == cfg.CAP_MSI:
             _allow_msi(mask, config, start)
-        for offset, size, writable, clear in _CAPABILITY_FIELDS.get(number, ()):
+        for offset, size, writable, clear in fields.get(number, ()):
             mask.allow(start + offset, size, writable, clear)
     for number, start in extended_capabilities(config):
-        for offset, size, writable, clear in _EXTENDED_FIELDS.get(number, ()):
+        for offset, size, writable, clear in extended_fields.get(number, ()):
             mask.allow(start + offset, size, writable, clear)
     return mask

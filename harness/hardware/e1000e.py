@@ -7,8 +7,9 @@ Control is at two places, of which the second reads as 0. Values after reset are
 
 from __future__ import annotations
 
+from harness.hardware import pci_config as cfg
 from harness.hardware.pci import PciFunction
-from harness.hardware.pci_config import ConfigError, FunctionEntry
+from harness.hardware.pci_config import ConfigError, FunctionEntry, find_capability
 
 CONTROL, CONTROL_AGAIN, STATUS, EEPROM_CONTROL = 0x0, 0x4, 0x8, 0x10
 _RESET = {CONTROL: 0x00140241, STATUS: 0x00080283, EEPROM_CONTROL: 0x00000300}
@@ -29,6 +30,9 @@ class E1000eFunction(PciFunction):
         bar, needed = self.bars.get(_REGISTERS_BAR), max(_RESET) + _WORD
         if bar is None or bar.size < needed:
             raise ConfigError(f"BAR {_REGISTERS_BAR} is needed, with {needed:#x} bytes", "bars")
+        power = find_capability(self.config, cfg.CAP_PM)
+        if power:
+            self._mask.allow(power + cfg.PM_CONTROL, 2, cfg.PM_DATA_SELECT)
         self._reset_registers()
 
     def _reset_registers(self) -> None:

@@ -20,6 +20,7 @@ from harness.hardware.pci_config import (
     find_capability,
     load,
 )
+from harness.hardware.qemu_config import build_qemu_mask
 
 MSIX_ENTRY_SIZE = 16
 #: Of an entry of the MSI-X table: where the vector control is, and its mask bit.
@@ -77,7 +78,8 @@ class PciFunction:
         self.line: Callable[[], None] | None = None
         self.dma: Dma | None = None
         self.trace: Callable[[str, tuple[Any, ...]], None] | None = None
-        self._mask = build_mask(self.config, self.bars, entry.rom)
+        build = build_qemu_mask if entry.qemu else build_mask
+        self._mask = build(self.config, self.bars, entry.rom)
         self._memory: dict[int, bytearray] = {}
         self._msix = self._find_msix()
         self._msi = Msi(self.config)
@@ -122,7 +124,9 @@ class PciFunction:
         return self.config[capability + cfg.PM_CONTROL] & cfg.PM_STATE if capability else 0
 
     def _loses_state(self) -> bool:
-        """Whether coming back from D3hot is a reset."""
+        """Whether coming back from D3hot is a reset, which QEMU 7.2 knows nothing of."""
+        if self.entry.qemu:
+            return False
         capability = find_capability(self.config, cfg.CAP_PM)
         return not self.config[capability + cfg.PM_CONTROL] & cfg.PM_NO_SOFT_RESET
 
@@ -143,9 +147,13 @@ class PciFunction:
     # --- reset
 
     def reset(self) -> None:
-        """Function level reset: nothing that software wrote survives, BAR addresses included."""
-        self.config[:] = build_config(self.entry)
-        for offset, size in ((cfg.COMMAND, 2), (cfg.INTERRUPT_LINE, 1)):
+        """Function level reset: nothing that software wrote survives, BAR addresses included.
+
+        In QEMU that is the header, MSI and MSI-X (pci_do_device_reset: hw/pci/pci.c, 7.2).
+        """
+        if not self.entry.qemu:
+            self.config[:] = build_config(self.entry)
+        for offset, size in ((cfg.COMMAND, 2), (cfg.CACHE_LINE_SIZE, 1), (cfg.INTERRUPT_LINE, 1)):
             self.config[offset : offset + size] = bytes(size)
         for index, bar in self.bars.items():
             start, size = cfg.BASE_ADDRESS_0 + 4 * index, bar.bits // 8

@@ -17,7 +17,7 @@ CONFIG_SIZE = 256
 EXTENDED_CONFIG_SIZE = 4096
 
 VENDOR_ID, DEVICE_ID, COMMAND, STATUS = 0x00, 0x02, 0x04, 0x06
-REVISION_ID, CLASS_PROGRAMMING, HEADER_TYPE = 0x08, 0x09, 0x0E
+REVISION_ID, CLASS_PROGRAMMING, CACHE_LINE_SIZE, HEADER_TYPE = 0x08, 0x09, 0x0C, 0x0E
 BASE_ADDRESS_0, SUBSYSTEM_VENDOR_ID, SUBSYSTEM_ID = 0x10, 0x2C, 0x2E
 ROM_ADDRESS, ROM_ENABLE = 0x30, 0x1
 SECONDARY_BUS, SUBORDINATE_BUS = 0x19, 0x1A
@@ -36,7 +36,8 @@ CAP_PM, CAP_VPD, CAP_MSI, CAP_SHPC, CAP_PCIE, CAP_MSIX = 0x01, 0x03, 0x05, 0x0C,
 MSIX_CONTROL, MSIX_ENABLE, MSIX_MASK_ALL, MSIX_SIZE = 2, 0x8000, 0x4000, 0x07FF
 MSI_CONTROL, MSI_ENABLE, MSI_CAPABLE, MSI_ENABLED_COUNT = 2, 0x0001, 0x000E, 0x0070
 MSI_64BIT, MSI_MASKING = 0x0080, 0x0100
-PM_CONTROL, PM_STATE, PM_NO_SOFT_RESET = 4, 0x3, 0x8
+PM_CAPABILITIES, PM_D1, PM_D2 = 2, 0x200, 0x400
+PM_CONTROL, PM_STATE, PM_NO_SOFT_RESET, PM_DATA_SELECT = 4, 0x3, 0x8, 0x1E00
 PCIE_FLAGS, PCIE_DEVICE, PCIE_LINK, PCIE_LINK_STATUS = 0x02, 0x04, 0x0C, 0x12
 PCIE_DEVICE_FLR = 1 << 28
 EXT_CAP_AER, EXT_CAP_DSN = 0x01, 0x03
@@ -93,7 +94,7 @@ class FunctionEntry:
 
     ``config`` holds recorded bytes under all that the other fields add. ``capabilities`` are
     mappings as in :data:`CAPABILITIES`; ``registers`` are for the kind of device. ``rom`` is the
-    expansion ROM.
+    expansion ROM. With ``qemu`` the bits that nothing says anything of are as QEMU has them.
     """
 
     kind: str = "function"
@@ -109,6 +110,7 @@ class FunctionEntry:
     registers: Mapping[str, Any] = field(factory=dict)
     config: bytes = b""
     rom: Rom | None = None
+    qemu: bool = False
 
 
 @frozen

@@ -300,9 +300,9 @@ class SystemCalls:
         return new
 
     def ioctl(self, fd: int, command: int, argument: int) -> int:
-        """vfs_ioctl."""
+        """vfs_ioctl. The call takes 32 bits of a command (SYSCALL_DEFINE3(ioctl), fs/ioctl.c)."""
         open_file = self.caller.description(fd).open_file
-        return int(self._call("ioctl", open_file, command, argument))
+        return int(self._call("ioctl", open_file, command & 0xFFFFFFFF, argument))
 
     def map_file(self, length: int, prot: int, flags: int, fd: int, offset: int) -> MappedPages:
         """ksys_mmap_pgoff of a file, but for finding a place: what is to be there."""
@@ -358,7 +358,9 @@ class SystemCalls:
     # --- poll
 
     def poll_one(self, fd: int, events: int, queues: PollTable) -> int:
-        """do_pollfd: what is ready of ``events``; POLLNVAL for what is no fd."""
+        """do_pollfd: what is ready of ``events``; POLLNVAL for what is no fd, nothing below 0."""
+        if fd < 0:
+            return 0
         description = self.caller.descriptions.get(fd)
         if description is None:
             return POLLNVAL

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from harness.mounts.process.command import _signals_blocked, _wait_passing_on
 from harness.mounts.process.notifications import Notifications, Table
 from harness.mounts.process.workers import STANDBY_LIMIT, Crew
+from tests.process.conftest import HEAD
 
 
 def test_a_worker_that_another_one_starts_at_the_end_is_waited_for():
@@ -117,3 +119,19 @@ def test_programs_that_are_started_at_once_all_end_with_the_mount(mounted, monke
         others = list(pool.map(mount.popen, [["sleep", "1000"]] * 2))
     mount.__exit__(None, None, None)
     assert [child._status for child in (first, *others)] == [signal.SIGKILL] * 3
+
+
+def test_no_thread_takes_a_signal_even_as_it_starts(driver, mounted, monkeypatch):
+    run, taking = threading.Thread.run, {}
+
+    def told_run(thread):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        taking[thread.name] = signal.valid_signals() - blocked - {signal.SIGKILL, signal.SIGSTOP}
+        run(thread)
+
+    monkeypatch.setattr(threading.Thread, "run", told_run)
+    code = "call(toy, WATCH, os.eventfd(0)); call(toy, WAIT_COPY, 0); call(toy, WHICH, toy)"
+    child = mounted().popen([sys.executable, "-I", "-S", "-c", HEAD + code])
+    assert child.wait(60) == 0
+    names = {"uapi-aside", "uapi-eventfds", "uapi-invalidate", "uapi-mount", "uapi-notified"}
+    assert taking == {name: set() for name in names}

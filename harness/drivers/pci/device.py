@@ -49,6 +49,8 @@ _WINDOW_IO_32 = _WINDOW_MEMORY_64 = 1
 
 HEADER_TYPE_BRIDGE = 1
 PCI_POWER_NAMES = ("D0", "D1", "D2", "D3hot")
+#: In the power management capabilities: that the function has the states that it may lack.
+_LOW_POWER = {1: cfg.PM_D1, 2: cfg.PM_D2}
 PCI_POWER_UNKNOWN = "unknown"
 #: Where x86 puts the message of an interrupt (arch/x86/include/asm/msi.h).
 MSI_ADDRESS = 0xFEE00000
@@ -383,7 +385,7 @@ class PciDevice(Device):
         if self.pm_cap:
             control = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2)
             if control & cfg.PM_STATE:
-                self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, control & ~cfg.PM_STATE)
+                self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, 0)
         self.current_state = PCI_POWER_NAMES[0]
 
     def runtime_suspend(self) -> None:
@@ -392,6 +394,23 @@ class PciDevice(Device):
     def runtime_resume(self) -> None:
         """pci_pm_runtime_resume: what it was like in its sleep is not asked for."""
         self.pci_power_up()
+
+    def pci_set_power_state(self, state: int) -> None:
+        """To D0, or to a deeper state than the present one (drivers/pci/pci.c, 6.1). The function
+        has the capability. EINVAL for one less deep, EIO for one that the function has not."""
+        if self.current_state == PCI_POWER_NAMES[state]:
+            return
+        if state == 0:
+            self.pci_power_up()
+            return
+        if self.current_state in PCI_POWER_NAMES[state:]:
+            raise Errno(errno.EINVAL)
+        supported = self.pci_read_config(self.pm_cap + cfg.PM_CAPABILITIES, 2)
+        if not supported & _LOW_POWER.get(state, supported):
+            raise Errno(errno.EIO)
+        control = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2)
+        self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, control & ~cfg.PM_STATE | state)
+        self.pci_update_current_state()
 
     def _pci_enable_resources(self) -> None:
         command = self.pci_read_config(cfg.COMMAND, 2)

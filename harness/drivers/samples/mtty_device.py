@@ -255,5 +255,6 @@ class MttyDevice(SampleDevice):
         value = 0
         if bar < len(self.ports):
             value = int.from_bytes(data.ljust(4, b"\0"), "little")
-            value = (value & _BAR_MASK if value == 0xFFFFFFFF else value) | cfg.BAR_IO
+            value = value & _BAR_MASK if value == 0xFFFFFFFF else value
+            value |= self._config[offset] & 0x3
         self._config[offset : offset + 4] = value.to_bytes(4, "little")

@@ -207,20 +207,26 @@ class VfioPciCoreDevice(VfioDevice):
         """
 
     def set_power_state(self, state: int) -> None:
-        """vfio_pci_set_power_state: around a sleep that loses it, the state is kept."""
+        """vfio_pci_set_power_state: around a sleep that loses it, the state is kept.
+
+        The user does not see the errors.
+        """
         pdev = self.pdev
         if not pdev.pm_cap:
             pdev.pci_power_up()  # what pci_set_power_state finds it in, whatever is wanted
             return
-        place = pdev.pm_cap + cfg.PM_CONTROL
-        control = pdev.pci_read_config(place, 2)
-        asleep = control & cfg.PM_STATE == cfg.PM_STATE
+        deepest = PCI_POWER_NAMES[cfg.PM_STATE]
+        asleep = pdev.current_state == deepest
+        control = pdev.pci_read_config(pdev.pm_cap + cfg.PM_CONTROL, 2)
         loses = not control & cfg.PM_NO_SOFT_RESET
-        if state == cfg.PM_STATE and not asleep and loses:
-            self._pm_saved = pci_save_state(pdev)
-        pdev.pci_write_config(place, 2, control & ~cfg.PM_STATE | state)
-        pdev.pci_update_current_state()
-        if asleep and state == 0 and loses:
+        saved = pci_save_state(pdev) if state == cfg.PM_STATE and not asleep and loses else None
+        try:
+            pdev.pci_set_power_state(state)
+        except Errno:
+            return
+        if saved is not None and pdev.current_state == deepest:
+            self._pm_saved = saved
+        elif asleep and state == 0 and loses:
             pci_restore_state(pdev, self._pm_saved)
 
     def try_reset_function(self) -> None:

@@ -31,13 +31,13 @@ import errno
 import logging
 import os
 import select
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from harness import background
 from harness.host_files import copy_fd
 from harness.kernel.errors import Errno
 from harness.mounts.process import fuse_protocol as fuse
@@ -234,7 +234,7 @@ class Notifications:
         self._ready.register(fd, select.EPOLLIN)
         with self._starting:  # programs may start at once
             if self._thread.ident is None:
-                self._thread.start()
+                background.start(self._thread)
 
     def close(self) -> None:
         """When all programs have ended."""
@@ -246,8 +246,6 @@ class Notifications:
         self._ready.close()
 
     def _receive(self) -> None:
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             while self._take_all():
                 pass

@@ -710,8 +710,10 @@ class Server:
             self.pages.collect(self._lock)
 
     def _is_device(self, nodeid: int) -> bool:
-        """Whether faults on it are of a mapping that we know."""
-        return self._maps_files and not stat.S_ISREG(self._entry(nodeid).node.mode)
+        """Whether faults on it are of a mapping that we know: of a device, or of its resource."""
+        if not self._maps_files:
+            return False
+        return nodeid in self.pages or not stat.S_ISREG(self._entry(nodeid).node.mode)
 
     def _serve_aside(self, view: memoryview) -> bool:
         """Answer what the leading thread itself has caused; whether it is that."""
@@ -764,8 +766,8 @@ class Server:
     def _ioctl(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, _, command, argument = fuse.IOCTL_IN.unpack_from(view, BODY)
         open_file = self._files.get(handle)
-        if open_file is None:
-            raise Errno(errno.ENOTTY)  # a directory
+        if open_file is None or command in fuse.FILE_ATTRIBUTES:  # a directory; nor has a driver
+            raise Errno(errno.ENOTTY)
         try:
             result = self.do_file(caller, "ioctl", open_file, command, argument)
         except Errno as error:

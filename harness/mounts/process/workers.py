@@ -9,10 +9,10 @@ another thread, finishes its own request when it can, and stands by again.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from typing import TYPE_CHECKING
 
+from harness import background
 from harness.mounts.process.fuse_protocol import BUFFER_SIZE
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the mount has ended or there are threads enough."""
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._crew.identities.add(threading.get_ident())
         try:
             while self._crew.take_lead(self):
@@ -87,7 +85,7 @@ class Crew:
         worker = Worker(self, self._server)
         thread = threading.Thread(target=worker.run, name="uapi-mount", daemon=True)
         with self._starting:
-            thread.start()
+            background.start(thread)
             self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
 
