@@ -66,15 +66,21 @@ class Script:
     call: Call
     random: Random
     answers: list[Answer] = field(factory=list)
+    #: Files of other kinds.
+    files: list[Fd] = field(factory=list)
     #: Memory whose neighbours on both sides can neither be read nor written.
     arena: Buffer = field(init=False)
     read_only: Buffer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         nothing, private = Fd(-1, ""), 0x22
-        # A kernel puts each mapping below the last; the model leaves room around each.
+        # A kernel puts each mapping below the last; the model leaves room around each. What
+        # chooses addresses may look at how memory is aligned.
         self.call.mmap(4096, 0, private, nothing)
         self.arena = self.call.buffer(ARENA)
+        while self.arena.address % ARENA:
+            self.call.mmap(4096, 0, private, nothing)
+            self.arena = self.call.buffer(ARENA)
         self.call.mmap(4096, 0, private, nothing)
         self.read_only = self.call.mmap(4096, 1, private, nothing).value
         self.call.mmap(4096, 0, private, nothing)

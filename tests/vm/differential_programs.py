@@ -95,7 +95,9 @@ def sweep(
     flags: bool = True,
 ) -> None:
     """A command with one field after the other at all that it may be, then by chance."""
-    whole = sizeof(kind) + sum(8 if isinstance(one, Ptr) else 4 if isinstance(one, Fd) else len(one) for one in tail)
+    whole = sizeof(kind) + sum(
+        8 if isinstance(one, Ptr) else 4 if isinstance(one, Fd) else len(one) for one in tail
+    )
     base = {size: whole, **base}
 
     def ask(**values: Any) -> None:
@@ -201,8 +203,14 @@ def others(script: Script, fd: Fd) -> None:
     plane = {"flags": [0, 1, 2, 3, 4, 5, 6, 7, 8], "drm_plane_type": [0, 1, 2, 3, U32]}
     for flags in range(8):
         sweep(
-            script, fd, u.VFIO_DEVICE_QUERY_GFX_PLANE, u.GfxPlaneInfo, {"flags": flags}, plane,
-            chance=5, flags=False,
+            script,
+            fd,
+            u.VFIO_DEVICE_QUERY_GFX_PLANE,
+            u.GfxPlaneInfo,
+            {"flags": flags},
+            plane,
+            chance=5,
+            flags=False,
         )
     for value in (0, 1, 2, U32):
         script.ioctl(fd, u.VFIO_DEVICE_GET_GFX_DMABUF, struct.pack("<I", value), room=8)
@@ -214,8 +222,24 @@ def ioeventfds(script: Script, fd: Fd) -> None:
     event = eventfd(script.call)
     bars = [n << 40 for n in range(10)]
     offsets = [
-        *bars, 1, 2, 3, 4, 0xFFC, 0x1000, 0x2000, 0x3FFC, 0x1FFFC, 0x20000, 0xFFFFC, 0xFFFF8,
-        0x100000, (1 << 40) - 4, (3 << 40) + 8, (7 << 40) + 4, (1 << 48) - 4,
+        *bars,
+        1,
+        2,
+        3,
+        4,
+        0xFFC,
+        0x1000,
+        0x2000,
+        0x3FFC,
+        0x1FFFC,
+        0x20000,
+        0xFFFFC,
+        0xFFFF8,
+        0x100000,
+        (1 << 40) - 4,
+        (3 << 40) + 8,
+        (7 << 40) + 4,
+        (1 << 48) - 4,
     ]
     pools = {"offset": offsets, "data": [0, 1, U64], "fd": [-1, -2, 99, event, fd]}
     for size in (0, 1, 2, 4, 8, 3, 16):
@@ -251,9 +275,12 @@ def features(script: Script, fd: Fd) -> None:
                 continue
             for data in datas:
                 script.ioctl(
-                    fd, u.VFIO_DEVICE_FEATURE,
+                    fd,
+                    u.VFIO_DEVICE_FEATURE,
                     parts(u.Feature, {"argsz": 8 + _size(data), "flags": number | flag})[0],
-                    struct.pack("<I", number | flag), *data, room=64,
+                    struct.pack("<I", number | flag),
+                    *data,
+                    room=64,
                 )
     for number in range(13):
         for flag in (1 << 16, 2 << 16, 4 << 16, 5 << 16, 6 << 16, 7 << 16):
@@ -267,7 +294,9 @@ def features(script: Script, fd: Fd) -> None:
 
 
 def _size(data: tuple[Part, ...]) -> int:
-    return sum(8 if isinstance(one, Ptr) else 4 if isinstance(one, Fd) else len(one) for one in data)
+    return sum(
+        8 if isinstance(one, Ptr) else 4 if isinstance(one, Fd) else len(one) for one in data
+    )
 
 
 def device_sweep(script: Script, name: str) -> None:
@@ -310,7 +339,11 @@ def irq_sweep(script: Script, name: str) -> None:
                     if flags & 7 == 4 and start == 0 and count <= 1:
                         drain(script, events)
     sweep(
-        script, fd, u.VFIO_DEVICE_SET_IRQS, u.IrqSet, {"flags": 0x21, "index": 0, "count": 0},
+        script,
+        fd,
+        u.VFIO_DEVICE_SET_IRQS,
+        u.IrqSet,
+        {"flags": 0x21, "index": 0, "count": 0},
         {"index": INDICES, "start": [0, 1, 2, U32], "count": [0, 1, 2, 3, 16, 32, 33, U32]},
         chance=200,
     )
@@ -321,7 +354,11 @@ def one_irq(
 ) -> None:
     """One SET_IRQS that says how long it is."""
     values = {
-        "argsz": 20 + _size(tail), "flags": flags, "index": index, "start": start, "count": count
+        "argsz": 20 + _size(tail),
+        "flags": flags,
+        "index": index,
+        "start": start,
+        "count": count,
     }
     script.ioctl(fd, u.VFIO_DEVICE_SET_IRQS, *parts(u.IrqSet, values), *tail)
 
@@ -371,15 +408,54 @@ def irq_chance(script: Script, name: str) -> None:
 # --- containers and groups
 
 IOVAS = [
-    0, 1, 0x800, 0xFFF, 0x1000, 0x1001, 0x2000, 0x3000, 0x10000, 0x11000, 0x200000, 0xFEDFF000,
-    0xFEE00000, 0xFEEFF000, 0xFEF00000, 0x100000000, (1 << 39) - 0x1000, (1 << 39) - 0x2000,
-    1 << 39, 1 << 40, 1 << 47, 1 << 63, U64 - 0xFFF, U64 - 0x1FFF, U64,
+    0,
+    1,
+    0x800,
+    0xFFF,
+    0x1000,
+    0x1001,
+    0x2000,
+    0x3000,
+    0x10000,
+    0x11000,
+    0x200000,
+    0xFEDFF000,
+    0xFEE00000,
+    0xFEEFF000,
+    0xFEF00000,
+    0x100000000,
+    (1 << 39) - 0x1000,
+    (1 << 39) - 0x2000,
+    1 << 39,
+    1 << 40,
+    1 << 47,
+    1 << 63,
+    U64 - 0xFFF,
+    U64 - 0x1FFF,
+    U64,
 ]
 SIZES = [
-    0, 1, 0x800, 0xFFF, 0x1000, 0x1001, 0x2000, 0x3000, 0x10000, 0x11000, 1 << 39, 1 << 63,
-    U64 - 0xFFF, U64,
+    0,
+    1,
+    0x800,
+    0xFFF,
+    0x1000,
+    0x1001,
+    0x2000,
+    0x3000,
+    0x10000,
+    0x11000,
+    1 << 39,
+    1 << 63,
+    U64 - 0xFFF,
+    U64,
 ]
-PLACES = [Ptr(n) for n in (0, 0x1000, 0x3000, 0x8000, 0xF000, 0x10000, 1, 0x800)] + [0, U64, U64 - 0xFFF, 1 << 47]
+PLACES = [Ptr(n) for n in (0, 0x1000, 0x3000, 0x8000, 0xF000, 0x10000, 1, 0x800)] + [
+    0,
+    U64,
+    U64 - 0xFFF,
+    1 << 47,
+]
 
 
 def container_commands(script: Script, container: Fd, chance: int = 40) -> None:
@@ -393,7 +469,10 @@ def container_commands(script: Script, container: Fd, chance: int = 40) -> None:
         content = parts(u.IommuType1InfoCaps, {"argsz": argsz})
         script.ioctl(container, u.VFIO_IOMMU_GET_INFO, *content, room=200)
     sweep(
-        script, container, u.VFIO_IOMMU_MAP_DMA, u.DmaMap,
+        script,
+        container,
+        u.VFIO_IOMMU_MAP_DMA,
+        u.DmaMap,
         {"flags": 3, "vaddr": Ptr(0), "iova": 0x10000, "size": 0x1000},
         {"iova": IOVAS, "size": SIZES, "vaddr": PLACES, "flags": [0, 1, 2, 3, 4, 5, 6, 7, 8]},
         chance=chance,
@@ -401,18 +480,39 @@ def container_commands(script: Script, container: Fd, chance: int = 40) -> None:
     bitmap = (struct.pack("<QQ", 4096, 8), Ptr(0x2000))
     for flags in (0, 1, 2, 4):
         sweep(
-            script, container, u.VFIO_IOMMU_UNMAP_DMA, u.DmaUnmap,
-            {"flags": flags, "iova": 0, "size": 0}, {"iova": IOVAS, "size": SIZES}, bitmap,
-            chance=chance, flags=flags == 0,
+            script,
+            container,
+            u.VFIO_IOMMU_UNMAP_DMA,
+            u.DmaUnmap,
+            {"flags": flags, "iova": 0, "size": 0},
+            {"iova": IOVAS, "size": SIZES},
+            bitmap,
+            chance=chance,
+            flags=flags == 0,
         )
-    ranges = {"iova": IOVAS, "size": SIZES, "bitmap.pgsize": [0, 1, 4096, 8192, 1 << 21],
-              "bitmap.size": [0, 1, 7, 8, 9, 16, 1 << 28, (1 << 28) + 1, U64],
-              "bitmap.data": PLACES}
+    ranges = {
+        "iova": IOVAS,
+        "size": SIZES,
+        "bitmap.pgsize": [0, 1, 4096, 8192, 1 << 21],
+        "bitmap.size": [0, 1, 7, 8, 9, 16, 1 << 28, (1 << 28) + 1, U64],
+        "bitmap.data": PLACES,
+    }
     for flags in (1, 4, 2, 0):
         sweep(
-            script, container, u.VFIO_IOMMU_DIRTY_PAGES, DirtyGet,
-            {"flags": flags, "size": 0x1000, "bitmap.pgsize": 4096, "bitmap.size": 8,
-             "bitmap.data": Ptr(0x2000)}, ranges, chance=chance, flags=flags == 4,
+            script,
+            container,
+            u.VFIO_IOMMU_DIRTY_PAGES,
+            DirtyGet,
+            {
+                "flags": flags,
+                "size": 0x1000,
+                "bitmap.pgsize": 4096,
+                "bitmap.size": 8,
+                "bitmap.data": Ptr(0x2000),
+            },
+            ranges,
+            chance=chance,
+            flags=flags == 4,
         )
     for command in (u.VFIO_IOMMU_ENABLE, u.VFIO_IOMMU_DISABLE, u.VFIO_DEVICE_RESET):
         script.plain(container, command)
@@ -428,7 +528,15 @@ def containers(script: Script) -> None:
     """A container in each of its states."""
     bind(script.call, EDU)
     path = group_path(script.call, EDU)
-    for kind in (None, 0, u.VFIO_TYPE1_IOMMU, u.VFIO_TYPE1v2_IOMMU, u.VFIO_TYPE1_NESTING_IOMMU, 7, 8):
+    for kind in (
+        None,
+        0,
+        u.VFIO_TYPE1_IOMMU,
+        u.VFIO_TYPE1v2_IOMMU,
+        u.VFIO_TYPE1_NESTING_IOMMU,
+        7,
+        8,
+    ):
         container, group = script.open("/dev/vfio/vfio"), script.open(path)
         if kind is None:
             for number in (*range(12), U32):
@@ -470,11 +578,23 @@ def groups(script: Script) -> None:
             script.ioctl(group, u.VFIO_GROUP_SET_CONTAINER, part)
         bad_places(script, group, u.VFIO_GROUP_SET_CONTAINER, struct.pack("<i", -1))
         for name in (
-            b"", b"x", EDU.encode(), EDU.encode()[:-1], EDU.encode() + b"x", E1000E.encode(),
-            EDU.encode() + b" ", b" " + EDU.encode(), EDU.encode() + b" vf_token=x",
-            EDU.encode() + b"\n", b"a" * 4095, EDU.encode() + b" vf_token=", EDU.encode() + b"  ",
+            b"",
+            b"x",
+            EDU.encode(),
+            EDU.encode()[:-1],
+            EDU.encode() + b"x",
+            E1000E.encode(),
+            EDU.encode() + b" ",
+            b" " + EDU.encode(),
+            EDU.encode() + b" vf_token=x",
+            EDU.encode() + b"\n",
+            b"a" * 4095,
+            EDU.encode() + b" vf_token=",
+            EDU.encode() + b"  ",
             EDU.encode() + b" vf_token=2ab74924-c335-45f4-9b16-8569e5b08258",
-            EDU.upper().encode(), EDU[5:].encode(), b"\xff\xfe",
+            EDU.upper().encode(),
+            EDU[5:].encode(),
+            b"\xff\xfe",
         ):
             number = script.ioctl(group, u.VFIO_GROUP_GET_DEVICE_FD, name + b"\0")
             if number > 2:
@@ -536,7 +656,9 @@ class Life:
     def open_container(self) -> None:
         index = self._slot(self.containers)
         self.script.close(self.containers[index])
-        self.containers[index] = self.script.open("/dev/vfio/vfio", self.random.choice([0, 1, 2, 2, 2]))
+        self.containers[index] = self.script.open(
+            "/dev/vfio/vfio", self.random.choice([0, 1, 2, 2, 2])
+        )
 
     def open_group(self) -> None:
         index = self._slot(self.groups)
@@ -590,7 +712,9 @@ class Life:
         self.script.ioctl(self.any, u.VFIO_GROUP_GET_STATUS, struct.pack("<II", 8, 0))
 
     def set_iommu(self) -> None:
-        self.script.plain(self.container, u.VFIO_SET_IOMMU, self.random.choice([0, 1, 3, 3, 6, 7, 8]))
+        self.script.plain(
+            self.container, u.VFIO_SET_IOMMU, self.random.choice([0, 1, 3, 3, 6, 7, 8])
+        )
 
     def check(self) -> None:
         self.script.plain(self.any, u.VFIO_CHECK_EXTENSION, self.random.randrange(11))
@@ -622,7 +746,8 @@ class Life:
 
     def dma_map(self) -> None:
         values = {
-            "argsz": 32, "flags": self.random.choice([1, 2, 3, 3, 3]),
+            "argsz": 32,
+            "flags": self.random.choice([1, 2, 3, 3, 3]),
             "vaddr": Ptr(self.random.choice([0, 0x1000, 0x2000])),
             "iova": self.random.choice([0, 0x1000, 0x2000, 0x3000, 0xFEE00000]),
             "size": self.random.choice([0x1000, 0x1000, 0x2000, 0x4000, 0]),
@@ -631,7 +756,8 @@ class Life:
 
     def dma_unmap(self) -> None:
         values = {
-            "argsz": 24, "flags": self.random.choice([0, 0, 0, 2]),
+            "argsz": 24,
+            "flags": self.random.choice([0, 0, 0, 2]),
             "iova": self.random.choice([0, 0x1000, 0x2000, 0x3000]),
             "size": self.random.choice([0x1000, 0x2000, 0x4000, 1 << 39, 0]),
         }
@@ -644,9 +770,13 @@ class Life:
     def dirty(self) -> None:
         flags = self.random.choice([1, 2, 4])
         values = {
-            "argsz": 48, "flags": flags, "iova": self.random.choice([0, 0x1000]),
-            "size": self.random.choice([0x1000, 0x2000, 0x4000]), "bitmap.pgsize": 4096,
-            "bitmap.size": 8, "bitmap.data": Ptr(0x8000),
+            "argsz": 48,
+            "flags": flags,
+            "iova": self.random.choice([0, 0x1000]),
+            "size": self.random.choice([0x1000, 0x2000, 0x4000]),
+            "bitmap.pgsize": 4096,
+            "bitmap.size": 8,
+            "bitmap.data": Ptr(0x8000),
         }
         self.script.put(0x8000, bytes(8))
         self.script.ioctl(self.container, u.VFIO_IOMMU_DIRTY_PAGES, *parts(DirtyGet, values))
@@ -661,9 +791,15 @@ class Life:
             self.script.pwrite(self.device, struct.pack("<H", value), CONFIG + 4)
 
     def irq(self) -> None:
-        given = parts(u.IrqSet, {
-            "argsz": 24, "flags": 0x24, "index": self.random.choice([0, 1, 2, 4]), "count": 1,
-        })
+        given = parts(
+            u.IrqSet,
+            {
+                "argsz": 24,
+                "flags": 0x24,
+                "index": self.random.choice([0, 1, 2, 4]),
+                "count": 1,
+            },
+        )
         self.script.ioctl(self.device, u.VFIO_DEVICE_SET_IRQS, *given, self.event)
 
     def poll(self) -> None:
@@ -700,10 +836,30 @@ class Life:
         self.script.note("groups", len(names))
 
     WAYS = (
-        (open_container, 4), (open_group, 8), (close, 4), (set_container, 6), (attach, 8),
-        (unset_container, 2), (status, 4), (set_iommu, 3), (check, 3), (get_device, 8), (info, 3),
-        (reset, 2), (hot_info, 3), (hot_reset, 2), (dma_map, 8), (dma_unmap, 4), (iommu_info, 2),
-        (dirty, 5), (config, 5), (irq, 3), (poll, 1), (unbind, 1), (remove_mdev, 1), (look, 1),
+        (open_container, 4),
+        (open_group, 8),
+        (close, 4),
+        (set_container, 6),
+        (attach, 8),
+        (unset_container, 2),
+        (status, 4),
+        (set_iommu, 3),
+        (check, 3),
+        (get_device, 8),
+        (info, 3),
+        (reset, 2),
+        (hot_info, 3),
+        (hot_reset, 2),
+        (dma_map, 8),
+        (dma_unmap, 4),
+        (iommu_info, 2),
+        (dirty, 5),
+        (config, 5),
+        (irq, 3),
+        (poll, 1),
+        (unbind, 1),
+        (remove_mdev, 1),
+        (look, 1),
     )
 
 
@@ -721,22 +877,31 @@ IOMMUFD = {
     i.IOMMU_DESTROY: (i.Destroy, {"id": 99}),
     i.IOMMU_IOAS_ALLOC: (i.IoasAlloc, {}),
     i.IOMMU_IOAS_IOVA_RANGES: (
-        i.IoasIovaRanges, {"ioas_id": 1, "num_iovas": 4, "allowed_iovas": Ptr(0x4000)}
+        i.IoasIovaRanges,
+        {"ioas_id": 1, "num_iovas": 4, "allowed_iovas": Ptr(0x4000)},
     ),
     i.IOMMU_IOAS_ALLOW_IOVAS: (
-        i.IoasAllowIovas, {"ioas_id": 1, "num_iovas": 1, "allowed_iovas": Ptr(0x5000)}
+        i.IoasAllowIovas,
+        {"ioas_id": 1, "num_iovas": 1, "allowed_iovas": Ptr(0x5000)},
     ),
     i.IOMMU_IOAS_MAP: (
         i.IoasMap,
         {"flags": 7, "ioas_id": 1, "user_va": Ptr(0), "length": 0x1000, "iova": 0x10000},
     ),
     i.IOMMU_IOAS_MAP_FILE: (
-        i.IoasMapFile, {"flags": 7, "ioas_id": 1, "length": 0x1000, "iova": 0x30000}
+        i.IoasMapFile,
+        {"flags": 7, "ioas_id": 1, "length": 0x1000, "iova": 0x30000, "fd": -1 & U32},
     ),
     i.IOMMU_IOAS_COPY: (
         i.IoasCopy,
-        {"flags": 7, "dst_ioas_id": 2, "src_ioas_id": 1, "length": 0x1000, "dst_iova": 0x20000,
-         "src_iova": 0x10000},
+        {
+            "flags": 7,
+            "dst_ioas_id": 2,
+            "src_ioas_id": 1,
+            "length": 0x1000,
+            "dst_iova": 0x20000,
+            "src_iova": 0x10000,
+        },
     ),
     i.IOMMU_IOAS_UNMAP: (i.IoasUnmap, {"ioas_id": 1, "iova": 0x10000, "length": 0x1000}),
     i.IOMMU_OPTION: (i.Option, {"option_id": 1, "op": 1, "object_id": 1}),
@@ -749,7 +914,8 @@ IOMMUFD = {
         {"hwpt_id": 4, "iova": 0x10000, "length": 0x1000, "page_size": 4096, "data": Ptr(0x7000)},
     ),
     i.IOMMU_HWPT_INVALIDATE: (
-        i.HwptInvalidate, {"hwpt_id": 4, "data_uptr": Ptr(0x7000), "entry_len": 32}
+        i.HwptInvalidate,
+        {"hwpt_id": 4, "data_uptr": Ptr(0x7000), "entry_len": 32},
     ),
     i.IOMMU_FAULT_QUEUE_ALLOC: (i.FaultAlloc, {}),
     i.IOMMU_VIOMMU_ALLOC: (i.ViommuAlloc, {"dev_id": 3, "hwpt_id": 4}),
@@ -760,7 +926,7 @@ IOMMUFD = {
 }
 
 
-def iommufd_pool(name: str) -> Sequence[Any]:
+def iommufd_pool(script: Script, name: str) -> Sequence[Any]:
     """What a field may be, by its name."""
     if name.endswith("_id") or name == "id":
         return IDS
@@ -775,34 +941,27 @@ def iommufd_pool(name: str) -> Sequence[Any]:
     if name in ("data_len", "entry_len", "entry_num", "num_iovas"):
         return [0, 1, 2, 4, 8, 23, 24, 25, 32, 64, 100, U32]
     if name == "fd":
-        return [-1, 99]
+        return [-1, 99, *script.files]
     return [0, 1, 2, 3, 4, 5, 0xFF, 0x7F]
-
-
-def bind_cdev(script: Script, address: str, context: Fd) -> Fd:
-    """A function's own file, given to a context and attached to its first address space."""
-    call = script.call
-    bind(call, address)
-    (name,) = call.listdir(f"{PCI}/devices/{address}/vfio-dev").value
-    fd = script.open(f"/dev/vfio/devices/{name}", 2, address)
-    script.ioctl(fd, u.VFIO_DEVICE_BIND_IOMMUFD, struct.pack("<II", 16, 0), context, bytes(4))
-    return fd
 
 
 def iommufd_sweep(script: Script) -> None:
     """All commands of a context, alone and with a device."""
+    script.files += [eventfd(script.call), script.call.memfd().value]
+    script.files.append(script.open("/sys/bus/pci/rescan", 0))
     for with_device in (False, True):
         context = script.open("/dev/iommu")
         for _ in range(2):
             script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
         device = Fd(-1, "none")
         if with_device:
-            device = bind_cdev(script, EDU, context)
+            device = open_cdev(script, EDU)
+            bind_to(script, device, context)
             given = struct.pack("<III", 12, 0, 1)
             script.ioctl(device, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, given)
         for command, (kind, base) in IOMMUFD.items():
             names = [name for name, _ in fields(kind) if name not in ("size", "flags")]
-            pools = {name: iommufd_pool(name) for name in names}
+            pools = {name: iommufd_pool(script, name) for name in names}
             script.put(0x5000, struct.pack("<QQQQ", 0, 0xFFFFF, 0x200000, 0x2FFFFF))
             has_flags = any(name == "flags" for name, _ in fields(kind))
             sweep(
@@ -848,10 +1007,8 @@ def cdev_sweep(script: Script) -> None:
     for state in range(4):
         context = script.open("/dev/iommu")
         script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
-        bind(call, EDU)
-        (name,) = call.listdir(f"{PCI}/devices/{EDU}/vfio-dev").value
-        fd = script.open(f"/dev/vfio/devices/{name}", 2, "edu")
-        other = script.open(f"/dev/vfio/devices/{name}", 2, "edu")
+        fd = open_cdev(script, EDU)
+        other = open_cdev(script, EDU)
         if state == 0:
             infos(script, fd)
             others(script, fd)
@@ -864,21 +1021,43 @@ def cdev_sweep(script: Script) -> None:
         if state >= 2:
             script.ioctl(fd, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, struct.pack("<III", 12, 0, 1))
         sweep(
-            script, fd, u.VFIO_DEVICE_BIND_IOMMUFD, u.BindIommufd, {"iommufd": context},
-            {"iommufd": [-1, -2, 99, fd, context]}, (bytes(8),), chance=20,
+            script,
+            fd,
+            u.VFIO_DEVICE_BIND_IOMMUFD,
+            u.BindIommufd,
+            {"iommufd": context},
+            {"iommufd": [-1, -2, 99, fd, context]},
+            (bytes(8),),
+            chance=20,
         )
         sweep(
-            script, other, u.VFIO_DEVICE_BIND_IOMMUFD, u.BindIommufd, {"iommufd": -1},
-            {"iommufd": [-1, -2, 99, fd, context]}, (Ptr(0x4000),), chance=20,
+            script,
+            other,
+            u.VFIO_DEVICE_BIND_IOMMUFD,
+            u.BindIommufd,
+            {"iommufd": -1},
+            {"iommufd": [-1, -2, 99, fd, context]},
+            (Ptr(0x4000),),
+            chance=20,
         )
         ids = {"pt_id": IDS, "pasid": [0, 1, U32]}
         sweep(
-            script, fd, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, u.AttachIommufdPtFull, {"pt_id": 1}, ids,
+            script,
+            fd,
+            u.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+            u.AttachIommufdPtFull,
+            {"pt_id": 1},
+            ids,
             chance=40,
         )
         sweep(
-            script, fd, u.VFIO_DEVICE_DETACH_IOMMUFD_PT, u.DetachIommufdPtFull, {},
-            {"pasid": [0, 1, U32]}, chance=20,
+            script,
+            fd,
+            u.VFIO_DEVICE_DETACH_IOMMUFD_PT,
+            u.DetachIommufdPtFull,
+            {},
+            {"pasid": [0, 1, U32]},
+            chance=20,
         )
         infos(script, fd)
         others(script, fd)
@@ -891,22 +1070,153 @@ def cdev_sweep(script: Script) -> None:
         script.close(context)
 
 
+def open_cdev(script: Script, address: str) -> Fd:
+    """A function's own file."""
+    bind(script.call, address)
+    (name,) = script.call.listdir(f"{PCI}/devices/{address}/vfio-dev").value
+    return script.open(f"/dev/vfio/devices/{name}", 2, address)
+
+
+def bind_to(script: Script, device: Fd, context: Fd) -> None:
+    """VFIO_DEVICE_BIND_IOMMUFD."""
+    given = struct.pack("<II", 16, 0)
+    script.ioctl(device, u.VFIO_DEVICE_BIND_IOMMUFD, given, context, bytes(4))
+
+
+def cdev_hot_reset(script: Script) -> None:
+    """Hot resets by functions' own files, as one after the other is bound."""
+    call = script.call
+    for order in ((BRIDGED_EDU, TESTDEV), (TESTDEV, BRIDGED_EDU), (EDU, BRIDGED_EDU)):
+        for same in (True, False):
+            contexts = [script.open("/dev/iommu"), script.open("/dev/iommu")]
+            devices = []
+            for number, address in enumerate(order):
+                devices.append(open_cdev(script, address))
+                bind_to(script, devices[-1], contexts[0 if same else number])
+                hot_resets(script, devices, contexts)
+            for device in (*devices, *contexts):
+                script.close(device)
+    group = script.open(group_path(call, BRIDGED_EDU), 2, "group")
+    device = open_cdev(script, BRIDGED_EDU)
+    context = script.open("/dev/iommu")
+    bind_to(script, device, context)
+    hot_resets(script, [device], [context, group])
+
+
+def hot_resets(script: Script, devices: Sequence[Fd], others: Sequence[Fd]) -> None:
+    """What would be reset, and resets with all numbers of files."""
+    for device in devices:
+        for argsz in (11, 12, 16, 20, 28, 36, 44, 52, 200):
+            given = parts(u.HotResetInfo, {"argsz": argsz, "flags": 7, "count": 7})
+            script.ioctl(device, u.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, *given, room=64)
+        for count in (0, 1, 2, 3):
+            for fds in ([], list(others), list(devices)):
+                for flags in (0, 1):
+                    given = parts(
+                        u.HotReset, {"argsz": 12 + 4 * count, "flags": flags, "count": count}
+                    )
+                    script.ioctl(device, u.VFIO_DEVICE_PCI_HOT_RESET, *given, *fds, bytes(12))
+
+
+def cdev_pasids(script: Script) -> None:
+    """Attaching and detaching by PASID."""
+    context = script.open("/dev/iommu")
+    for _ in range(2):
+        script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
+    device = open_cdev(script, EDU)
+    bind_to(script, device, context)
+    hwpt = parts(i.HwptAlloc, {"size": 48, "dev_id": 3, "pt_id": 1})
+    script.ioctl(context, i.IOMMU_HWPT_ALLOC, *hwpt)
+    random = script.random
+    for _ in range(300):
+        flags = random.choice([0, 0, 1, 1, 1, 1])
+        pasid = random.choice([0, 0, 0, 1, 2, 0xFFFFF, 1 << 20, 0x7FFFFFFF, 1 << 31, U32])
+        if random.random() < 0.6:
+            values = {
+                "argsz": 16,
+                "flags": flags,
+                "pt_id": random.choice([1, 1, 2, 3, 4, 4, 9]),
+                "pasid": pasid,
+            }
+            given = parts(u.AttachIommufdPtFull, values)
+            script.ioctl(device, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, *given)
+        else:
+            given = parts(u.DetachIommufdPtFull, {"argsz": 12, "flags": flags, "pasid": pasid})
+            script.ioctl(device, u.VFIO_DEVICE_DETACH_IOMMUFD_PT, *given)
+
+
+def invalidations(script: Script) -> None:
+    """How much is too much."""
+    context = script.open("/dev/iommu")
+    counts = [
+        0,
+        1,
+        2,
+        16,
+        255,
+        256,
+        4095,
+        4096,
+        4097,
+        1 << 16,
+        (1 << 16) + 1,
+        1 << 17,
+        1 << 18,
+        1 << 19,
+        (1 << 19) + 1,
+        (1 << 20) - 1,
+        1 << 20,
+        1 << 24,
+        1 << 28,
+        1 << 30,
+        (1 << 31) - 1,
+        1 << 31,
+        U32,
+    ]
+    for length in counts:
+        for count in counts:
+            values = {
+                "size": 32,
+                "hwpt_id": 9,
+                "data_uptr": Ptr(0),
+                "entry_len": length,
+                "entry_num": count,
+            }
+            script.ioctl(context, i.IOMMU_HWPT_INVALIDATE, *parts(i.HwptInvalidate, values))
+
+
 def iommufd_chance(script: Script) -> None:
     """Address spaces that are mapped, copied and unmapped."""
     random, place = script.random, (0, 0x1000, 0x2000, 0x3000, 0x5000)
     context = script.open("/dev/iommu")
     for _ in range(3):
         script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
-    device = bind_cdev(script, EDU, context)
+    device = open_cdev(script, EDU)
+    bind_to(script, device, context)
     iovas = [0, 0x1000, 0x2000, 0x3000, 0x10000, 0xFEE00000, 0xFEDFF000, (1 << 39) - 0x1000, 0x800]
     lengths = [0x1000, 0x1000, 0x2000, 0x3000, 0x4000, 0x800, 1]
     for _ in range(1500):
-        command = random.choice([
-            i.IOMMU_IOAS_MAP, i.IOMMU_IOAS_MAP, i.IOMMU_IOAS_MAP, i.IOMMU_IOAS_COPY,
-            i.IOMMU_IOAS_COPY, i.IOMMU_IOAS_UNMAP, i.IOMMU_IOAS_UNMAP, i.IOMMU_IOAS_IOVA_RANGES,
-            i.IOMMU_IOAS_ALLOW_IOVAS, i.IOMMU_OPTION, i.IOMMU_HWPT_ALLOC, i.IOMMU_DESTROY,
-            i.IOMMU_IOAS_ALLOC, i.IOMMU_VFIO_IOAS, 0, 1, 2,
-        ])
+        command = random.choice(
+            [
+                i.IOMMU_IOAS_MAP,
+                i.IOMMU_IOAS_MAP,
+                i.IOMMU_IOAS_MAP,
+                i.IOMMU_IOAS_COPY,
+                i.IOMMU_IOAS_COPY,
+                i.IOMMU_IOAS_UNMAP,
+                i.IOMMU_IOAS_UNMAP,
+                i.IOMMU_IOAS_IOVA_RANGES,
+                i.IOMMU_IOAS_ALLOW_IOVAS,
+                i.IOMMU_OPTION,
+                i.IOMMU_HWPT_ALLOC,
+                i.IOMMU_DESTROY,
+                i.IOMMU_IOAS_ALLOC,
+                i.IOMMU_VFIO_IOAS,
+                0,
+                1,
+                2,
+            ]
+        )
         identity = random.choice([1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8])
         if command == 0:
             given = struct.pack("<III", 12, 0, identity)
@@ -921,15 +1231,23 @@ def iommufd_chance(script: Script) -> None:
             continue
         kind, base = IOMMUFD[command]
         values: dict[str, Any] = {
-            "ioas_id": identity, "flags": random.choice([7, 7, 6, 3, 5, 1, 2, 4]),
+            "ioas_id": identity,
+            "flags": random.choice([7, 7, 6, 3, 5, 1, 2, 4]),
             "user_va": Ptr(random.choice(place) + random.choice([0, 0, 0, 0, 0x10])),
-            "length": random.choice(lengths), "iova": random.choice(iovas),
-            "dst_ioas_id": random.choice([1, 2, 3]), "src_ioas_id": random.choice([1, 2, 3]),
-            "dst_iova": random.choice(iovas), "src_iova": random.choice(iovas),
-            "num_iovas": random.choice([0, 1, 2, 2, 3, 8]), "object_id": random.choice([0, identity]),
-            "op": random.choice([0, 1, 1, 2]), "option_id": random.choice([0, 1, 1]),
-            "val64": random.choice([0, 1, 1, 2]), "pt_id": identity,
-            "dev_id": random.choice([4, 4, identity]), "id": identity,
+            "length": random.choice(lengths),
+            "iova": random.choice(iovas),
+            "dst_ioas_id": random.choice([1, 2, 3]),
+            "src_ioas_id": random.choice([1, 2, 3]),
+            "dst_iova": random.choice(iovas),
+            "src_iova": random.choice(iovas),
+            "num_iovas": random.choice([0, 1, 2, 2, 3, 8]),
+            "object_id": random.choice([0, identity]),
+            "op": random.choice([0, 1, 1, 2]),
+            "option_id": random.choice([0, 1, 1]),
+            "val64": random.choice([0, 1, 1, 2]),
+            "pt_id": identity,
+            "dev_id": random.choice([4, 4, identity]),
+            "id": identity,
         }
         if command == i.IOMMU_IOAS_UNMAP and random.random() < 0.1:
             values |= {"iova": 0, "length": U64}
@@ -969,5 +1287,8 @@ PROGRAMS: dict[str, Program] = {
     "iommufd-compat": iommufd_compat,
     "iommufd-chance": iommufd_chance,
     "cdev": cdev_sweep,
+    "cdev-hot-reset": cdev_hot_reset,
+    "cdev-pasids": cdev_pasids,
+    "invalidations": invalidations,
 }
 __all__ = ["PCI", "PROGRAMS"]
