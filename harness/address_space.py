@@ -16,7 +16,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness.kernel.errors import Errno
 
@@ -24,14 +24,11 @@ _libc = ctypes.CDLL(None)
 _SYS_KCMP = 312  # x86-64
 _KCMP_VM = 1
 
-# Addresses as plain numbers: ctypes takes longer over a pointer than the kernel over a copy.
-for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.argtypes = [
-        ctypes.c_int,
-        *(ctypes.c_size_t, ctypes.c_ulong) * 2,
-        ctypes.c_ulong,
-    ]
-    _function.restype = ctypes.c_ssize_t
+# Without argtypes, and with arguments made once: ctypes takes longer to convert them than the
+# kernel takes to copy.
+_readv, _writev = _libc.process_vm_readv, _libc.process_vm_writev
+_readv.restype = _writev.restype = ctypes.c_ssize_t
+_ONE_IOVEC, _NO_FLAGS = ctypes.c_ulong(1), ctypes.c_ulong(0)
 _libc.pread.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int64]
 _libc.pread.restype = ctypes.c_ssize_t
 
@@ -40,28 +37,27 @@ class _Buffer:
     """``size`` bytes of ours to copy from and to, and before them the two iovecs of a copy."""
 
     _IOVECS = struct.Struct("4Q")
+    _pack_into = _IOVECS.pack_into
 
     def __init__(self, size: int) -> None:
         memory = ctypes.create_string_buffer(self._IOVECS.size + size)
         self._memory = memory
-        #: Addresses of the iovec of our side, of the other side's, and of the bytes.
-        self.here = ctypes.addressof(memory)
-        self.there = self.here + self._IOVECS.size // 2
-        self.address = self.here + self._IOVECS.size
+        #: Pointers to the iovecs of our side and of the other side.
+        self._here = ctypes.byref(memory)
+        self._there = ctypes.byref(memory, self._IOVECS.size // 2)
+        self.address = ctypes.addressof(memory) + self._IOVECS.size
         self.bytes = memoryview(memory).cast("B")[self._IOVECS.size :]
 
-    def describe(self, remote: int, count: int) -> None:
-        """Let the iovecs be of ``count`` bytes, which are at ``remote`` on the other side."""
-        self._IOVECS.pack_into(self._memory, 0, self.address, count, remote, count)
-
-    def fill(self, pid: int, count: int) -> bool:
+    def fill(self, pid: int, address: int, count: int) -> bool:
         """Copy from process ``pid``; whether that was all."""
-        copied: int = _libc.process_vm_readv(pid, self.here, 1, self.there, 1, 0)
+        self._pack_into(self._memory, 0, self.address, count, address, count)
+        copied: int = _readv(pid, self._here, _ONE_IOVEC, self._there, _ONE_IOVEC, _NO_FLAGS)
         return copied == count
 
-    def store(self, pid: int, count: int) -> bool:
+    def store(self, pid: int, address: int, count: int) -> bool:
         """Copy to process ``pid``; whether that was all."""
-        copied: int = _libc.process_vm_writev(pid, self.here, 1, self.there, 1, 0)
+        self._pack_into(self._memory, 0, self.address, count, address, count)
+        copied: int = _writev(pid, self._here, _ONE_IOVEC, self._there, _ONE_IOVEC, _NO_FLAGS)
         return copied == count
 
 
@@ -91,38 +87,12 @@ class Detour(Protocol):
     while they wait for us.
     """
 
-    def __call__(self, function: Callable[[], T], /) -> T:
+    def __call__(self, function: Callable[..., T], /, *arguments: Any) -> T:
         """What ``function`` returns."""
 
 
-def _directly(function: Callable[[], T], /) -> T:
-    return function()
-
-
-def _waiting() -> bool:
-    """A task that waits for us has its memory."""
-    return True
-
-
-def _read(
-    call: Detour, pid: int, address: int, count: int, alive: Callable[[], bool] = _waiting
-) -> bytes:
-    buffer = _buffer(count)
-    buffer.describe(address, count)
-    if not call(lambda: alive() and buffer.fill(pid, count)):
-        raise Errno(errno.EFAULT)
-    return bytes(buffer.bytes[:count])
-
-
-def _write(
-    call: Detour, pid: int, address: int, data: bytes, alive: Callable[[], bool] = _waiting
-) -> None:
-    count = len(data)
-    buffer = _buffer(count)
-    buffer.describe(address, count)
-    buffer.bytes[:count] = data
-    if not call(lambda: alive() and buffer.store(pid, count)):
-        raise Errno(errno.EFAULT)
+def _directly(function: Callable[..., T], /, *arguments: Any) -> T:
+    return function(*arguments)
 
 
 class Mappings:
@@ -195,6 +165,9 @@ class ProcessMemory:
         """Whether the program still runs in this memory."""
         return self._call(self._is_alive)
 
+    def _if_alive(self, copy: Callable[[int, int, int], bool], address: int, count: int) -> bool:
+        return self._is_alive() and copy(self.pid, address, count)
+
     def _is_alive(self) -> bool:
         # An error: page 0 is not mapped, but there is an mm that could map it. os.pread would raise
         # that, which takes longer than the call.
@@ -206,16 +179,23 @@ class ProcessMemory:
 
     def read(self, address: int, count: int) -> bytes:
         """Exactly ``count`` bytes, or EFAULT."""
-        return _read(self._call, self.pid, address, count, self._is_alive)
+        buffer = _buffer(count)
+        if not self._call(self._if_alive, buffer.fill, address, count):
+            raise Errno(errno.EFAULT)
+        return bytes(buffer.bytes[:count])
 
     def write(self, address: int, data: bytes) -> None:
         """Store all of ``data``, or EFAULT."""
-        _write(self._call, self.pid, address, data, self._is_alive)
+        count = len(data)
+        buffer = _buffer(count)
+        buffer.bytes[:count] = data
+        if not self._call(self._if_alive, buffer.store, address, count):
+            raise Errno(errno.EFAULT)
 
     def pin(self, address: int, count: int, *, write: bool, device: bool) -> None:
         """See :class:`harness.kernel.task.AddressSpace`. Pages are not really pinned."""
         but = self._spaces.device_pages if self._spaces is not None and not device else None
-        if not self._call(lambda: self._permit(address, count, write, but)):
+        if not self._call(self._permit, address, count, write, but):
             raise Errno(errno.EFAULT)
 
     def _permit(self, address: int, count: int, write: bool, but: bytes | None) -> bool:
@@ -238,12 +218,20 @@ class AddressSpaces:
         self._by_pid: dict[int, ProcessMemory] = {}
 
     def read(self, task: int, address: int, count: int) -> bytes:
-        """Of a task that is certain to wait for us: exactly ``count`` bytes, or EFAULT."""
-        return _read(self.detour, task, address, count)
+        """Of a task that is certain to wait for us, and so has its memory: exactly ``count`` bytes,
+        or EFAULT."""
+        buffer = _buffer(count)
+        if not self.detour(buffer.fill, task, address, count):
+            raise Errno(errno.EFAULT)
+        return bytes(buffer.bytes[:count])
 
     def write(self, task: int, address: int, data: bytes) -> None:
         """Store all of ``data`` with a task that is certain to wait for us, or EFAULT."""
-        _write(self.detour, task, address, data)
+        count = len(data)
+        buffer = _buffer(count)
+        buffer.bytes[:count] = data
+        if not self.detour(buffer.store, task, address, count):
+            raise Errno(errno.EFAULT)
 
     def known(self, pid: int) -> ProcessMemory | None:
         """That of process ``pid`` if we had it before. While it lives, the number stays taken."""

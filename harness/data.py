@@ -24,6 +24,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _PROFILES = os.path.join(_HERE, "profiles")
 #: What a profile's file has besides its sections.
 _PROFILE_KEYS = ("schema", "name", "extends")
+#: How long a file may be, in bytes: more is a mistake, or a device that has no end.
+_MOST = 64 << 20
 #: What this process has parsed of the files that come along, by path, with the source it was.
 #: Nobody changes these documents.
 _kept: dict[str, tuple[bytes, Any]] = {}
@@ -211,9 +213,12 @@ def _bad_scalar(source: bytes) -> int:
 def _source(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as stream:
-            return stream.read()
+            source = stream.read(_MOST + 1)
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: {error.strerror}") from None
+    if len(source) > _MOST:
+        raise DataError(f"{os.fspath(path)}: more than {_MOST >> 20} MiB; it is no such file")
+    return source
 
 
 def line_of(path: str | os.PathLike[str], keys: Sequence[str | int]) -> int:

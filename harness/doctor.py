@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -19,9 +20,12 @@ from typing import TextIO
 from attrs import frozen
 
 from harness.address_space import ProcessMemory
-from harness.machine import load_machine
-from harness.mounts.process import MountError, ProcessMount
+from harness.machine import Machine, load_machine
+from harness.mounts.process import MountError, MountOptions, ProcessMount
+from harness.mounts.process.options import PLAIN
 from harness.mounts.process.stdio import DEVNULL, PIPE
+from harness.mounts.process.udevd import PROGRAMS as UDEVD
+from harness.vm.qemu import PROGRAM as QEMU
 
 #: pidfd_open(2), by which the mount ends with its model.
 OLDEST_KERNEL = (5, 3)
@@ -38,6 +42,34 @@ _NAMESPACE_SETTINGS = (
     ),
     ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
 )
+#: Get an fd from a command of ioctl, then look at a page that is mapped by it.
+_DEVICE_PROGRAM = """
+import fcntl, mmap, os, sys
+edu, bus = "0000:00:05.0", "/sys/bus/pci"
+for file, text in ("devices/" + edu + "/driver_override", "vfio-pci"), ("drivers_probe", edu):
+    with open(bus + "/" + file, "w") as attribute:
+        attribute.write(text)
+name = os.path.basename(os.readlink(bus + "/devices/" + edu + "/iommu_group"))
+container, group = (os.open("/dev/vfio/" + name, os.O_RDWR) for name in ("vfio", name))
+fcntl.ioctl(group, 0x3B68, container.to_bytes(4, sys.byteorder))  # VFIO_GROUP_SET_CONTAINER
+fcntl.ioctl(container, 0x3B66, 1)  # VFIO_SET_IOMMU
+memory = mmap.mmap(-1, 4096)
+memory.write(edu.encode())
+device = fcntl.ioctl(group, 0x3B6A, memory)  # VFIO_GROUP_GET_DEVICE_FD
+os.pwrite(device, b"\\x02\\0", (7 << 40) + 4)  # PCI_COMMAND_MEMORY
+print("fd", flush=True)
+print(mmap.mmap(device, 4096, mmap.MAP_SHARED, mmap.PROT_READ)[:4].hex())
+"""
+_EDU_IDENTITY = "ed000001"
+_NOTIFICATION_REMEDY = (
+    "VFIO's ioctls cannot give fds, which takes seccomp's user notification: Linux 5.9, and in a "
+    "container --security-opt seccomp=unconfined"
+)
+_DEVICE_MEMORY_REMEDY = (
+    "programs cannot map a device's registers, which takes Linux 6.6; all else works"
+)
+_NETWORK_REMEDY = "needed: a network namespace of its own"
+_OVERLAY_REMEDY = "needed: an overlay, which for an ordinary user takes Linux 5.11"
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 _CONTAINER_FLAGS = (
     "give the container: --device /dev/fuse --security-opt seccomp=unconfined "
@@ -60,8 +92,16 @@ def checks() -> Iterator[Check]:
     yield _platform()
     yield _kernel()
     yield _fuse()
-    yield from _mount()
-    yield _programs()
+    mount = list(_mount())
+    yield from mount
+    if all(check.ok for check in mount):
+        yield from _devices()
+        yield _option("uevents", _NETWORK_REMEDY)
+        yield _option("system", _OVERLAY_REMEDY)
+    yield _program("udevd", *UDEVD, package="udev", use="--udevd")
+    yield _program("qemu", QEMU, package="qemu-system-x86", use="real kernels")
+    yield _program("gcc", "gcc", package="gcc", use="real kernels and snapshots of headers")
+    yield _program("accel-config", "accel-config", package="accel-config", use="its examples")
 
 
 @functools.cache
@@ -167,12 +207,34 @@ def _in_container() -> bool:
     return any(os.path.exists(mark) for mark in _CONTAINER_MARKS)
 
 
-def _programs() -> Check:
-    """Any program can be run; this is the one that examples and tests are about."""
-    found = shutil.which("accel-config")
-    return Check(
-        "accel-config",
-        found is not None,
-        found or "not installed",
-        "apt-get install accel-config; other programs can be run without it",
-    )
+def _devices() -> Iterator[Check]:
+    """What programs do with device nodes: two things that FUSE alone does not give."""
+    said = _ran([sys.executable, "-c", _DEVICE_PROGRAM], load_machine("qemu-q35", profile="6.1"))
+    yield _verdict("fds of commands", "fd" in said.split(), _NOTIFICATION_REMEDY)
+    yield _verdict("device memory", _EDU_IDENTITY in said.split(), _DEVICE_MEMORY_REMEDY)
+
+
+def _option(name: str, remedy: str) -> Check:
+    """Whether a program runs in a mount that was made with the option."""
+    said = _ran(["echo", "works"], load_machine("empty"), MountOptions.of([name]))
+    return _verdict(f"--{name}", said == "works\n", f"{said}; {remedy}" if said else remedy)
+
+
+def _verdict(name: str, works: bool, remedy: str) -> Check:
+    return Check(name, works, "works" if works else "does not work", remedy)
+
+
+def _ran(argv: list[str], machine: Machine, options: MountOptions = PLAIN) -> str:
+    """What a program writes in a mount, or why there can be no mount."""
+    try:
+        with ProcessMount(machine, options=options) as mount:
+            child = mount.popen(argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+            return child.communicate(_TRIAL_SECONDS)[0].decode()
+    except (MountError, TimeoutError) as error:
+        return str(error)
+
+
+def _program(name: str, *places: str, package: str, use: str) -> Check:
+    found = next(filter(None, map(shutil.which, places)), None)
+    remedy = f"apt-get install {package}; needed for {use}, and for nothing else"
+    return Check(name, found is not None, found or "not installed", remedy)

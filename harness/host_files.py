@@ -15,12 +15,12 @@ import ctypes
 import errno
 import os
 import select
-import signal
 import stat
 import threading
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar
 
+from harness import background
 from harness.kernel.anon_inode import PREFIX
 from harness.kernel.errors import Errno
 from harness.kernel.eventfd import CLASS, EventfdContext, Wakeup
@@ -332,11 +332,9 @@ class Holder:
         self._thread = threading.Thread(
             target=self._run, args=(self._all,), name="uapi-eventfds", daemon=True
         )
-        self._thread.start()
+        background.start(self._thread)
 
     def _run(self, watched: select.epoll) -> None:
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while all(fd != self._stop for fd, _ in watched.poll()):
             with self.kernel.lock:
                 self.catch_up()

@@ -21,6 +21,7 @@ from typing import Any
 from cattrs.errors import BaseValidationError
 
 from harness import data, machine_file
+from harness.drivers.dmaengine import dma_bus_init
 from harness.drivers.pci import (
     Interrupt,
     Iommu,
@@ -32,6 +33,7 @@ from harness.drivers.pci import (
     parse_cpulist,
     pci_stop_and_remove_bus_device,
 )
+from harness.drivers.pci.slot import hotplug_event
 from harness.drivers.pci.stock import register_builtin_drivers
 from harness.hardware import KINDS
 from harness.hardware.pci_config import ConfigError
@@ -241,7 +243,7 @@ class Machine:
             if site.bus_name not in self._pci.segments:
                 raise ValueError(f"the bridge to {address} is not plugged in")
             self._pci.sites[address] = site
-            self._pci.segments[site.bus_name].pci_rescan_bus()
+            hotplug_event(self._pci.segments[site.bus_name], address)
 
     def unplug(self, address: str) -> None:
         """Take a function away; its driver loses it as it would by surprise. ValueError."""
@@ -367,7 +369,9 @@ def _build(
         _add_function(entry, ("pci", index), sites, pci, buses)
     for name in sorted(roots):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
-        pci.pci_create_root_bus(name, nodes.pop() if len(nodes) == 1 else -1).pci_rescan_bus()
+        pci.acpi_pci_root_add(name, nodes.pop() if len(nodes) == 1 else -1)
+    pci.is_up = True
+    dma_bus_init(kernel)
     kernel.module_info = kernel.profile.section("modules", dict[str, ModuleInfo])
     kernel.module_files = ModuleFiles(kernel.profile)
     for module in modules:

@@ -16,6 +16,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from harness import __version__
 from harness.cli import conforming, gate, kernels, machines, running
@@ -38,6 +39,10 @@ examples:
   uapi-harness doctor"""
 
 
+#: What a write to a full, broken or read-only output gives.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="uapi-harness", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RAW
@@ -51,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
+    _fill_standard_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     command: list[str] = []
     if words[:2] == ["vm", "shell"] and "--" in words:
@@ -73,10 +79,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return 141
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if _directory_is_gone():
+            return fail(words[0], "the current directory has been removed", BAD_INPUT)
+        if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         _drop_output()
         return fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _fill_standard_streams() -> None:
+    """What was closed is nothing: else the next file opened would be the output of programs."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):  # /dev/null gets the lowest free number, which is this one
+                os.fstat(number)
+                continue
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def _directory_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _drop_output() -> None:

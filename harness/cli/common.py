@@ -33,6 +33,13 @@ def fail(command: str, message: str, code: int) -> int:
     return code
 
 
+def told(error: Exception) -> str:
+    """What an error says; of the system's, the file and what is the matter with it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
 def several(values: list[str] | None, default: str) -> list[str]:
     """The words of an option that takes commas and may be repeated."""
     return [word for value in values or [default] for word in value.split(",")]

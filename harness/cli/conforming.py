@@ -95,6 +95,7 @@ def _conform_options(parser: argparse.ArgumentParser) -> None:
 
 def _conform(options: argparse.Namespace) -> int:
     from harness.machine import MachineError
+    from harness.module_file import ModuleFileError, files_of_environment, read
     from harness.report import ConformError, conform, write_missing
 
     targets = several(options.target, "model")
@@ -108,6 +109,8 @@ def _conform(options: argparse.Namespace) -> int:
         return fail("conform", message, BAD_INPUT)
     with_modules(options.module)
     try:
+        for file in files_of_environment():
+            read(file)  # now, not in each case
         if options.missing:
             return write_missing(several(options.profile, "6.1")[0], sys.stdout)
         return conform(
@@ -120,7 +123,7 @@ def _conform(options: argparse.Namespace) -> int:
             jobs=jobs,
             fidelity=options.fidelity,
         )
-    except (ConformError, MachineError) as error:
+    except (ConformError, MachineError, ModuleFileError) as error:
         return fail("conform", str(error), BAD_INPUT)
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.cli.common import BAD_INPUT, FINDINGS, GOOD, NOTHING_RAN, RAW, fail, several
+from harness.cli.common import BAD_INPUT, FINDINGS, GOOD, NOTHING_RAN, RAW, fail, several, told
 
 _VM_EPILOG = """\
 Kernels are Debian's, from the machine's own package source with the release replaced, and are kept
@@ -100,7 +101,9 @@ def _selftests_parser(commands: Any) -> None:
         epilog=_SELFTESTS_EPILOG,
         formatter_class=RAW,
     )
-    selftests.add_argument("slot", nargs="+", metavar="SLOT", help="a function, as 0000:00:05.0")
+    selftests.add_argument(
+        "slot", nargs="+", type=_slot, metavar="SLOT", help="a function, as 0000:00:05.0"
+    )
     selftests.add_argument(
         "--machine", default="qemu-q35", metavar="M", help="default: %(default)s"
     )
@@ -117,6 +120,12 @@ def _selftests_parser(commands: Any) -> None:
         "--format", choices=("ktap", "json"), default="ktap", help="default: %(default)s"
     )
     selftests.set_defaults(function=_selftests)
+
+
+def _slot(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 0000:00:05.0")
+    return text
 
 
 def _vm(command: str, action: Callable[[], int]) -> int:
@@ -164,7 +173,7 @@ def _golden(command: str, action: Callable[[], int]) -> int:
     try:
         return _vm(command, action)
     except (ConformError, GoldenError, DataError, OSError) as error:
-        return fail(command, str(error), BAD_INPUT)
+        return fail(command, told(error), BAD_INPUT)
 
 
 def _golden_record(options: argparse.Namespace) -> int:

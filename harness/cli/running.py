@@ -8,7 +8,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.cli.common import BAD_INPUT, GOOD, RAW, RUN_ERROR, fail, machine_options, with_modules
+from harness.cli.common import (
+    BAD_INPUT,
+    GOOD,
+    RAW,
+    RUN_ERROR,
+    fail,
+    machine_options,
+    told,
+    with_modules,
+)
 
 _RUN_EPILOG = """\
 The command sees /sys and /dev of the machine where the machine has them, and the host's own
@@ -148,7 +157,7 @@ def _run(options: argparse.Namespace) -> int:
             mount_options = MountOptions.of(_mount_words(options))
             return run(machine, command, uid=options.uid, options=mount_options)
     except (MachineError, MountError, OSError) as error:
-        return fail("run", str(error), RUN_ERROR)
+        return fail("run", told(error), RUN_ERROR)
 
 
 def _run_in(options: argparse.Namespace, command: list[str]) -> int:

@@ -288,34 +288,36 @@ def load_file(path: str) -> list[Case]:
 
 def _execute(path: str, name: str, folder: str) -> ModuleType:
     """The module in the file ``path``, by another name than its own import would give it."""
-    if not os.path.isfile(path):
-        raise CaseFileError(f"{path}: no such file")
-    specification = importlib.util.spec_from_file_location(name, os.path.abspath(path))
+    file = os.path.abspath(path)
+    specification = importlib.util.spec_from_file_location(name, file)
     if specification is None or specification.loader is None:
-        raise CaseFileError(f"{path}: not a Python file")
+        raise CaseFileError(f"{path}: a file of cases is a Python file, FILE.py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     if folder not in sys.path:
         sys.path.append(folder)
     try:
         specification.loader.exec_module(module)
+    except SyntaxError as error:
+        own = error.filename in (None, file)
+        place = f"{path if own else error.filename}:{error.lineno or 1}"
+        raise CaseFileError(f"{place}: SyntaxError: {error.msg}") from None
     except (Exception, SystemExit) as error:
-        raise CaseFileError(f"{path}{_line(error, path)}: {_problem(error)}") from None
+        if isinstance(error, OSError) and error.filename == file:
+            raise CaseFileError(f"{path}: {error.strerror}") from None
+        raise CaseFileError(f"{path}{_line(error, file)}: {_problem(error)}") from None
     return module
 
 
-def _line(error: BaseException, path: str) -> str:
+def _line(error: BaseException, file: str) -> str:
     """``:LINE`` of the last place in the file that the error passed through, if any."""
-    if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(path)]
+    lines = [frame.lineno for frame in frames if frame.filename == file]
     return f":{lines[-1]}" if lines else ""
 
 
 def _problem(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _placed(case: Case, path: str, folder: str) -> Case:

@@ -8,17 +8,14 @@ followed; all nodes of all machines are what could be, devices of one kind being
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
 
-from harness.conformance.cases import discover
-from harness.conformance.runner import ConformError, run_case
-from harness.conformance.targets.model import ModelEndpoint, ModelTarget
-from harness.data import machine_names, profile_names
-from harness.kernel.trace import Event, Observer
+from harness.conformance.observed import run_observed
+from harness.data import machine_names
+from harness.kernel.trace import Event
 from harness.machine import load_machine
 from harness.node_patterns import pattern
 
@@ -29,10 +26,10 @@ Use = tuple[str, str]
 
 
 @define
-class _Observer:
+class _Touched:
     """Writes down which operations nodes were asked for, whatever the answer was."""
 
-    touched: set[Use] = field(factory=set)
+    uses: set[Use] = field(factory=set)
 
     def before(self, event: Event) -> Callable[[], Any] | None:
         """Only watches."""
@@ -41,26 +38,11 @@ class _Observer:
     def after(self, event: Event) -> None:
         """Attributes and links; directories are on everybody's way."""
         if event.operation in (_READ, _WRITE, _FOLLOW):
-            self.touched.add((event.operation, pattern(event.object)))
+            self.uses.add((event.operation, pattern(event.object)))
 
-
-class WatchedModel(ModelTarget):
-    """The target ``model``, observed."""
-
-    def __init__(self, observer: Observer) -> None:
-        super().__init__()
-        self._observer = observer
-
-    @contextmanager
-    def open(self, machine: str, profile: str) -> Iterator[ModelEndpoint]:
-        """See :class:`harness.conformance.targets.Target`."""
-        with super().open(machine, profile) as endpoint:
-            observers = endpoint.kernel.trace.observers
-            observers.append(self._observer)
-            try:
-                yield endpoint
-            finally:
-                observers.remove(self._observer)
+    def taken(self) -> set[Use]:
+        """All of them."""
+        return self.uses
 
 
 def uses(profile: str) -> set[Use]:
@@ -82,14 +64,9 @@ def uses(profile: str) -> set[Use]:
 
 def missing(profile: str) -> tuple[list[Use], int]:
     """What no case does, sorted by path, and how much there is in all. ConformError."""
-    if profile not in profile_names():
-        known = ", ".join(sorted(profile_names()))
-        raise ConformError(f"unknown profile {profile!r}; allowed: {known}")
-    observer = _Observer()
-    target = WatchedModel(observer)
-    for case in discover():
-        if case.is_about(profile):
-            run_case(case, target, profile)
+    records = run_observed(profile, _Touched)
+    touched: set[Use] = set()
+    touched.update(*(record.observed for record in records if record.observed is not None))
     every = uses(profile)
-    left = every - observer.touched
+    left = every - touched
     return sorted(left, key=lambda use: (use[1], use[0])), len(every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 
@@ -36,7 +37,8 @@ class Record:
 
     ``duration`` is in seconds, with the machine's start. ``file`` is the path of the case's file if
     it is somebody's own.
-    ``unknown`` is what the case asked for and the machine has nothing for.
+    ``unknown`` is what the case asked for and the machine has nothing for; ``observed`` what an
+    observer wrote down, if there was one.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Record:
     reason: str | None = None
     file: str | None = None
     unknown: tuple[str, ...] = ()
+    observed: Any = None
 
     @property
     def suite(self) -> str:

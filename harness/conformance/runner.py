@@ -7,6 +7,7 @@ recorded as crashed or timed out; a new worker takes the next one.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -91,8 +92,12 @@ def run(
     jobs: int | None = None,
     strict: bool = False,
     progress: Progress | None = None,
+    make: Callable[[], Target] | None = None,
 ) -> Run:
-    """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError."""
+    """Run what is chosen on ``jobs`` workers (None: one a core). Raises ConformError.
+
+    ``make`` makes the target, also in other processes, if it is not the usual one of that name.
+    """
     chosen_target = check_names(target, profile)
     if jobs is not None and jobs < 1:
         raise ConformError(f"{jobs} jobs; at least 1")
@@ -118,7 +123,7 @@ def run(
             keep(_record(case, target, profile, 0.0, *outcome))
     else:
         load = partial(discover, suites or None)
-        _Pool(cases, target, profile, load, keep).run(count)
+        _Pool(cases, target, profile, make or target_maker(target), load, keep).run(count)
     return Run(target, profile, [records[case.id] for case in cases], strict)
 
 
@@ -128,9 +133,10 @@ def run(
 def run_case(case: Case, target: Target, profile: str) -> Record:
     """Run one case in this process, in a fresh machine."""
     started = time.monotonic()
+    target.unknown, target.observed = (), None
     outcome = _outcome(case, target, profile)
     record = _record(case, target.name, profile, time.monotonic() - started, *outcome)
-    return evolve(record, unknown=target.unknown)
+    return evolve(record, unknown=target.unknown, observed=target.observed)
 
 
 _Outcome = tuple[State, Failure | None, str | None]
@@ -222,6 +228,8 @@ def _work(
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     cases = {case.id: case for case in load()}
+    # All this stays; machines come and go, and their garbage is looked for often.
+    gc.freeze()
     with closing(make()) as target:
         while True:
             try:
@@ -278,12 +286,15 @@ class _Pool:
         cases: Sequence[Case],
         target: str,
         profile: str,
+        make: Callable[[], Target],
         load: Callable[[], list[Case]],
         keep: Progress,
     ) -> None:
         self.waiting = deque(cases)
         self.target = target
         self.profile = profile
+        #: Makes the target, in a worker.
+        self.make = make
         #: Finds the cases once more, in a worker.
         self.load = load
         self.keep = keep
@@ -307,7 +318,7 @@ class _Pool:
         if not self.waiting:
             return
         ours, theirs = self.context.Pipe()
-        arguments = (theirs, target_maker(self.target), self.load, self.profile)
+        arguments = (theirs, self.make, self.load, self.profile)
         process = self.context.Process(target=_work, args=arguments, daemon=True)
         with _interrupts_blocked():
             process.start()

@@ -59,11 +59,16 @@ class DmaDevice:
         self.chan_ida = Ida()
 
 
+def dma_bus_init(kernel: Kernel) -> DeviceClass:
+    """The class, which every kernel has from the start."""
+    return DeviceClass(kernel, "dma").register()
+
+
 class DmaEngine:
-    """The DMA devices of one kernel. The class is there from the start."""
+    """The DMA devices of one kernel."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self.device_class = DeviceClass(kernel, "dma").register()
+        self.device_class = dma_bus_init(kernel)
         self._dma_ida = Ida()
 
     def dma_async_device_register(self, parent: Device) -> DmaDevice:

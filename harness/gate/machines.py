@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.conformance import golden
 from harness.conformance.cases import discover
-from harness.conformance.missing import WatchedModel
+from harness.conformance.observed import run_observed
 from harness.conformance.probes import GoldenError
-from harness.conformance.runner import run_case
+from harness.conformance.runner import ConformError
 from harness.data import machine_names
 from harness.gate.errors import GateError
 from harness.gate.snapshot import Behaviour, SysfsNode
@@ -115,37 +115,33 @@ class _Errors:
         if event.errno and event.task is not None:
             self.seen.add(event.errno)
 
-    def names(self) -> str | None:
-        """In order, and forgotten."""
-        names = ", ".join(sorted(map(errno_name, self.seen)))
-        self.seen.clear()
-        return names or None
+    def taken(self) -> str | None:
+        """Their names in order, if there were any."""
+        return ", ".join(sorted(map(errno_name, self.seen))) or None
 
 
 def behaviours_of_profile(
-    profile: str, progress: Callable[[str], None], text: str = ""
+    profile: str, progress: Callable[[str], None], text: str | None = None
 ) -> dict[str, Behaviour]:
     """How each case ends whose id has ``text`` in it, and which errors it is about. GateError.
 
     The end is that on a real kernel, if it was recorded. The errors are the model's, which a case
     that passes on both has compared with the kernel's.
     """
-    errors = _Errors()
-    target = WatchedModel(errors)
-    found: dict[str, Behaviour] = {}
     try:
-        for case in discover():
-            if not case.is_about(profile) or text not in case.id:
-                continue
-            progress(f"{profile}: {case.id}")
-            state = run_case(case, target, profile).state
-            judged = golden.judgement(case, profile)
-            answer = errors.names()
-            if judged is not None and judged.state is not state:
-                state, answer = judged.state, judged.failure.got if judged.failure else None
-            found[case.id] = Behaviour(state.value, answer)
-    except GoldenError as error:
+        records = run_observed(
+            profile, _Errors, text, lambda record: progress(f"{profile}: {record.id}")
+        )
+        cases = {case.id: case for case in discover()}
+        judgements = [golden.judgement(cases[record.id], profile) for record in records]
+    except (ConformError, GoldenError) as error:
         raise GateError(str(error)) from None
+    found: dict[str, Behaviour] = {}
+    for record, judged in zip(records, judgements, strict=True):
+        state, answer = record.state, record.observed
+        if judged is not None and judged.state is not state:
+            state, answer = judged.state, judged.failure.got if judged.failure else None
+        found[record.id] = Behaviour(state.value, answer)
     return found
 
 

@@ -22,7 +22,7 @@ import cattrs
 from attrs import Factory, frozen
 
 from harness.data import DataError, line_of, load_yaml
-from harness.gate.errors import GateError, first_problem
+from harness.gate.errors import GateError, problem_in
 from harness.gate.findings import Finding
 from harness.gate.rules import RULES
 
@@ -112,13 +112,11 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     except DataError as error:
         raise GateError(str(error)) from None
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
-        raise GateError(f"{name}: no policy of schema {SCHEMA}")
+        raise GateError(f"{name}:1: no policy: it begins with schema: {SCHEMA}")
     try:
         file = _converter.structure(document, _File)
     except Exception as error:
-        problem = first_problem(error)
-        problem = problem.replace("expected date", "expected a date such as 2027-06-30")
-        raise GateError(f"{name}: {problem}") from None
+        raise problem_in(path, error) from None
     for number, one in enumerate(file.suppressions):
         if one.rule not in RULES:
             line = line_of(path, ["suppressions", number, "rule"])

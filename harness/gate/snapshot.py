@@ -22,7 +22,7 @@ from ruamel.yaml.scalarint import HexInt, OctalInt
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from harness.data import DataError, load_yaml, write_whole
-from harness.gate.errors import GateError, first_problem
+from harness.gate.errors import GateError, problem_in
 
 SCHEMA = 1
 #: Of commands, by the two bits of their numbers (asm-generic/ioctl.h).
@@ -123,12 +123,13 @@ class Snapshot:
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
 
-def structured(document: Any, name: str, kind: type[Any]) -> Any:
-    """``document`` as a ``kind``. GateError that names the first thing that is wrong with it."""
+def structured(document: Any, path: str, kind: type[Any]) -> Any:
+    """``document``, of the YAML file ``path``, as a ``kind``. GateError that names the first thing
+    that is wrong with it."""
     try:
         return _converter.structure(document, kind)
     except Exception as error:  # whatever cattrs makes of what is no mapping at all
-        raise GateError(f"{name}: {first_problem(error)}") from None
+        raise problem_in(path, error) from None
 
 
 def load(path: str | os.PathLike[str]) -> Snapshot:

@@ -66,9 +66,10 @@ def _take(source: str, options: Options) -> tuple[Snapshot, Lines]:
     if source.startswith(_PACKAGE):
         return _of_package(source.removeprefix(_PACKAGE), options)
     path = Path(source)
-    if path.is_dir():
+    # Not Path's own, which fails for a name that is too long.
+    if os.path.isdir(path):
         return _of_folder(path, source, options)
-    if path.suffix == ".h" and path.is_file():
+    if path.suffix == ".h" and os.path.isfile(path):
         return _of_header(path, options)
     if path.suffix == ".json":
         return _of_json(path), {}

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
+from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory, KernfsNode, KernfsRoot
 from harness.kernel.task import Caller
 from harness.kernel.vfs import OpenFile
@@ -21,16 +23,16 @@ def makedev(major: int, minor: int) -> int:
 
 
 class CharDevice(KernfsNode):
-    """A character device node. ``open_method`` is its driver's open."""
+    """A character device node. ``cdevs`` are the open methods of the devices that there are."""
 
-    __slots__ = ("_rdev", "mappable", "open_method")
+    __slots__ = ("_cdevs", "_rdev", "mappable")
 
     def __init__(
-        self, root: KernfsRoot, name: str, mode: int, rdev: int, open_method: OpenMethod
+        self, root: KernfsRoot, name: str, mode: int, rdev: int, cdevs: Mapping[int, OpenMethod]
     ) -> None:
         super().__init__(root, name, stat.S_IFCHR | mode)
         self._rdev = rdev
-        self.open_method = open_method
+        self._cdevs = cdevs
         self.mappable = False
 
     @property
@@ -39,8 +41,11 @@ class CharDevice(KernfsNode):
         return self._rdev
 
     def open(self, caller: Caller, flags: int) -> OpenFile:
-        """chrdev_open: the driver's open method."""
-        return self.open_method(self, caller, flags)
+        """chrdev_open: the open method of the number's driver; ENXIO if that has gone."""
+        open_method = self._cdevs.get(self._rdev)
+        if open_method is None:
+            raise Errno(errno.ENXIO)
+        return open_method(self, caller, flags)
 
 
 @define(eq=False)
@@ -50,6 +55,8 @@ class Devices:
     root: KernfsRoot
     next_major: int
     majors: dict[str, int] = field(factory=dict)
+    #: The drivers' open methods by number (cdev_map).
+    cdevs: dict[int, OpenMethod] = field(factory=dict)
 
     def alloc_chrdev_region(self, name: str) -> int:
         """A dynamic major for ``name``: the highest that is free (find_dynamic_major)."""
@@ -65,17 +72,23 @@ class Devices:
     def create_node(
         self, name: str, rdev: int, open_method: OpenMethod, mode: int = 0o600
     ) -> CharDevice:
-        """Make /dev/NAME and the directories above it (devtmpfs_create_node)."""
+        """Add the device ``rdev`` (cdev_add). Make /dev/NAME and the directories above it
+        (devtmpfs_create_node).
+        """
+        self.cdevs[rdev] = open_method
         *directories, base = name.split("/")
         directory = self.root.directory
         for part in directories:
             directory = directory.directory(part)
-        node = CharDevice(self.root, base, mode, rdev, open_method)
+        node = CharDevice(self.root, base, mode, rdev, self.cdevs)
         directory.add(node)
         return node
 
-    def delete_node(self, name: str) -> None:
-        """Remove /dev/NAME, and directories that become empty (devtmpfs_delete_node)."""
+    def delete_node(self, name: str, rdev: int) -> None:
+        """Remove the device (cdev_del), /dev/NAME, and directories that become empty
+        (devtmpfs_delete_node).
+        """
+        del self.cdevs[rdev]
         *directories, base = name.split("/")
         chain: list[KernfsDirectory] = [self.root.directory]
         for part in directories:

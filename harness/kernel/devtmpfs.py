@@ -15,6 +15,9 @@ from harness.kernel.task import Caller
 from harness.kernel.vfs import Node
 from harness.uapi.fs import NAME_MAX
 
+#: What an entry counts for, in bytes.
+BOGO_DIRENT_SIZE = 20
+
 
 class DevLink(KernfsNode):
     """A symbolic link with a text of its own."""
@@ -31,9 +34,26 @@ class DevLink(KernfsNode):
 
 
 class DevDirectory(KernfsDirectory):
-    """A directory in which a program may make and remove directories and links (mm/shmem.c)."""
+    """A directory in which a program may make and remove directories and links (mm/shmem.c).
+
+    Its size counts its entries, and ``.`` and ``..``.
+    """
 
     __slots__ = ()
+
+    def __init__(self, root: KernfsRoot, name: str, mode: int = 0o755) -> None:
+        super().__init__(root, name, mode)
+        self.size = 2 * BOGO_DIRENT_SIZE
+
+    def add(self, node: Node) -> None:
+        """shmem_mknod and others that make something."""
+        super().add(node)
+        self.size += BOGO_DIRENT_SIZE
+
+    def remove(self, name: str) -> None:
+        """shmem_unlink."""
+        super().remove(name)
+        self.size -= BOGO_DIRENT_SIZE
 
     def mkdir(self, caller: Caller, name: str, mode: int) -> Node:
         """shmem_mkdir."""

@@ -527,7 +527,7 @@ def _remove_devt(device: Device) -> None:
     if device.devt is None or device.open_method is None:
         return
     major, minor = device.devt
-    device.kernel.devices.delete_node(device.devname)
+    device.kernel.devices.delete_node(device.devname, makedev(major, minor))
     sysfs_remove_link(device.kernel.sysfs.directory("dev").directory("char"), f"{major}:{minor}")
 
 

@@ -25,6 +25,7 @@ from harness.kernel.wait import WaitQueue
 from harness.uapi.fs import (
     DEFAULT_POLLMASK,
     INT_MAX,
+    MAX_NON_LFS,
     O_ACCMODE,
     O_RDONLY,
     O_WRONLY,
@@ -64,11 +65,15 @@ class KernfsRoot:
 
     ``name_max`` is how long a name may be that is looked up, in bytes. sysfs takes any, while
     devtmpfs, which is made like a tree of sysfs here, has the limit of simple_lookup (fs/libfs.c).
+    ``max_bytes`` is s_maxbytes of its superblock.
     """
 
-    def __init__(self, name: str, name_max: int | None = None) -> None:
+    def __init__(
+        self, name: str, name_max: int | None = None, max_bytes: int = MAX_NON_LFS
+    ) -> None:
         self._last_ino = 0
         self.name_max = name_max
+        self.max_bytes = max_bytes
         self.watchers: list[Watcher] = []
         self.directory = self.make_directory(name)
 
@@ -94,6 +99,11 @@ class KernfsNode(Node):
     def __init__(self, root: KernfsRoot, name: str, mode: int, size: int = 0) -> None:
         super().__init__(name, mode, root.new_ino(), size)
         self.root = root
+
+    @property
+    def max_bytes(self) -> int:
+        """As kernfs_fill_super sets it, or does not."""
+        return self.root.max_bytes
 
     def setattr(self, caller: Caller, changes: Changes) -> None:
         """chmod and chown persist while the node lives (kernfs_iop_setattr)."""
@@ -328,7 +338,10 @@ class OpenText(_OpenKernfsFile):
         self._position = 0
 
     def read(self, caller: Caller, offset: int, count: int) -> bytes:
-        """Offset 0, or any other than where the last read ended, calls show again."""
+        """Offset 0, or any other than where the last read ended, calls show again; who wants
+        nothing gets it."""
+        if not count:
+            return b""
         if offset == 0 or offset != self._position:
             self._snapshot = self._sysfs_kf_seq_show(caller)
         data = self._snapshot[offset : offset + count]

@@ -16,6 +16,7 @@ import stat
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller, HostFile, Memory
 from harness.kernel.vfs import Changes, Node, OpenFile
+from harness.uapi.fs import MAX_LFS_FILESIZE
 
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2
 _NAME_MAX = 249
@@ -55,6 +56,11 @@ class MemfdInode(Node):
     def __init__(self, name: str) -> None:
         super().__init__(f"/memfd:{name}", stat.S_IFREG | 0o777, _INO)
         self.content = bytearray()
+
+    @property
+    def max_bytes(self) -> int:
+        """As shmem_fill_super sets it."""
+        return MAX_LFS_FILESIZE
 
     def setattr(self, caller: Caller, changes: Changes) -> None:
         """shmem_setattr: longer by zeros, or shorter."""

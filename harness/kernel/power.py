@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``power/`` directory of every device (drivers/base/power/sysfs.c, 6.1)."""
+"""Runtime power management of devices (drivers/base/power/runtime.c, 6.1), and the directory
+``power/`` that shows it (drivers/base/power/sysfs.c, 6.1).
+
+What the kernel leaves to a work queue is done at once.
+"""
 
 from __future__ import annotations
 
 import errno
+from typing import Protocol
 
 from attrs import define
 
@@ -13,9 +18,22 @@ from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.task import Caller
 
 
+class RuntimeOps(Protocol):
+    """What bus and driver do when a device goes to sleep and when it wakes."""
+
+    def runtime_suspend(self) -> None:
+        """The device is about to sleep."""
+
+    def runtime_resume(self) -> None:
+        """The device wakes."""
+
+
 @define(eq=False)
 class PowerState:
-    """Runtime power management of a device. The defaults are those of one whose driver has none."""
+    """Runtime power management of a device. The defaults are those of one whose driver has none.
+
+    ``parent`` counts this device among its ``active_kids`` while it is awake.
+    """
 
     runtime_pm: bool = False
     runtime_auto: bool = True
@@ -23,6 +41,69 @@ class PowerState:
     status: str = "suspended"
     usage_count: int = 0
     active_kids: int = 0
+    parent: PowerState | None = None
+    ops: RuntimeOps | None = None
+
+    def pm_runtime_set_active(self) -> None:
+        """The device is awake, which is said before runtime_pm is on."""
+        self.status = "active"
+        if self.parent is not None:
+            self.parent.active_kids += 1
+
+    def pm_runtime_get_sync(self) -> None:
+        """One more user, for whom the device wakes."""
+        self.usage_count += 1
+        self._rpm_resume()
+
+    def pm_runtime_put(self) -> None:
+        """One user less; after the last the device sleeps."""
+        self.usage_count -= 1
+        self._rpm_idle()
+
+    def pm_runtime_allow(self) -> None:
+        """``auto``: give back the use that pm_runtime_forbid holds."""
+        if not self.runtime_auto:
+            self.runtime_auto = True
+            self.pm_runtime_put()
+
+    def pm_runtime_forbid(self) -> None:
+        """``on``: hold a use of the device."""
+        if self.runtime_auto:
+            self.runtime_auto = False
+            self.pm_runtime_get_sync()
+
+    def pm_runtime_remove(self) -> None:
+        """The device goes: it is not among those awake any more."""
+        if self.status == "active":
+            self.status = "suspended"
+            self._leave_parent()
+        self.runtime_pm = False
+
+    def _rpm_idle(self) -> None:
+        """Sleep if nobody uses the device and none below it is awake (rpm_idle, rpm_suspend)."""
+        awake = self.runtime_pm and self.status == "active"
+        if not awake or self.usage_count or self.active_kids:
+            return
+        if self.ops is not None:
+            self.ops.runtime_suspend()
+        self.status = "suspended"
+        self._leave_parent()
+
+    def _leave_parent(self) -> None:
+        if self.parent is not None:
+            self.parent.active_kids -= 1
+            self.parent._rpm_idle()
+
+    def _rpm_resume(self) -> None:
+        """Wake, after those above (rpm_resume)."""
+        if not self.runtime_pm or self.status == "active":
+            return
+        if self.parent is not None:
+            self.parent._rpm_resume()
+            self.parent.active_kids += 1
+        if self.ops is not None:
+            self.ops.runtime_resume()
+        self.status = "active"
 
 
 def async_show(power: PowerState, caller: Caller) -> str:
@@ -51,15 +132,12 @@ def control_show(power: PowerState, caller: Caller) -> str:
 
 
 def control_store(power: PowerState, caller: Caller, data: bytes) -> None:
-    """pm_runtime_allow and pm_runtime_forbid hold or drop one use of the device."""
     if sysfs_streq(data, "auto"):
-        auto = True
+        power.pm_runtime_allow()
     elif sysfs_streq(data, "on"):
-        auto = False
+        power.pm_runtime_forbid()
     else:
         raise Errno(errno.EINVAL)
-    power.usage_count += power.runtime_auto - auto
-    power.runtime_auto = auto
 
 
 def runtime_status_show(power: PowerState, caller: Caller) -> str:

@@ -24,6 +24,7 @@ from harness.kernel.trace import Event, Trace
 from harness.kernel.uevents import Uevents
 from harness.kernel.wait import MachineLock, Scheduler
 from harness.kernel.watched import Watched
+from harness.uapi.fs import MAX_LFS_FILESIZE, MAX_NON_LFS
 
 if TYPE_CHECKING:
     from harness.kernel.driver_core import Bus
@@ -79,7 +80,8 @@ class Kernel:
         self.uevents.subscribers.append(
             lambda event: self.trace.emit("uevent", event.devpath, event.action)
         )
-        self._sys = KernfsRoot("sys")
+        large = self.section.kernfs_large_files
+        self._sys = KernfsRoot("sys", max_bytes=MAX_LFS_FILESIZE if large else MAX_NON_LFS)
         self._dev = DevRoot()
         self.roots = {"sys": self._sys, "dev": self._dev}
         self._top = KernfsRoot("").directory

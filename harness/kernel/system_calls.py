@@ -47,6 +47,7 @@ from harness.uapi.fs import (
     PROT_WRITE,
     RLIMIT_NOFILE,
     SEEK_HOLE,
+    SEEK_SET,
 )
 
 #: What each file system supports of MAP_SHARED_VALIDATE (LEGACY_MAP_MASK, MAP_TYPE aside).
@@ -291,7 +292,7 @@ class SystemCalls:
     def lseek(self, fd: int, offset: int, whence: int) -> int:
         """ksys_lseek."""
         description = self.caller.description(fd)
-        if whence > SEEK_HOLE:
+        if not SEEK_SET <= whence <= SEEK_HOLE:
             raise Errno(errno.EINVAL)
         position = description.position
         new: int = self._call("lseek", description.open_file, position, offset, whence)

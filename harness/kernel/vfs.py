@@ -24,6 +24,7 @@ from harness.uapi.fs import (
     CAP_DAC_READ_SEARCH,
     CAP_FOWNER,
     DEFAULT_POLLMASK,
+    MAX_NON_LFS,
     MAY_EXEC,
     MAY_READ,
     MAY_WRITE,
@@ -31,8 +32,9 @@ from harness.uapi.fs import (
     O_DIRECTORY,
     O_TRUNC,
     SEEK_CUR,
+    SEEK_DATA,
     SEEK_END,
-    SEEK_SET,
+    SEEK_HOLE,
 )
 
 
@@ -127,16 +129,20 @@ class OpenFile:
         raise Errno(errno.ENODEV)
 
     def lseek(self, caller: Caller, position: int, offset: int, whence: int) -> int:
-        """The new position (generic_file_llseek, vfs_llseek)."""
+        """The new position (generic_file_llseek, vfs_llseek): all up to the size is data."""
         if not self.seekable:
             raise Errno(errno.ESPIPE)
-        if whence == SEEK_END:
-            offset += self.node.size
-        elif whence == SEEK_CUR:
+        if whence == SEEK_CUR and offset == 0:
+            return position
+        if whence == SEEK_CUR:
             offset += position
-        elif whence != SEEK_SET:
-            raise Errno(errno.EINVAL)
-        if offset < 0:
+        elif whence == SEEK_END:
+            offset += self.node.size
+        elif whence in (SEEK_DATA, SEEK_HOLE):
+            if not 0 <= offset < self.node.size:
+                raise Errno(errno.ENXIO)
+            offset = offset if whence == SEEK_DATA else self.node.size
+        if not 0 <= offset <= self.node.max_bytes:  # vfs_setpos
             raise Errno(errno.EINVAL)
         return offset
 
@@ -185,6 +191,11 @@ class Node:
         #: Whether it goes when some program closes a file. No mount hears of that before the
         #: program goes on, so such a node, and all below it, is to be looked up each time.
         self.transient = False
+
+    @property
+    def max_bytes(self) -> int:
+        """Where its file system's files end, and lseek with them (s_maxbytes; alloc_super)."""
+        return MAX_NON_LFS
 
     def path(self) -> str:
         """The absolute path, ``/sys/...``; a removed node's begins with its own name."""

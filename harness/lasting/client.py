@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from harness.lasting.places import LastingError, names, socket_path
+from harness.lasting.places import LastingError, locked, names, socket_path
 from harness.mounts.process.launcher import receive, send
 from harness.mounts.process.signals import PASSED_ON
+
+#: A keeper that went away.
+_GONE = (BrokenPipeError, ConnectionResetError)
 
 
 def start(name: str, machine: str, profile: str | None, options: Sequence[str] = ()) -> None:
@@ -56,10 +58,15 @@ def start(name: str, machine: str, profile: str | None, options: Sequence[str] =
 def stop(name: str) -> None:
     """End a machine with all that runs in it; returns when it has gone."""
     _, _, pid, _ = control(name, "status")
-    keeper = os.pidfd_open(pid)
     try:
-        with _client(name) as client:
-            send(client, ("stop",))
+        keeper = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return  # another one has ended it
+    try:
+        client = _connect(socket_path(name))
+        if client is not None:
+            with client, suppress(*_GONE):
+                send(client, ("stop",))
         # It is readable once the process has ended.
         select.select([keeper], [], [])
     finally:
@@ -77,14 +84,14 @@ def ps() -> list[tuple[str, str, str, int, list[str]]]:
 
 def control(name: str, *request: Any) -> Any:
     """Make one request; LastingError for a refusal."""
-    with _client(name) as client:
+    with _talk(name) as client:
         send(client, request)
         return _value(client, name)
 
 
 def follow(name: str, *request: Any) -> Iterator[str]:
     """Lines as they come, until the machine ends."""
-    with _client(name) as client:
+    with _talk(name) as client:
         send(client, request)
         while True:
             message, _, _ = receive(client)
@@ -98,7 +105,7 @@ def run_in(name: str, argv: Sequence[str], uid: int) -> int:
 
     LastingError, with the exit code, if it cannot be started.
     """
-    with _client(name) as client:
+    with _talk(name) as client:
         request = ("run", list(argv), dict(os.environ), _directory(), uid)
         streams = tuple(_stream(number) for number in range(3))
         # What arrives while this is sent is passed on once it was.
@@ -116,7 +123,7 @@ def run_in(name: str, argv: Sequence[str], uid: int) -> int:
 
 def _passer(client: socket.socket) -> Any:
     def pass_on(number: int, frame: FrameType | None) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(*_GONE):
             send(client, ("signal", number))
 
     return pass_on
@@ -147,6 +154,16 @@ def _value(client: socket.socket, name: str) -> Any:
     return message[1]
 
 
+@contextmanager
+def _talk(name: str) -> Iterator[socket.socket]:
+    """A connection to a machine; LastingError if the machine ends meanwhile."""
+    with _client(name) as client:
+        try:
+            yield client
+        except _GONE:
+            raise LastingError(f"{name} has ended", 125) from None
+
+
 def _client(name: str) -> socket.socket:
     client = _connect(socket_path(name))
     if client is None:
@@ -158,14 +175,29 @@ def _client(name: str) -> socket.socket:
 
 def _connect(path: str) -> socket.socket | None:
     """A connection, or None without a keeper; the socket of one that was killed is removed."""
+    try:
+        return _connected(path)
+    except ConnectionRefusedError:
+        pass
+    except OSError:
+        return None
+    with locked(path):
+        try:
+            return _connected(path)
+        except ConnectionRefusedError:
+            # A directory, which nobody can listen at, stays.
+            with suppress(IsADirectoryError):
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        return None
+
+
+def _connected(path: str) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     try:
         client.connect(path)
-    except OSError as error:
+    except BaseException:
         client.close()
-        if error.errno == errno.ECONNREFUSED:
-            # It may have gone already; a directory, which nobody can listen at, stays.
-            with suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(path)
-        return None
+        raise
     return client

@@ -8,16 +8,20 @@ options are names of MountOptions. ``start`` runs it.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 from harness.kernel.uevents import Uevent
+from harness.lasting.places import locked
 from harness.machine import Machine, MachineError, load_machine
 from harness.mounts.process import Child, CommandError, MountError, MountOptions, ProcessMount
 from harness.mounts.process.launcher import receive, send
@@ -27,19 +31,36 @@ from harness.trace_output import TraceOutput
 _GONE = (BrokenPipeError, ConnectionResetError)
 
 
-class _LineSender:
-    """A stream whose lines go to a client; a client that went away is noticed elsewhere."""
+class _Lines:
+    """A stream whose lines wait for a client: the machine does not, however slow he is."""
 
-    def __init__(self, client: socket.socket) -> None:
-        self._client = client
+    #: So many lines wait; further ones are lost, which the next line tells.
+    LIMIT = 100_000
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._lost = 0
 
     def write(self, text: str) -> int:
-        with suppress(*_GONE):
-            send(self._client, ("line", text))
+        if self._waiting.qsize() >= self.LIMIT:
+            self._lost += 1
+            return len(text)
+        if self._lost:
+            self._waiting.put(f"{self._lost} lines were lost: nobody read them\n")
+            self._lost = 0
+        self._waiting.put(text)
         return len(text)
 
     def flush(self) -> None:
-        """Each line was sent at once."""
+        """Whoever iterates has each line at once."""
+
+    def end(self) -> None:
+        """There are no more lines."""
+        self._waiting.put(None)
+
+    def __iter__(self) -> Iterator[str]:
+        while (text := self._waiting.get()) is not None:
+            yield text
 
 
 class Keeper:
@@ -68,15 +89,21 @@ class Keeper:
 
     def _accept(self) -> None:
         while True:
-            client, _ = self._listener.accept()
-            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+            try:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+            except (OSError, RuntimeError):
+                time.sleep(0.1)  # no more fds or threads until somebody has ended
 
     def _answer(self, client: socket.socket) -> None:
         with client, suppress(*_GONE):
             message, fds, _ = receive(client)
             if message[:1] == ("run",):
                 self._run(client, fds, *message[1:])
-            elif message[:1] == ("trace",):
+                return
+            for fd in fds:
+                os.close(fd)  # of who died while he asked
+            if message[:1] == ("trace",):
                 self._trace(client)
             elif message[:1] == ("stop",):
                 self._stopped.set()
@@ -114,12 +141,23 @@ class Keeper:
         return [_line(event) for event in list(self._machine.uevents)]
 
     def _trace(self, client: socket.socket) -> None:
-        observer = TraceOutput(_LineSender(client))
-        self._machine.trace.observers.append(observer)
+        lines = _Lines()
+        observer, observers = TraceOutput(lines), self._machine.trace.observers
+        threading.Thread(target=self._await_end, args=(client, lines), daemon=True).start()
+        with self._machine.kernel.lock:
+            observers.append(observer)
         try:
-            receive(client)  # nothing comes but the end
+            for line in lines:
+                send(client, ("line", line))
         finally:
-            self._machine.trace.observers.remove(observer)
+            with self._machine.kernel.lock:
+                observers.remove(observer)
+
+    @staticmethod
+    def _await_end(client: socket.socket, lines: _Lines) -> None:
+        with suppress(OSError):
+            receive(client)  # nothing comes but the end
+        lines.end()
 
     # --- programs
 
@@ -140,7 +178,7 @@ class Keeper:
         except CommandError as error:
             send(client, ("failed", str(error), error.status))
             return
-        except MountError as error:
+        except (MountError, OSError) as error:
             send(client, ("failed", str(error), 125))
             return
         finally:
@@ -203,16 +241,15 @@ def main() -> int:
 
 
 def _listen(listener: socket.socket, path: str) -> None:
-    """Take the name ``path``, FileExistsError if it is taken, and not before who connects is
-    heard: what does not listen looks like a socket that was left over.
-    """
-    new = f"{path}.{os.getpid()}"
-    listener.bind(new)
-    try:
+    """Take the name ``path``; FileExistsError if it is taken."""
+    with locked(path):
+        try:
+            listener.bind(path)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise FileExistsError(path) from None
+            raise
         listener.listen()
-        os.link(new, path)
-    finally:
-        os.unlink(new)
 
 
 def _ready() -> None:

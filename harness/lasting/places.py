@@ -18,9 +18,12 @@ killed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -52,6 +55,20 @@ def socket_path(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise LastingError(f'"{name}" is no name: letters, digits, ".", "_" and "-", at most 64')
     return f"{folder()}/{name}.sock"
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Whether anybody listens at a socket, and that nobody does, changes while nobody else looks.
+
+    A socket that a keeper has just bound looks like one that was left over.
+    """
+    place = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def names() -> list[str]:

@@ -13,21 +13,31 @@ from pathlib import Path
 
 from harness.packages.errors import PackagesError, Progress
 
+_REMEDY = "XDG_CACHE_HOME can name a folder for it"
+
 
 def cache_folder() -> Path:
-    """The project's part of the user's cache directory (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uapi-harness"
+    """The project's part of the user's cache directory (XDG Base Directory Specification).
+
+    PackagesError for a user without a home.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "uapi-harness"
+    except RuntimeError:
+        raise PackagesError(f"this user has no home directory for a cache; {_REMEDY}") from None
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """The system's errors as PackagesError: which file, and what is the matter."""
+def one_line_errors(remedy: str = "") -> Iterator[None]:
+    """The system's errors as PackagesError: which file, what is the matter, what can be done."""
     try:
         yield
     except OSError as error:
         where = error.filename2 or error.filename
         said = (error.strerror or str(error)).lower()
-        raise PackagesError(f"{where}: {said}" if where else said) from None
+        text = f"{where}: {said}" if where else said
+        raise PackagesError(f"{text}; {remedy}" if remedy else text) from None
 
 
 def need_room(folder: Path, mebibytes: int) -> None:
@@ -42,8 +52,9 @@ def need_room(folder: Path, mebibytes: int) -> None:
 
 @contextmanager
 def locked(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of ``target``, a file or folder that need not exist; waits for who has it."""
-    with one_line_errors():
+    """Hold the lock of ``target``, a file or folder of the cache that need not exist; waits for
+    who has it."""
+    with one_line_errors(_REMEDY):
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -14,7 +14,7 @@ from harness.machine import load_machine
 from harness.mounts.process import ProcessMount
 from harness.packages import Progress
 from harness.selftests.build import build, programs
-from harness.selftests.run import Program, ktap, outcomes, parse, script
+from harness.selftests.run import GAVE_UP, Program, ktap, outcomes, parse, script
 from harness.vm import kernels
 from harness.vm.command import progress
 from harness.vm.guest import machine_for
@@ -90,7 +90,7 @@ def in_fake_machine(machine: str, profile: str | None) -> Runner:
                 stderr=subprocess.STDOUT,
             )
             out, _ = child.communicate(_SECONDS)
-        return _answers(out.decode(errors="replace"), names)
+        return answers(out.decode(errors="replace"), names)
 
     return run
 
@@ -108,14 +108,24 @@ def in_virtual_machine(machine: str, kernel: str) -> Runner:
         with Session(kernels.build(kernel, line), file) as session:
             command = ["bash", "-c", script(folder, slots, names)]
             _, text = run_host_program(session, command, _SECONDS)
-        return _answers(text, names)
+        return answers(text, names)
 
     return run
 
 
-def _answers(output: str, names: Sequence[str]) -> list[Program]:
+def answers(output: str, names: Sequence[str]) -> list[Program]:
+    """What the programs said; ValueError says why not all of them ran."""
     found = parse(output)
     if len(found) != len(names):
-        said = output.strip().splitlines()
-        raise ValueError(said[-1] if said else "the script that runs the tests said nothing")
+        raise ValueError(_why_not(output.strip().splitlines()))
     return found
+
+
+def _why_not(said: list[str]) -> str:
+    """Why not all programs ran, out of what the script said: its own words come last."""
+    if not said:
+        return "the script that runs the tests said nothing"
+    if not said[-1].startswith(GAVE_UP):
+        return said[-1]
+    why = said[-1].removeprefix(GAVE_UP).strip()
+    return f"{why}: {said[-2]}" if said[:-1] else why

@@ -19,6 +19,9 @@ _PASS, _FAIL, _SKIP = 0, 1, 4
 #: How long one program may take, in seconds.
 _LIMIT = 300
 _SRIOV = "/sys/module/vfio_pci/parameters/enable_sriov"
+_FUNCTIONS = "/sys/bus/pci/devices"
+#: How the script's last line begins if it ran no program.
+GAVE_UP = "uapi-harness: gave up:"
 _BEGIN, _END = "uapi-harness: begin", "uapi-harness: status"
 _CASE = re.compile(r"(?P<not>not )?ok \d+ (?P<name>\S+)(?P<directive> # SKIP.*)?")
 
@@ -70,9 +73,11 @@ def script(folder: Path, slots: Sequence[str], names: Iterable[str]) -> str:
     lines = [
         f"cd {shlex.quote(str(folder))}",
         "export TMPDIR=$(mktemp -d)",
+        "trap 'rm -rf \"$TMPDIR\"' EXIT",
+        *(_wanted(slot) for slot in slots),
         # The test of virtual functions wants it; functions without any do not care.
         f"if [ -e {_SRIOV} ]; then echo Y >{_SRIOV}; fi",
-        f"bash scripts/setup.sh {devices} || exit 125",
+        f"bash scripts/setup.sh {devices} || {_give_up('scripts/setup.sh ended with status $?')}",
     ]
     for name in names:
         lines += [
@@ -80,8 +85,19 @@ def script(folder: Path, slots: Sequence[str], names: Iterable[str]) -> str:
             f"timeout {_LIMIT} ./{name} {devices} 2>&1",
             f'echo "{_END} $?"',
         ]
-    lines += [f"bash scripts/cleanup.sh {devices}", 'rm -rf "$TMPDIR"']
+    lines.append(f"bash scripts/cleanup.sh {devices}")
     return "\n".join(lines)
+
+
+def _wanted(slot: str) -> str:
+    """A line of the script that gives up unless there is such a function."""
+    there = f"{_FUNCTIONS}/{shlex.quote(slot)}"
+    known = f"; known: $(ls {_FUNCTIONS} | paste -s -d, | sed 's/,/, /g')"
+    return f"[ -d {there} ] || {_give_up(f'there is no function {slot}{known}')}"
+
+
+def _give_up(why: str) -> str:
+    return f'{{ echo "{GAVE_UP} {why}"; exit 125; }}'
 
 
 def parse(output: str) -> list[Program]:

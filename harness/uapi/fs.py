@@ -19,9 +19,13 @@ O_NOFOLLOW = 0o400000
 O_CLOEXEC = 0o2000000
 O_PATH = 0o10000000
 
+#: The largest file of a file system that says nothing, and of one that has large files.
+MAX_NON_LFS = (1 << 31) - 1
+MAX_LFS_FILESIZE = (1 << 63) - 1
 SEEK_SET = 0
 SEEK_CUR = 1
 SEEK_END = 2
+SEEK_DATA = 3
 SEEK_HOLE = 4
 
 MAY_EXEC = 1

@@ -135,7 +135,7 @@ GOOD = "schema: 1\nsource: x\narchitecture: x86_64\nheaders: {linux/a.h: {consta
     [
         (GOOD.replace("x86_64", "aarch64"), "both must be of one architecture"),
         (GOOD.replace("constants", "constant"), "constant"),
-        (GOOD.replace("headers:", "header:"), "extra fields found (header)"),
+        (GOOD.replace("headers:", "header:"), "new.yaml:4: unknown key header; allowed: schema"),
         (GOOD[:60], "new.yaml"),
         ("schema: 1\nsource: y\nsysfs: {/sys/a: {kind: file}}\n", "nothing in common"),
         ("", "no snapshot"),

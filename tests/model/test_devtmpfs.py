@@ -7,6 +7,7 @@ import pytest
 
 from harness.kernel.errors import Errno
 from harness.kernel.task import Credentials, LocalCaller
+from harness.kernel.vfs import vfs_open
 from harness.machine import load_machine
 
 ROOT = LocalCaller()
@@ -51,5 +52,16 @@ def test_a_driver_does_not_miss_a_node_that_was_removed(kernel):
     number = kernel.devices.alloc_chrdev_region("toy") << 8
     kernel.devices.create_node("toy/0", number, lambda node, caller, flags: None)
     call(kernel, "unlink", "/dev/toy", "0")
-    kernel.devices.delete_node("toy/0")
+    kernel.devices.delete_node("toy/0", number)
     assert refused(lambda: kernel.walk(ROOT, "/dev/toy")) == "ENOENT"
+
+
+def test_who_opens_a_node_just_when_its_device_goes_gets_none_or_the_next(kernel):
+    number = kernel.devices.alloc_chrdev_region("toy") << 8
+    opened = []
+    node = kernel.devices.create_node("toy", number, lambda *_: opened.append("first"))
+    kernel.devices.delete_node("toy", number)
+    assert refused(lambda: vfs_open(ROOT, node, 0)) == "ENXIO"
+    kernel.devices.create_node("toy", number, lambda *_: opened.append("second"))
+    vfs_open(ROOT, node, 0)
+    assert opened == ["second"]

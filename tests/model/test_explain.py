@@ -64,6 +64,7 @@ def test_what_is_not_there_is_said_in_one_line(said):
     assert said("conform", "--missing", "--profile", "5.0")[0] == 2
 
 
+@pytest.mark.timeout(600)  # it runs every case
 def test_missing_is_what_no_case_touches():
     left, total = missing("6.1")
     queue = "/sys/devices/<bus>/<function>/dsa<n>/wq<n>.<n>"

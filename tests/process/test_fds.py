@@ -241,3 +241,14 @@ def test_no_signal_is_lost_among_threads(driver, mounted, machine, program, flag
     assert len(driver.released) == 64
     assert machine.leaks() == []
     assert open_eventfds() == before
+
+
+def test_commands_that_the_hosts_kernel_makes_by_itself(run):
+    """FS_IOC_GETFLAGS and the like, of lsattr and chattr, which no file here has."""
+    assert run("""
+        commands = 0x80086601, 0x40086602, 0x801C581F, 0x401C5820
+        for path in ("/dev/toy", "/sys/bus/dsa/devices/dsa0/state", "/sys/bus/dsa"):
+            fd = os.open(path, os.O_RDONLY)
+            print(*{call(fd, command, bytearray(64)) for command in commands})
+        print(call(toy, WHICH, toy))
+    """) == ["ENOTTY"] * 3 + ["1"]

@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness.mounts.process.launcher import send
+from harness.lasting import LastingError, client, control, ps, stop
+from harness.mounts.process.launcher import receive, send
 
 DSA0 = "/sys/bus/dsa/devices/dsa0"
 WQ = "/sys/bus/dsa/devices/wq0.0"
@@ -178,13 +180,109 @@ def test_a_client_that_is_killed_takes_its_program_along(lab):
 
 def test_a_client_that_does_not_wait_for_the_answer_takes_its_program_along(lab, tmp_path):
     read, write = os.pipe()
-    with socket.socket(socket.AF_UNIX) as client, open(read) as stdout:
-        client.connect(str(next(tmp_path.rglob("lab.sock"))))
+    with connected(tmp_path) as client, open(read) as stdout:
         request = ("run", ["sleep", "1000"], dict(os.environ), None, os.getuid())
         send(client, request, (write, write, write))
         client.close()
         os.close(write)
         assert stdout.read() == ""
+
+
+def connected(place):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(next(place.rglob("lab.sock"))))
+    return client
+
+
+def test_a_client_that_dies_while_it_asks_leaves_nothing_open(lab, tmp_path):
+    read, write = os.pipe()
+    with connected(tmp_path) as client, open(read) as stdout:
+        rest = 1000
+        socket.send_fds(client, [rest.to_bytes(4, sys.byteorder), b"some"], [write])
+        client.close()
+        os.close(write)
+        assert stdout.read() == ""
+
+
+def test_a_trace_that_nobody_reads_keeps_nobody_waiting(lab, tmp_path):
+    with connected(tmp_path) as client:
+        send(client, ("trace",))
+        script = f"for i in $(seq 500); do echo {DSA0}/* {DSA0}/engine*/* >&2; done; cat {WQ}/size"
+        done = lab("run", "--in", "lab", "--", "sh", "-c", script)
+        assert done.stdout == "0\n"
+        assert lab("stop", "lab").returncode == 0
+        assert receive(client)[0][0] == "line"
+
+
+def test_many_clients_at_once_do_not_make_it_deaf(harness, tmp_path):
+    command = f"ulimit -n 40; exec {sys.executable} -m harness start lab --machine empty"
+    subprocess.run(["sh", "-c", command], env=harness.env, check=True)
+    fds = f"/proc/{keeper(harness)}/fd"
+    connections = [connected(tmp_path) for _ in range(60)]
+    while len(os.listdir(fds)) < 40:
+        pass
+    for connection in connections:
+        connection.close()
+    assert harness("ps").stdout.split()[:2] == ["lab", "empty"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Where sockets of this process's own are machines."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path / "uapi-harness"
+
+
+def test_two_may_stop_one_at_once(lab, place, monkeypatch):
+    pidfd_open = os.pidfd_open
+
+    def late(pid):
+        monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+        stop("lab")
+        return pidfd_open(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", late)
+    stop("lab")
+    assert lab("ps").stdout == ""
+
+
+def test_a_machine_that_ends_while_it_is_asked(harness, place):
+    assert ps() == []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "lab.sock"))
+        listener.listen()
+
+        def end():
+            for _ in range(2):
+                listener.accept()[0].close()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with pytest.raises(LastingError, match="lab has ended"):
+            control("lab", "status")
+        assert ps() == []
+        thread.join()
+    assert harness("ps").stdout == ""
+
+
+def test_what_another_start_has_made_meanwhile_is_no_left_over(place, monkeypatch):
+    assert ps() == []
+    path = str(place / "lab.sock")
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(path)
+    locked = client.locked
+    with socket.socket(socket.AF_UNIX) as listener:
+
+        def late(path):
+            os.unlink(path)
+            listener.bind(path)
+            listener.listen()
+            return locked(path)
+
+        monkeypatch.setattr(client, "locked", late)
+        with client._connect(path) as found:
+            assert found.getpeername() == path
+    os.unlink(path)
 
 
 def test_stop_ends_what_runs(lab):

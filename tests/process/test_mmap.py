@@ -199,3 +199,25 @@ for thread in threads:
 """)
         == []
     )
+
+
+def test_an_attribute_cannot_be_mapped(run_mapped):
+    assert run_mapped("""
+state = os.open("/sys/bus/dsa/devices/dsa0/state", os.O_RDONLY)
+for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+    print(words(0, 4096, 1, flags, state), words(0, 1, 1, flags, state))
+with open("/etc/passwd") as file:
+    print(words(0, 4, 1, mmap.MAP_PRIVATE, file.fileno())[0] > 0)
+""") == ["ENODEV"] * 4 + ["True"]
+
+
+def test_a_resource_of_a_function_is_mapped(run_mapped):
+    """VERSION of an accelerator cannot be written to, GENCFG can."""
+    assert run_mapped("""
+resource = os.open("/sys/bus/pci/devices/0000:00:05.0/resource0", os.O_RDWR)
+registers = words(0, 4096, 3, mmap.MAP_SHARED, resource)
+print(hex(registers[0]))
+registers[0], registers[0x80 // 4] = 1, 2
+call(toy, LOOK, 0)
+print(hex(registers[0]), registers[0x80 // 4])
+""") == ["0x100", "0x100", "2"]

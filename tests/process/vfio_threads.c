@@ -251,7 +251,8 @@ static void *work(void *argument)
 	static void (*const ways[])(struct job *) = { interrupts, change_trigger, map, map, look, map };
 	struct job *job = argument;
 
-	while (!over) {
+	/* each way of a thread lasts for 16 rounds, however long they take */
+	while (!over || job->done < 16) {
 		ways[(job->number / 8 + job->done / 16) % (sizeof(ways) / sizeof(*ways))](job);
 		job->done++;
 	}

@@ -3,6 +3,9 @@
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,3 +172,27 @@ def test_pyudev(inside, group, option):
     assert lines[0] == "dsa0 dsa2 dsa4 dsa6"
     assert lines[1] == "dsa None 0000:6a:01.0 disabled"
     assert lines[2] == "change dsa0"
+
+
+#: A command line of ours, with a udevd that comes up and says no more.
+MUTE = """
+import sys
+from harness.cli import main
+from harness.mounts.process import udevd
+udevd._PROGRAMS = (sys.argv[1],)
+main(["run", "--udevd", "--", "true"])
+"""
+
+
+def test_nothing_stays_if_all_is_killed_while_udevd_starts(tmp_path):
+    temporary, mark, program = (tmp_path / name for name in ("tmp", "mark", "udevd"))
+    temporary.mkdir()
+    program.write_text(f"#!/bin/sh\necho > {mark}\nexec sleep 60\n")
+    program.chmod(0o755)
+    command = [sys.executable, "-c", MUTE, program]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary)}) as running:
+        while not mark.exists() and running.poll() is None:
+            time.sleep(0.02)
+        running.kill()
+    assert mark.exists()
+    assert not list(temporary.iterdir())

@@ -166,9 +166,26 @@ def test_a_file_that_is_of_no_use_is_one_line(own, text, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("none.py", "no such file"), ("text.txt", "not a Python file")]
+    ("name", "problem"),
+    [
+        ("none.py", "No such file or directory"),
+        ("text.txt", "a file of cases is a Python file, FILE.py"),
+        ("folder.py", "Is a directory"),
+        ("loop.py", "Too many levels of symbolic links"),
+        ("nul.py", "1: SyntaxError: source code string cannot contain null bytes"),
+    ],
 )
 def test_what_is_no_file_of_cases(own, tmp_path, name, problem):
     own("", "text.txt")
-    with pytest.raises(CaseFileError, match=f"{name}: {problem}"):
+    own("\0", "nul.py")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    with pytest.raises(CaseFileError, match=f"{name}: ?{problem}"):
         load_file(str(tmp_path / name))
+
+
+def test_a_mistake_in_what_it_imports_is_said_of_that_file(own, tmp_path):
+    own("\ndef f(:", "imported_by_cases.py")
+    path = own("import imported_by_cases")
+    with pytest.raises(CaseFileError, match=r"imported_by_cases\.py:2: SyntaxError"):
+        load_file(path)

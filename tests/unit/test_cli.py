@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CASE = "idxd/binding::unconfigured_device"
 GOOD = (ROOT / "sysfs_models" / "spr-2s.yaml").read_text()
 
 
@@ -73,6 +74,7 @@ def test_run(words, named):
         (("conform", "--profile", "5.0"), "6.1"),
         (("conform", "--suite", "nonesuch"), "idxd"),
         (("conform", "--format", "nonesuch"), "json"),
+        (("conform", "--suite", "idxd", "--module", "/nonexistent.py"), "/nonexistent.py: No such"),
         (("record",), "--all"),
         (("record", "--all", "idxd"), "--all"),
         (("record", "--all", "--root", "/nonexistent"), "/nonexistent"),
@@ -98,6 +100,45 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (answer.returncode, answer.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    command = ["sh", "-c", f'exec "$0" -m harness machines {closed}', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_an_error_without_a_stderr_is_not_output():
+    command = ["sh", "-c", 'exec "$0" -m harness machines nonesuch 2>&-', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (answer.returncode, answer.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [("1</dev/null", "Bad file descriptor"), (">/dev/full", "No space left on device")],
+)
+def test_output_that_cannot_be_written(output, problem):
+    command = ["sh", "-c", f'exec "$0" -m harness machines {output}', sys.executable]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    said = f"uapi-harness machines: the output cannot be written: {problem}\n"
+    assert (answer.returncode, answer.stderr) == (2, said)
+
+
+def test_the_current_directory_is_gone(tmp_path):
+    script = f'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m harness conform -k {CASE}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
+    said = "uapi-harness conform: the current directory has been removed\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", said)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "named"),
     [
@@ -105,8 +146,8 @@ def test_a_reader_that_goes_away_is_no_error():
         (("conform", "--target", "vm:6.1", "--profile", "7.2"), 2, "--profile 6.1"),
         (("conform", "--format", "html"), 2, "--format"),
         (("golden", "record", "--target", "model"), 2, "only real kernels are recorded"),
-        (("golden", "import", "/nonexistent.json"), 2, "/nonexistent.json"),
-        (("golden", "table", "/nonexistent.md"), 2, "/nonexistent.md"),
+        (("golden", "import", "/nonexistent.json"), 2, ": /nonexistent.json: No such file"),
+        (("golden", "table", "/nonexistent.md"), 2, ": /nonexistent.md: No such file"),
         (("vm", "build", "a kernel"), 3, '"a kernel" names no kernel'),
         (("vm", "shell", "6.1", "--machine", "nonesuch"), 2, "nonesuch"),
         (("vm", "shell", "6.1", "--machine", "spr-1s"), 3, "no section qemu"),

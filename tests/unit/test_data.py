@@ -88,6 +88,12 @@ def test_a_missing_file(tmp_path):
         data.load_yaml(tmp_path / "x.yaml")
 
 
+def test_a_file_without_end(tmp_path):
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    with pytest.raises(data.DataError, match=r"zero\.yaml: more than 64 MiB; it is no such file"):
+        data.load_yaml(tmp_path / "zero.yaml")
+
+
 def test_yaml_1_2(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("a: on\nb: 0x10\nc: 010\nd: 12:30\n")

@@ -60,10 +60,16 @@ def test_another_rule_is_not_hidden(policy):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("schema: 3\n", "no policy of schema 1"),
-        ("[]\n", "no policy of schema 1"),
-        (POLICY.format(subject="x", expires="soon"), "2027-06-30"),
-        (POLICY.format(subject="x", expires="2026-01-01").replace("reason", "why"), "why"),
+        ("schema: 3\n", "policy.yaml:1: no policy: it begins with schema: 1"),
+        ("[]\n", "policy.yaml:1: no policy: it begins with schema: 1"),
+        (POLICY.format(subject="x", expires="soon"), "policy.yaml:6: suppressions[0].expires: "),
+        (POLICY.format(subject="x", expires="soon"), "expected a date such as 2027-06-30"),
+        (
+            POLICY.format(subject="x", expires="2026-01-01").replace(
+                "    exp", "    why: x\n    exp"
+            ),
+            "policy.yaml:6: suppressions[0]: unknown key why; allowed: rule, subject, reason, ",
+        ),
         (
             POLICY.format(subject="x", expires="2026-01-01").replace("    reason: no", "    # no"),
             "reason",
@@ -72,7 +78,10 @@ def test_another_rule_is_not_hidden(policy):
             POLICY.format(subject="x", expires="2026-01-01").replace("-removed", "-vanished"),
             "policy.yaml:3: there is no rule 'constant-vanished'",
         ),
-        ("schema: 1\nsuppressions: 5\n", "suppressions: invalid value for type, expected a list"),
+        (
+            "schema: 1\nsuppressions: 5\n",
+            "policy.yaml:2: suppressions: invalid value for type, expected a list",
+        ),
         ("schema: 1\nsuppressions: [5]\n", "suppressions[0]: expected a mapping"),
         (
             POLICY.format(subject="x", expires="2027-01-01").replace("reason: no", "reason: #"),

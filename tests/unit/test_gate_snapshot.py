@@ -95,7 +95,7 @@ def test_comments_stay(tmp_path):
         ("- 1\n", "no snapshot"),
         ("", "no snapshot"),
         ("schema: 1\n", "source"),
-        ("schema: 1\nsource: x\nsysfss: {}\n", "sysfss"),
+        ("schema: 1\nsource: x\nsysfss: {}\n", ":3: unknown key sysfss; allowed: schema, source, "),
         ("schema: 1\nsource: x\nheaders: {a.h: {constant: {}}}\n", "constant"),
         ("schema: 1\nsource: x\nheaders: {a.h: {constants: {A: b}}}\n", "A"),
         ("schema: 1\nsource: x\nsysfs: [1]\n", "sysfs"),

@@ -14,6 +14,7 @@ import pytest
 from debian_archive import Archive
 
 from harness.packages import PackagesError, ProgressLine, Suite, Unavailable, locked, silent, whole
+from harness.packages.places import cache_folder
 from harness.packages.sources import Entry, derive, paragraphs, system_entries
 
 DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -546,3 +547,21 @@ def test_progress_is_for_terminals():
     line("one")
     line.close()
     assert pipe.text == ""
+
+
+def test_where_there_can_be_no_cache(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    remedy = "XDG_CACHE_HOME can name a folder for it"
+    text = f"{tmp_path}/file/uapi-harness: not a directory; {remedy}"
+    with pytest.raises(PackagesError, match=f"^{text}$"), locked(cache_folder() / "x", print):
+        pass
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(PackagesError, match=f"^this user has no home directory .*; {remedy}$"):
+        cache_folder()
+
+
+def nowhere():
+    """Path.home of a user who is in no list of users."""
+    raise RuntimeError("Could not determine home directory.")

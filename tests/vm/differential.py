@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from attrs import field, frozen, define
+from attrs import define, field, frozen
 
 from harness.agent.client import AgentError
 from harness.conformance.call import Buffer, Call, Context, Fd, TaskGoneError

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from harness.agent.program import Op
 from harness.conformance.call import Endpoint
@@ -46,6 +47,8 @@ class Target(ABC):
     features: frozenset[str] = frozenset()
     #: What the last case asked for that the machine has nothing for, as far as the target can tell.
     unknown: tuple[str, ...] = ()
+    #: What an observer of the last case wrote down.
+    observed: Any = None
 
     def prepare(self, profile: str) -> None:  # noqa: B027 # most need nothing
         """Get what all cases need, once; NotRunnableError if this host cannot have it."""

@@ -299,6 +299,7 @@ class IommufdFile(CommandFile):
         self.context = context
         self.commands = commands
         self.users = 1
+        context.kernel.modules["iommufd"].references += 1
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """iommufd_fops_ioctl."""
@@ -327,6 +328,7 @@ class IommufdFile(CommandFile):
         self.users -= 1
         if not self.users:
             self.context.release()
+            self.context.kernel.modules["iommufd"].references -= 1
 
 
 class IommuNode(Device):

@@ -18,7 +18,8 @@ class NvmetSection:
     declaration, the version that a subsystem begins with, whether ports know the address family
     and the transport ``pci``, and whether two namespaces may have one number, written differently.
     A kernel without ``passthru`` has no such group. ``tls``: tcp can be secure
-    (CONFIG_NVME_TARGET_TCP_TLS)."""
+    (CONFIG_NVME_TARGET_TCP_TLS). ``several_cntlids``: the smallest number of a controller cannot be
+    the largest as well (a run of 6.1)."""
 
     root: tuple[str, ...]
     subsystem: tuple[str, ...]
@@ -31,6 +32,7 @@ class NvmetSection:
     pci: bool = False
     unique_nsids: bool = False
     tls: bool = True
+    several_cntlids: bool = False
 
 
 @define(eq=False)

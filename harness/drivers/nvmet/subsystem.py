@@ -91,11 +91,11 @@ def _check_allow_any_host(subsystem: Subsystem, new: bool) -> None:
 
 
 def _check_cntlid_min(subsystem: Subsystem, new: int) -> None:
-    fail(0 < new <= subsystem.cntlid_max)
+    fail(0 < new <= subsystem.cntlid_max - subsystem.module.section.several_cntlids)
 
 
 def _check_cntlid_max(subsystem: Subsystem, new: int) -> None:
-    fail(new != 0, new >= subsystem.cntlid_min)
+    fail(new != 0, new >= subsystem.cntlid_min + subsystem.module.section.several_cntlids)
 
 
 def _check_qid_max(subsystem: Subsystem, new: int) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import Factory, frozen
 
 from harness.drivers.pci.cpumask import Numa
-from harness.drivers.pci.device import PciDevice, Site
+from harness.drivers.pci.device import PciDevice, Site, link_firmware_node
 from harness.drivers.pci.driver import (
     PCI_DRV_GROUP,
     PciDriver,
@@ -28,8 +28,9 @@ from harness.drivers.pci.driver import (
 )
 from harness.drivers.pci.iommu import Iommu
 from harness.drivers.pci.resource import pci_create_resource_files
-from harness.drivers.pci.slot import acpiphp_enumerate_slots
+from harness.drivers.pci.slot import Slot, acpiphp_enumerate_slots
 from harness.drivers.pci.sysfs import (
+    WAITING_FOR_SUPPLIER,
     kstrtoul_or_einval,
     link_speeds,
     local_cpulist_show,
@@ -52,6 +53,7 @@ from harness.kernel.ida import Ida
 from harness.kernel.kstrtox import c_string
 from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_remove_link
 from harness.kernel.task import Caller
+from harness.kernel.wakeup import wakeup_source_register
 from harness.uapi.fs import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ class PciSection:
     are in D0 from the start (pci_pm_init, 7.2); ``acpi_wakeup``, the wakeup source of an ACPI
     object is below its function (acpi_add_pm_notifier, 7.2); ``heeds_autoprobe``, a function that
     appears is left alone while drivers_autoprobe is off (a run of 7.2; 6.1 and 6.12 bind it);
-    ``serial_number``, functions with that capability show it (a run of 7.2).
+    ``serial_number``, functions with that capability show it (a run of 7.2);
+    ``late_builtin_modules``, what is part of the kernel is in /sys/module only after the first scan
+    of the buses (param_sysfs_builtin_init, 6.3; runs of 6.12 and 7.2).
 
     ``builtin_drivers`` are those that are part of the kernel, by name, with what their modules
     would be, or nothing if the configuration leaves one out; none takes a function here.
@@ -98,6 +102,7 @@ class PciSection:
     acpi_wakeup: bool = False
     heeds_autoprobe: bool = False
     serial_number: bool = False
+    late_builtin_modules: bool = False
     builtin_drivers: Mapping[str, str | None] = Factory(dict)
     builtin_modules: bool = False
     absent_modules: tuple[str, ...] = ()
@@ -155,6 +160,8 @@ class PciBus(Bus):
         self.sites: dict[str, Site] = {}
         self.segments: dict[str, PciSegment] = {}
         self.resource_alignment = ""
+        #: Whether the buses of the machine were scanned once: the kernel is up.
+        self.is_up = False
         #: Numbers of interrupts beyond those of the I/O APIC's pins.
         self.irqs = Ida(_FIRST_MSI_IRQ)
         self.interrupts: deque[Interrupt] = deque(maxlen=_INTERRUPTS_KEPT)
@@ -204,10 +211,18 @@ class PciBus(Bus):
 
     def pci_create_root_bus(self, name: str, numa_node: int = -1) -> PciSegment:
         """A host bridge and its root bus ``DDDD:BB``, without functions yet."""
-        bridge = Device(self.kernel, f"pci{name}", None, None)
+        bridge = HostBridge(self, f"pci{name}")
         device_add(bridge)
         bridge.power.async_suspend = True
         return self._add_segment(PciSegment(self, name, bridge, None, numa_node))
+
+    def acpi_pci_root_add(self, name: str, numa_node: int = -1) -> None:
+        """A root bus with the functions on it and below; then ACPI may wake the machine for it."""
+        segment = self.pci_create_root_bus(name, numa_node)
+        segment.pci_rescan_bus()
+        firmware_node = segment.bridge.firmware_node
+        if firmware_node is not None and self.section.acpi_wakeup:
+            wakeup_source_register(segment.bridge, firmware_node.rpartition("/")[2])
 
     def add_child_bus(self, device: PciDevice) -> PciSegment:
         """The bus behind a bridge (pci_alloc_child_bus)."""
@@ -220,6 +235,32 @@ class PciBus(Bus):
         device_add(segment)
         self.segments[segment.name] = segment
         return segment
+
+
+class HostBridge(Device):
+    """The device ``pciDDDD:BB`` above a root bus (struct pci_host_bridge)."""
+
+    def __init__(self, pci_bus: PciBus, name: str) -> None:
+        super().__init__(pci_bus.kernel, name, None, None)
+        self.pci_bus = pci_bus
+        nodes = [site.firmware_node for site in pci_bus.sites.values()]
+        roots = [f"pci{site.bus_name}" for site in pci_bus.sites.values()]
+        #: ACPI has the objects of the functions below its own.
+        self.firmware_node = next(
+            (
+                node.rpartition("/")[0]
+                for node, root in zip(nodes, roots, strict=True)
+                if node is not None and root == name
+            ),
+            None,
+        )
+        if self.firmware_node is not None:
+            self.groups = (AttributeGroup((WAITING_FOR_SUPPLIER,)),)
+
+    def platform_notify(self) -> None:
+        """The link to the ACPI object (acpi_bind_one)."""
+        if self.firmware_node is not None:
+            link_firmware_node(self, self.firmware_node)
 
 
 def bus_rescan_store(segment: PciSegment, caller: Caller, data: bytes) -> None:
@@ -245,7 +286,7 @@ class PciSegment(Device):
         self,
         pci_bus: PciBus,
         name: str,
-        bridge: Device,
+        bridge: HostBridge | PciDevice,
         self_device: PciDevice | None,
         numa_node: int,
     ) -> None:
@@ -257,8 +298,8 @@ class PciSegment(Device):
         self.self_device = self_device
         self.numa_node = numa_node
         self.devices: list[PciDevice] = []
-        #: Names of its hot-plug slots.
-        self.slots: list[str] = []
+        #: Its hot-plug slots.
+        self.slots: list[Slot] = []
         #: What these show; at first what the bridge's link says (pci_set_bus_speed).
         self.max_bus_speed = self.cur_bus_speed = "Unknown"
         if self_device is not None:
@@ -279,13 +320,15 @@ class PciSegment(Device):
             if device.is_bridge:
                 if device.subordinate is None:
                     device.subordinate = self.pci_bus.add_child_bus(device)
+                device.power.pm_runtime_get_sync()  # pci_scan_bridge_extend
                 device.subordinate._pci_scan_child_bus()
+                device.power.pm_runtime_put()
 
     def pci_device_add(self, device: PciDevice) -> None:
         """Put a new function into the tree, not for drivers yet."""
         device.groups = pci_device_groups(device)
         self.devices.append(device)
-        self.bridge.power.active_kids += 1
+        device.power.pm_runtime_set_active()
         device_add(device)
 
     def pci_bus_add_devices(self) -> None:

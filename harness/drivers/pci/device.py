@@ -73,6 +73,14 @@ class Resource:
         return self.end - self.start + 1 if self.flags else 0
 
 
+def link_firmware_node(device: Device, path: str) -> None:
+    """The link to an ACPI object by its path below /sys/devices (acpi_bind_one)."""
+    node = device.kernel.sysfs.directory("devices")
+    for name in path.split("/"):
+        node = node.directory(name)
+    sysfs_create_link(device.sysfs, node, "firmware_node")
+
+
 def msi_mode_show(device: PciDevice, caller: Caller) -> str:
     """kernel/irq/msi.c msi_mode_show."""
     return "msix\n" if device.msix_enabled else "msi\n"
@@ -158,8 +166,9 @@ class PciDevice(Device):
             runtime_pm=True,
             runtime_auto=False,
             async_suspend=True,
-            status="active",
             usage_count=1,
+            parent=segment.bridge.power,
+            ops=self,
         )
         self.reset_methods = pci_init_reset_methods(self)
         self.intx = IntxLine(self)
@@ -332,12 +341,10 @@ class PciDevice(Device):
     def platform_notify(self) -> None:
         """The links to the ACPI object (acpi_bind_one) and to the IOMMU's group."""
         if self.firmware_node is not None:
-            node = self.kernel.sysfs.directory("devices")
-            for name in self.firmware_node.split("/"):
-                node = node.directory(name)
-            sysfs_create_link(self.sysfs, node, "firmware_node")
+            link_firmware_node(self, self.firmware_node)
             if self.pci_bus.section.acpi_wakeup:
-                self.wakeup = wakeup_source_register(self, node.name)
+                name = self.firmware_node.rpartition("/")[2]
+                self.wakeup = wakeup_source_register(self, name)
         if self.pci_bus.iommu is not None:
             self.pci_bus.iommu.iommu_probe_device(self)
 
@@ -356,7 +363,7 @@ class PciDevice(Device):
         if self.enable_cnt > 1:
             return
         self._pci_enable_bridge()
-        self._pci_power_up()
+        self.pci_power_up()
         self._pci_enable_resources()
         self.pcibios_enable_irq()
 
@@ -373,12 +380,20 @@ class PciDevice(Device):
             bridge.pci_enable_device()
         bridge.pci_set_master()
 
-    def _pci_power_up(self) -> None:
+    def pci_power_up(self) -> None:
+        """To D0, in which a function without the capability is taken to be (pci_power_up)."""
         if self.pm_cap:
             control = self.pci_read_config(self.pm_cap + cfg.PM_CONTROL, 2)
             if control & cfg.PM_STATE:
                 self.pci_write_config(self.pm_cap + cfg.PM_CONTROL, 2, 0)
         self.current_state = PCI_POWER_NAMES[0]
+
+    def runtime_suspend(self) -> None:
+        """pci_pm_runtime_suspend of a function without a driver: it stays in D0."""
+
+    def runtime_resume(self) -> None:
+        """pci_pm_runtime_resume: what it was like in its sleep is not asked for."""
+        self.pci_power_up()
 
     def pci_set_power_state(self, state: int) -> None:
         """To D0, or to a deeper state than the present one (drivers/pci/pci.c, 6.1). The function
@@ -386,7 +401,7 @@ class PciDevice(Device):
         if self.current_state == PCI_POWER_NAMES[state]:
             return
         if state == 0:
-            self._pci_power_up()
+            self.pci_power_up()
             return
         if self.current_state in PCI_POWER_NAMES[state:]:
             raise Errno(errno.EINVAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -55,6 +56,11 @@ class PciDriver(DeviceDriver):
     def __init__(self, kernel: Kernel, bus: Bus, module: str | None = None) -> None:
         super().__init__(kernel, bus, module)
         self.dynids: list[PciId] = []
+
+    @property
+    def known_data(self) -> Collection[int] | None:
+        """The driver data that its static ids have; None if it has no table of them."""
+        return {entry.driver_data for entry in self.id_table} if self.id_table else None
 
     def probe(self, device: PciDevice) -> None:  # type: ignore[override]
         """Take the function into service, or raise Errno; ``device.id`` is what matched."""
@@ -138,21 +144,23 @@ def pci_device_probe(device: PciDevice, driver: PciDriver) -> None:
 
 def _local_pci_probe(device: PciDevice, driver: PciDriver, found: PciId) -> None:
     """One use of the function is held while a driver has it."""
-    device.power.usage_count += 1
+    device.power.pm_runtime_get_sync()
     device.id = found
     try:
         driver.probe(device)
     except Errno:
         device.id = None
-        device.power.usage_count -= 1
+        device.power.pm_runtime_put()
         raise
 
 
 def pci_device_remove(device: PciDevice, driver: PciDriver) -> None:
-    """Call the driver, and undo _local_pci_probe."""
+    """Wake the function, call the driver, and undo _local_pci_probe."""
+    device.power.pm_runtime_get_sync()
     driver.remove(device)
     device.id = None
-    device.power.usage_count -= 1
+    device.power.usage_count -= 1  # pm_runtime_put_noidle
+    device.power.pm_runtime_put()
 
 
 def pci_uevent(device: PciDevice) -> dict[str, str]:
@@ -195,7 +203,8 @@ def new_id_store(driver: PciDriver, caller: Caller, data: bytes) -> None:
     complete = len(numbers) == 7
     if not complete and _find_id(driver, new, overridden=False) is not None:
         raise Errno(errno.EEXIST)
-    if driver.id_table and new.driver_data not in {entry.driver_data for entry in driver.id_table}:
+    known = driver.known_data
+    if known is not None and new.driver_data not in known:
         raise Errno(errno.EINVAL)
     driver.dynids.append(new)  # pci_add_dynid
     driver_attach(driver)

@@ -32,8 +32,8 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     for child in _children(device):
         _pci_remove_bus_device(child)
     if device.subordinate is not None:
-        for name in device.subordinate.slots:  # acpiphp_remove_slots
-            device.pci_bus.sysfs.directory("slots").remove(name)
+        for slot in device.subordinate.slots:  # acpiphp_remove_slots
+            device.pci_bus.sysfs.directory("slots").remove(slot.name)
         device_del(device.subordinate)
         del device.pci_bus.segments[device.subordinate.name]
         device.subordinate = None
@@ -44,7 +44,7 @@ def _pci_remove_bus_device(device: PciDevice) -> None:
     if device.pci_bus.iommu is not None:
         device.pci_bus.iommu.iommu_release_device(device)
     device.segment.devices.remove(device)
-    device.segment.bridge.power.active_kids -= 1
+    device.power.pm_runtime_remove()
 
 
 def _children(device: PciDevice) -> list[PciDevice]:

@@ -93,8 +93,8 @@ def reset_method_select(device: PciDevice, data: bytes) -> list[str]:
         return []
     if sysfs_streq(data, "default"):
         return pci_init_reset_methods(device)
-    names = [name.strip().decode(errors="replace") for name in c_string(data).split(b" ")]
-    chosen = [name for name in names if name]
+    names = [name for name in c_string(data).split(b" ") if not sysfs_streq(name, "")]
+    chosen = [name.strip().decode(errors="replace") for name in names]
     if not all(_supported(device, name) for name in chosen) or len(chosen) > _MOST:
         raise Errno(errno.EINVAL)
     return chosen
@@ -126,6 +126,7 @@ def _pci_dev_saved(device: PciDevice) -> Iterator[None]:
     assert driver is None or isinstance(driver, PciDriver)
     if driver is not None:
         driver.reset_prepare(device)
+    device.pci_power_up()
     saved = pci_save_state(device)
     try:
         yield

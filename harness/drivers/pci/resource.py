@@ -16,6 +16,7 @@ from harness.drivers.pci.device import (
 )
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import BinaryFile, KernfsRoot, OpenBinary
+from harness.kernel.kstrtox import kstrtobool
 from harness.kernel.sysfs import BinaryAttribute
 from harness.kernel.task import Caller
 from harness.kernel.vfs import OpenFile, Pages
@@ -78,8 +79,8 @@ def pci_read_rom(device: PciDevice, opener: Caller, offset: int, count: int) -> 
 
 
 def pci_write_rom(device: PciDevice, opener: Caller, offset: int, data: bytes) -> int:
-    """``0`` and a newline end reading, anything else allows it."""
-    device.rom_attr_enabled = not (offset == 0 and len(data) == 2 and data[:1] == b"0")
+    """What says no ends reading, what says yes allows it; EINVAL for anything else."""
+    device.rom_attr_enabled = kstrtobool(data)
     return len(data)
 
 

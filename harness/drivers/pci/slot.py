@@ -2,7 +2,8 @@
 """Hot-plug slots that ACPI describes: drivers/pci/{slot,hotplug/acpiphp_core}.c, 6.1.
 
 The plan: ``/sys/bus/pci/slots/N`` is device N of the bus behind a bridge, whether or not there is
-one; ``power`` takes its functions away or looks for them.
+one; ``power`` takes its functions away or looks for them. Functions that come and go by other
+ways, such as their own ``remove``, do not change what it says.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from harness.drivers.pci.remove import pci_stop_and_remove_bus_device
 from harness.kernel.errors import Errno
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from harness.kernel.kernfs import KernfsDirectory
 
 
-@frozen
+@define(eq=False)
 class Slot:
-    """Device ``number`` of a bus (struct pci_slot)."""
+    """Device ``number`` of a bus (struct acpiphp_slot). ``enabled``: it was given power."""
 
     segment: PciSegment
     number: int
+    name: str
+    enabled: bool
 
     @property
     def address(self) -> str:
@@ -69,7 +72,7 @@ def latch_show(slot: Slot, caller: Caller) -> str:
 
 
 def power_show(slot: Slot, caller: Caller) -> str:
-    return f"{bool(slot.devices):d}\n"
+    return f"{slot.enabled:d}\n"
 
 
 def power_store(slot: Slot, caller: Caller, data: bytes) -> None:
@@ -79,13 +82,28 @@ def power_store(slot: Slot, caller: Caller, data: bytes) -> None:
     if wanted == 0:
         acpiphp_disable_slot(slot)
     elif wanted == 1:
-        slot.segment.pci_rescan_bus()
+        acpiphp_enable_slot(slot)
     else:
         raise Errno(errno.EINVAL)
 
 
+def acpiphp_enable_slot(slot: Slot) -> None:
+    """Look for functions, unless the slot is enabled; without any it stays disabled."""
+    if not slot.enabled:
+        slot.segment.pci_rescan_bus()
+        slot.enabled = bool(slot.devices)
+
+
+def hotplug_event(segment: PciSegment, address: str) -> None:
+    """The hardware has a new function: firmware says so of its slot, if it has one."""
+    segment.pci_rescan_bus()
+    for slot in segment.slots:
+        slot.enabled = slot.enabled or address.startswith(f"{slot.address}.")
+
+
 def acpiphp_disable_slot(slot: Slot) -> None:
     """Take the functions out of the tree, and have firmware eject the device (_EJ0)."""
+    slot.enabled = False
     for device in reversed(slot.devices):
         del slot.segment.pci_bus.sites[device.address]
         pci_stop_and_remove_bus_device(device)
@@ -118,13 +136,19 @@ def _make_slot_name(name: str, slots: KernfsDirectory) -> str:
 
 
 def acpiphp_enumerate_slots(segment: PciSegment, count: int) -> None:
-    """The slots of a new bus; they go with it. Of two with one number, the second is ``N-1``."""
+    """The slots of a new bus; they go with it. Of two with one number, the second is ``N-1``.
+
+    A kernel that has /sys/module/acpiphp only once it is up links no slot that it found before.
+    """
+    bus = segment.pci_bus
     module = segment.kernel.sysfs.directory("module").directory("acpiphp")
-    slots = segment.pci_bus.sysfs.directory("slots")
+    slots = bus.sysfs.directory("slots")
     for number in range(count):
-        name = _make_slot_name(str(number), slots)
-        segment.slots.append(name)
-        directory = slots.directory(name)
+        slot = Slot(segment, number, _make_slot_name(str(number), slots), enabled=False)
+        slot.enabled = slot.occupied
+        segment.slots.append(slot)
+        directory = slots.directory(slot.name)
         for attribute in _ATTRIBUTES:
-            sysfs_create_file(directory, Slot(segment, number), attribute)
-        sysfs_create_link(directory, module, "module")
+            sysfs_create_file(directory, slot, attribute)
+        if bus.is_up or not bus.section.late_builtin_modules:  # pci_hp_create_module_link
+            sysfs_create_link(directory, module, "module")

@@ -8,6 +8,7 @@ and what that changes in the function's directory is.
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 from functools import partial
 
 from attrs import frozen
@@ -37,7 +38,8 @@ class StockEntry:
     upon it (else ENODEV), as long as the function has ``capability``. ``enables`` and ``dma_bits``
     are what its probe does; ``keeps``, whether the probe succeeds. ``vectors`` is how many MSI-X
     vectors it uses at most. ``driver_managed_dma`` is the kernel's flag of that name. ``bus_speed``
-    is what it finds the bus behind the function to have.
+    is what it finds the bus behind the function to have. ``known_data`` is the driver data of its
+    ids where these are not told here; None if it has no ids.
     """
 
     name: str
@@ -51,6 +53,7 @@ class StockEntry:
     vectors: int = 0
     driver_managed_dma: bool = False
     bus_speed: str | None = None
+    known_data: Collection[int] | None = None
 
 
 class StockDriver(PciDriver):
@@ -62,6 +65,12 @@ class StockDriver(PciDriver):
         self.name = entry.name
         self.id_table = entry.id_table
         self.driver_managed_dma = entry.driver_managed_dma
+
+    @property
+    def known_data(self) -> Collection[int] | None:
+        """See PciDriver."""
+        told = self.entry.known_data
+        return told if told is not None else super().known_data
 
     def probe(self, device: PciDevice) -> None:  # type: ignore[override]
         """ENODEV for what the driver cannot handle, and for what it gives up on."""
@@ -150,10 +159,17 @@ MODULES = tuple(
 )
 
 
+#: Driver data of ids. Most drivers that are part of the kernel have none; to 8250_mid they are
+#: pointers, and to serial numbers of boards, of which nobody has told the last.
+_NO_DATA = frozenset({0})
+_BUILTIN_DATA: dict[str, Collection[int] | None] = {"8250_mid": (), "serial": None}
+
+
 def register_builtin_drivers(bus: PciBus) -> None:
     """The drivers that are part of the kernel itself."""
     for name, module in bus.section.builtin_drivers.items():
         if module is None:
             continue
         shown = module if bus.section.builtin_modules else None
-        pci_register_driver(StockDriver(StockEntry(name, shown), bus))
+        data = _BUILTIN_DATA.get(name, _NO_DATA)
+        pci_register_driver(StockDriver(StockEntry(name, shown, known_data=data), bus))

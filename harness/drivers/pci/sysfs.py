@@ -18,7 +18,7 @@ from harness.drivers.pci.reset import (
 )
 from harness.drivers.pci.resource import VPD, config_attribute, rom_attribute
 from harness.hardware import pci_config as cfg
-from harness.kernel.driver_core import driver_set_override
+from harness.kernel.driver_core import Device, driver_set_override
 from harness.kernel.errors import Errno
 from harness.kernel.kstrtox import kstrtoint, kstrtoul
 from harness.kernel.sysfs import Attribute, AttributeGroup
@@ -231,7 +231,7 @@ def ari_enabled_show(device: PciDevice, caller: Caller) -> str:
     return "0\n"
 
 
-def waiting_for_supplier_show(device: PciDevice, caller: Caller) -> str:
+def waiting_for_supplier_show(device: Device, caller: Caller) -> str:
     """drivers/base/core.c: ACPI names no suppliers."""
     return "0\n"
 
@@ -424,7 +424,8 @@ _AER = (
 _AER_RATELIMIT = (*_ratelimit_attributes("correctable"), *_ratelimit_attributes("nonfatal"))
 _SERIAL_NUMBER = (Attribute("serial_number", 0o400, serial_number_show),)
 _BOOT_VGA = (Attribute("boot_vga", 0o444, boot_vga_show),)
-_SUPPLIER = (Attribute("waiting_for_supplier", 0o444, waiting_for_supplier_show),)
+#: Of what firmware has an object for, until a driver is bound.
+WAITING_FOR_SUPPLIER = Attribute("waiting_for_supplier", 0o444, waiting_for_supplier_show)
 
 
 def _shows_serial_number(device: PciDevice) -> bool:
@@ -446,7 +447,7 @@ def pci_device_groups(device: PciDevice) -> tuple[AttributeGroup, ...]:
         *(_PCIE if device.pci_find_capability(cfg.CAP_PCIE) else ()),
         *(_AER if device.pci_find_ext_capability(cfg.EXT_CAP_AER) else ()),
         *(_SERIAL_NUMBER if _shows_serial_number(device) else ()),
-        *(_SUPPLIER if device.firmware_node is not None else ()),
+        *((WAITING_FOR_SUPPLIER,) if device.firmware_node is not None else ()),
     )
     groups = (
         AttributeGroup(attributes),

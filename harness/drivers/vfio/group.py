@@ -166,7 +166,8 @@ class VfioGroupFile(CommandFile):
         super().__init__(node, opener)
         self.group = group
         self.users = 1
-        group.kernel.modules["vfio"].references += 1
+        # Of the node and of its operations (chrdev_open).
+        group.kernel.modules["vfio"].references += 2
 
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """vfio_group_fops_unl_ioctl."""
@@ -239,7 +240,7 @@ class VfioGroupFile(CommandFile):
         try:
             file.open(caller)
         except Errno:
-            device.put_registration()
+            file.release()
             raise
         try:
             return caller.install(file)
@@ -268,7 +269,7 @@ class VfioGroupFile(CommandFile):
             group.container.detach_group(group)
         group.unset_iommufd()
         group.opened_file = None
-        group.kernel.modules["vfio"].references -= 1
+        group.kernel.modules["vfio"].references -= 2
         group.put()
 
 

@@ -32,6 +32,8 @@ class VfioSection:
       (vfio_unregister_group_dev, 6.6);
     * ``iommu_first_open``: whether a program may use the IOMMU is asked when a device is opened
       first, not each time (vfio_df_device_first_open, 6.2);
+    * ``device_inodes``: devices have inodes of a file system, which holds the module while there
+      are any (vfio_fs_inode_new, 6.10);
     * ``noiommu``: there is a mode without an IOMMU, and its parameter (CONFIG_VFIO_NOIOMMU).
     """
 
@@ -47,5 +49,6 @@ class VfioSection:
     bind_token: bool = False
     pasid_attach: bool = False
     iommu_first_open: bool = False
+    device_inodes: bool = False
     noiommu: bool = False
     hidden_before_wait: bool = False

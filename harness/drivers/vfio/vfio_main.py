@@ -61,7 +61,25 @@ class Vfio:
     #: Of the nodes of devices; 0 where they have none.
     device_major: int = 0
     device_ida: Ida = field(factory=Ida)
+    #: How many devices have an inode of vfio_fs_type, which is mounted for the first of them.
+    fs_count: int = 0
     device_sets: dict[object, VfioDeviceSet] = field(factory=dict)
+
+    def hold_module(self, change: int) -> None:
+        """One reference to the module more, or that many."""
+        self.kernel.modules["vfio"].references += change
+
+    def fs_inode_new(self) -> None:
+        """Mount vfio_fs_type for the first device (vfio_fs_inode_new)."""
+        self.fs_count += 1
+        if self.fs_count == 1 and self.section.device_inodes:
+            self.hold_module(1)
+
+    def release_fs(self) -> None:
+        """Unmount it after the last (simple_release_fs)."""
+        self.fs_count -= 1
+        if not self.fs_count and self.section.device_inodes:
+            self.hold_module(-1)
 
 
 def vfio(kernel: Kernel) -> Vfio:
@@ -292,8 +310,9 @@ def vfio_register_emulated_iommu_dev(device: VfioDevice) -> None:
 def _vfio_register_dev(device: VfioDevice, *, emulated: bool) -> None:
     if device.device_set is None:
         vfio_assign_device_set(device, device)
-    groups = vfio(device.kernel).groups
-    device.group = groups.set_group(device.dev, emulated=emulated)
+    core = vfio(device.kernel)
+    device.group = core.groups.set_group(device.dev, emulated=emulated)
+    core.fs_inode_new()
     device_add(device.device)
     device.references = 1
     device.group.register(device)
@@ -325,6 +344,7 @@ def vfio_unregister_group_dev(device: VfioDevice) -> None:
             interruptible = False
     if not section.hidden_before_wait:
         _hide(device)
+    vfio(device.kernel).release_fs()
     vfio(device.kernel).groups.remove_group(device)
 
 
@@ -340,7 +360,7 @@ def _hide(device: VfioDevice) -> None:
 class VfioDeviceFile(NoSeekFile):
     """An open device (struct vfio_device_file). ``by_group`` unless its own node was opened."""
 
-    __slots__ = ("access_granted", "by_group", "device")
+    __slots__ = ("_module_references", "access_granted", "by_group", "device")
 
     def __init__(
         self, node: Node, opener: Caller, device: VfioDevice, *, by_group: bool = True
@@ -350,6 +370,9 @@ class VfioDeviceFile(NoSeekFile):
         self.by_group = by_group
         #: Whether the device is open by it.
         self.access_granted = False
+        # Of a node, the node is held, too (chrdev_open, anon_inode_getfile).
+        self._module_references = 1 if by_group else 2
+        device.core.hold_module(self._module_references)
 
     def open(self, caller: Caller) -> None:
         """Open the device, which the first file does in earnest (vfio_df_group_open)."""
@@ -417,8 +440,7 @@ class VfioDeviceFile(NoSeekFile):
     def ioctl(self, caller: Caller, command: int, argument: int) -> int:
         """vfio_device_fops_unl_ioctl."""
         device = self.device
-        has_cdev = device.core.section.device_cdev
-        if command == u.VFIO_DEVICE_BIND_IOMMUFD and has_cdev:
+        if command == u.VFIO_DEVICE_BIND_IOMMUFD and device.core.section.device_cdev:
             return vfio_df_ioctl_bind_iommufd(self, caller, argument)
         if not self.access_granted:
             raise Errno(errno.EINVAL)
@@ -467,4 +489,5 @@ class VfioDeviceFile(NoSeekFile):
     def release(self) -> None:
         """vfio_device_fops_release."""
         self.close()
+        self.device.core.hold_module(-self._module_references)
         self.device.put_registration()

@@ -138,34 +138,32 @@ class VfioPciCoreDevice(VfioDevice):
 
     def pm_allow(self) -> None:
         """The driver has taken the function (vfio_pci_core_register_device)."""
-        power = self.pdev.power
         self.set_power_state(0)
-        power.usage_count -= not power.runtime_auto
-        power.runtime_auto = True
+        self.pdev.power.ops = self
+        self.pdev.power.pm_runtime_allow()
         self._pm_runtime_put()
 
     def pm_forbid(self) -> None:
         """The driver lets go of the function (vfio_pci_core_unregister_device)."""
         self._pm_runtime_get()
-        power = self.pdev.power
-        power.usage_count += power.runtime_auto
-        power.runtime_auto = False
+        self.pdev.power.pm_runtime_forbid()
+        self.pdev.power.ops = self.pdev
 
     def _pm_runtime_get(self) -> None:
-        if self.driver.disable_idle_d3:
-            return
-        self.pdev.power.usage_count += 1
-        if self.pdev.power.status == "suspended":
-            self.set_power_state(0)
-            self.pdev.power.status = "active"
+        if not self.driver.disable_idle_d3:
+            self.pdev.power.pm_runtime_get_sync()
 
     def _pm_runtime_put(self) -> None:
-        if self.driver.disable_idle_d3:
-            return
-        self.pdev.power.usage_count -= 1
-        if not self.pdev.power.usage_count:
-            self.set_power_state(cfg.PM_STATE)
-            self.pdev.power.status = "suspended"
+        if not self.driver.disable_idle_d3:
+            self.pdev.power.pm_runtime_put()
+
+    def runtime_suspend(self) -> None:
+        """pci_pm_runtime_suspend of a function that a driver has: to D3hot, if there is that."""
+        self.set_power_state(cfg.PM_STATE)
+
+    def runtime_resume(self) -> None:
+        """pci_pm_runtime_resume."""
+        self.set_power_state(0)
 
     def pm_runtime_get(self) -> None:
         """See VfioDevice."""
@@ -215,6 +213,7 @@ class VfioPciCoreDevice(VfioDevice):
         """
         pdev = self.pdev
         if not pdev.pm_cap:
+            pdev.pci_power_up()  # what pci_set_power_state finds it in, whatever is wanted
             return
         deepest = PCI_POWER_NAMES[cfg.PM_STATE]
         asleep = pdev.current_state == deepest

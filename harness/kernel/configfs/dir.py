@@ -17,7 +17,7 @@ from harness.kernel.errors import Errno
 from harness.kernel.kernfs import KernfsDirectory, KernfsLink, KernfsRoot
 from harness.kernel.task import Caller
 from harness.kernel.vfs import Node, OpenFile, kern_path, vfs_permission
-from harness.uapi.fs import MAY_EXEC, MAY_WRITE, NAME_MAX, PATH_MAX
+from harness.uapi.fs import MAX_LFS_FILESIZE, MAY_EXEC, MAY_WRITE, NAME_MAX, PATH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,11 @@ class ConfigDirectory(KernfsDirectory):
         #: How many links lead here, and how often it is depended upon.
         self.links = 0
         self.dependents = 0
+
+    @property
+    def max_bytes(self) -> int:
+        """configfs_dir_lseek has no limit of its own."""
+        return MAX_LFS_FILESIZE
 
     def lookup(self, caller: Caller, name: str) -> Node:
         """ENAMETOOLONG before all else (configfs_lookup)."""

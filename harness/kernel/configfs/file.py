@@ -17,7 +17,7 @@ from harness.kernel.kernfs import KernfsFile, KernfsRoot, function_name
 from harness.kernel.sysfs import Attribute
 from harness.kernel.task import Caller
 from harness.kernel.vfs import Changes, OpenFile
-from harness.uapi.fs import O_ACCMODE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
+from harness.uapi.fs import MAX_NON_LFS, O_ACCMODE, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,11 @@ class ConfigFile(KernfsFile):
         self.item = item
         self.attribute = attribute
         self._full_size = size
+
+    @property
+    def max_bytes(self) -> int:
+        """configfs_fill_super leaves it as it is."""
+        return MAX_NON_LFS
 
     @property
     def _methods(self) -> tuple[object, object]:

@@ -27,6 +27,7 @@ def configfs_init(kernel: Kernel) -> None:
     parent = kernel.sysfs.directory("kernel")
     section = kernel.profile.section("configfs", ConfigfsSection)
     parent.add(ConfigDirectory(parent.root, "config", None, section))
+    kernel.modules["configfs"].references += 1  # of the superblock (alloc_super)
 
 
 def configfs_root(kernel: Kernel) -> ConfigDirectory:

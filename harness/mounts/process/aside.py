@@ -16,7 +16,6 @@ import errno
 import io
 import os
 import select
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from harness import background
 from harness.mounts.process import fuse_protocol as fuse
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Aside:
         if self._thread is None:
             self._done = os.eventfd(0, os.EFD_CLOEXEC)
             self._thread = threading.Thread(target=self._run, name="uapi-aside", daemon=True)
-            self._thread.start()
+            background.start(self._thread)
         future: Future[T] = Future()
         self._jobs.put((function, future))
         self.read_until(future.done, self._done)
@@ -69,8 +69,6 @@ class Aside:
             os.close(self._done)
 
     def _run(self) -> None:
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while (job := self._jobs.get()) is not None:
             function, future = job
             try:

@@ -188,33 +188,39 @@ def _executed(
     streams: Streams,
     listen: Callable[[int], None],
 ) -> Child:
-    init = _sender(control, "init")
-    command = -1
-    try:
-        message, fds, pid = receive(control)
-        if message and message[0] == "command":
-            command = os.pidfd_open(pid)
-            for listener in fds:
-                listen(listener)
+    with ExitStack() as opened:
+        init = _introduced("init", control, listen, opened)
+        command = _introduced("command", control, listen, opened)
+        with suppress(BrokenPipeError):
             control.send(b"\0")
         what = failure.read().decode()
         if what:
             step, number = what.rsplit(" ", 1)
             raise CommandError(argv[0], "" if step == "exec" else f"{step}: ", int(number))
-        if command < 0:
+        if init is None:
             raise MountError("the mount's launcher has died")
-    except BaseException:
-        for fd in (init[1], command):
-            if fd >= 0:
-                os.close(fd)
-        raise
+        if command is None:
+            raise MountError(f"{argv[0]}: it was killed before it began")
+        opened.pop_all()
+    (_, above), (pid, below) = init, command
     stdin, stdout, stderr = streams.pipes
-    return Child(argv, pid, stdin, stdout, stderr, socket=control, command=command, init=init[1])
+    return Child(argv, pid, stdin, stdout, stderr, socket=control, command=below, init=above)
 
 
-def _sender(control: socket.socket, kind: str) -> tuple[int, int]:
-    """Process id and pidfd of who sent the next message, who waits until he is known."""
-    message, _, pid = receive(control)
-    if not message or message[0] != kind:
-        raise MountError("the mount's launcher has died")
-    return pid, os.pidfd_open(pid)
+def _introduced(
+    kind: str, control: socket.socket, listen: Callable[[int], None], opened: ExitStack
+) -> tuple[int, int] | None:
+    """Process id and pidfd of who sends the next message, of this ``kind``, and waits until he is
+    known. None if he has died.
+    """
+    try:
+        message, fds, pid = receive(control)
+        for listener in fds:
+            listen(listener)
+        if message[:1] != (kind,):
+            return None
+        pidfd = os.pidfd_open(pid)
+    except (ConnectionResetError, ProcessLookupError):
+        return None
+    opened.callback(os.close, pidfd)
+    return pid, pidfd

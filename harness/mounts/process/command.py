@@ -55,18 +55,19 @@ def _signals_blocked() -> Iterator[bool]:
 
 def _wait_passing_on(child: Child) -> int:
     """Wait for the end while passing signals on; a thread tells us of the end by SIGCHLD."""
-    main = threading.get_ident()
+    main, ended = threading.get_ident(), threading.Event()
 
     def watch() -> None:
-        child.wait()
-        signal.pthread_kill(main, signal.SIGCHLD)
+        try:
+            child.wait()
+        finally:
+            ended.set()
+            signal.pthread_kill(main, signal.SIGCHLD)
 
     watcher = threading.Thread(target=watch, name="uapi-wait", daemon=True)
     watcher.start()
-    while watcher.is_alive():
+    while not ended.is_set():
         received = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD})
         if received.si_signo != signal.SIGCHLD and received.si_code != _SI_KERNEL:
             child.send_signal(received.si_signo)
-        elif received.si_signo == signal.SIGCHLD and child.poll() is not None:
-            break
     return child.wait()

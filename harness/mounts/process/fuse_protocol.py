@@ -109,6 +109,9 @@ WRITE_DATA = BODY + 40
 RELEASE_IN = Struct("<Q")
 IOCTL_IN = Struct("<QIIQ")  # fh, flags, command, argument
 IOCTL_OUT = Struct("<iIII")
+#: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR: the kernel makes these by
+#: itself, and takes no reply but an error, or one with all of the data (fuse_priv_ioctl, 5.13).
+FILE_ATTRIBUTES = frozenset({0x80086601, 0x40086602, 0x801C581F, 0x401C5820})
 POLL_IN = Struct("<QQII")  # fh, kernel handle, flags, events
 POLL_OUT = Struct("<II")
 SETATTR_IN = Struct("<II6Q8I")  # valid, -, fh, size, ..., mode, -, uid, gid, -

@@ -20,13 +20,14 @@ from harness.uapi.fs import (
     MAP_SHARED,
     O_ACCMODE,
     O_RDWR,
+    PAGE_SIZE,
     PROT_EXEC,
     PROT_WRITE,
 )
 
 _MMAP, _IOCTL, _EPOLL_CTL = 9, 16, 233  # x86-64
 #: Arguments of mmap.
-_PROT, _FLAGS, _OFFSET = 2, 3, 5
+_LENGTH, _PROT, _FLAGS, _OFFSET = 1, 2, 3, 5
 #: Where the second region of a VFIO device begins.
 _FAR = 1 << 40
 _UINT_MAX = 0xFFFF_FFFF
@@ -53,13 +54,17 @@ def add_rules(table: Table, watched: Watched, options: MountOptions) -> None:
 
 def _add_mmap_rules(table: Table) -> None:
     """All shared mappings of files, and of the private ones, which libraries are mapped with all
-    the time, those that no library has: to write to a file's first page, or far behind its end."""
+    the time, those that no library has: to write to a file's first page, or far behind its end; or
+    too short for one, such as of an attribute. That is refused: who waits for a page of it may hold
+    the lock of a memory that we wait for to serve him."""
     shared = Argument(_FLAGS, MAP_SHARED, mask=MAP_SHARED | MAP_ANONYMOUS)
     private = Argument(_FLAGS, 0, mask=MAP_SHARED | MAP_ANONYMOUS)
     writable = Argument(_PROT, PROT_WRITE, mask=PROT_WRITE)
     first = (Argument(_OFFSET, 0), Argument(_OFFSET, 0, high=True))
     far = Argument(_OFFSET, _FAR >> 32, at_least=True, high=True)
-    for conditions in ((shared,), (private, writable, *first), (private, far)):
+    short = Argument(_LENGTH, 0, mask=-2 * PAGE_SIZE & _UINT_MAX)
+    few = ((private, writable, *first), (private, short, *first), (private, far))
+    for conditions in ((shared,), *few):
         table.add(Rule(_MMAP, conditions), mmap)
 
 

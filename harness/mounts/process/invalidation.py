@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 import threading
 from collections import deque
 from queue import SimpleQueue
 
+from harness import background
 from harness.kernel.kernfs import KernfsDirectory
 from harness.kernel.uevents import Uevent
 from harness.kernel.vfs import Node
@@ -125,7 +125,7 @@ class Sender:
 
     def start(self) -> None:
         """Start the thread for changes that no request made."""
-        self._thread.start()
+        background.start(self._thread)
 
     def stop(self) -> None:
         """End that thread."""
@@ -163,7 +163,5 @@ class Sender:
             self._wake.put(True)
 
     def _run(self) -> None:
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._wake.get():
             self.flush()

@@ -64,12 +64,12 @@ _SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x
 _NETLINK_KOBJECT_UEVENT = 15
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG = 1
-_SIG_DFL, _SIG_IGN = 0, 1
+_SIG_DFL, _SIG_IGN, _SIG_SETMASK = 0, 1, 2
 _ENOENT = 2
 _SIGKILL, _SIGCHLD, _SIGPIPE, _SIGXFSZ = 9, 17, 13, 25
 #: Signals that a terminal, a supervisor or a shell sends to the whole process group: HUP, INT,
 #: QUIT, USR1, USR2, TERM, TSTP, TTIN, TTOU. They are for the command.
-_FOR_COMMAND = (1, 2, 3, 10, 12, 15, 20, 21, 22)
+FOR_COMMAND = (1, 2, 3, 10, 12, 15, 20, 21, 22)
 
 # PyDLL keeps the interpreter's lock, so that its state is whole in a process made by clone().
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -103,13 +103,18 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "
 
 
 def send(sock: _socket.socket, message: tuple[Any, ...], fds: tuple[int, ...] = ()) -> None:
-    """Send one message with its file descriptors."""
-    data = marshal.dumps(message)
+    """Send one message with its file descriptors.
+
+    Whole, if it is not long: whatever ends us, or interrupts us, comes before it or after it.
+    """
+    content = marshal.dumps(message)
+    data = len(content).to_bytes(4, sys.byteorder) + content
     rights = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
-    # The descriptors arrive with the first byte: of the length, on its own.
-    sock.sendmsg([len(data).to_bytes(4, sys.byteorder)], ancillary)
-    sock.sendall(data)
+    # The descriptors arrive with the first byte.
+    sent = sock.sendmsg([data], ancillary)
+    if sent < len(data):
+        sock.sendall(data[sent:])
 
 
 def receive(sock: _socket.socket) -> tuple[tuple[Any, ...], list[int], int]:
@@ -326,13 +331,15 @@ def _open(control: _socket.socket, root: int, name: str) -> None:
 
 def _spawn(control: _socket.socket, root: int, message: tuple[Any, ...], fds: list[int]) -> None:
     flags = _CLONE_NEWPID | _CLONE_NEWNS | _SIGCHLD
+    launcher = os.pidfd_open(os.getpid())
     pid = _libc.syscall(_SYS_CLONE, flags, 0, 0, 0, 0)
     if pid == 0:
         try:
             control.close()
-            _init(root, message, fds)
+            _init(launcher, root, message, fds)
         finally:
             _die()
+    os.close(launcher)
     if pid < 0:
         os.write(fds[1], b"clone %d" % ctypes.get_errno())
 
@@ -349,7 +356,7 @@ def main() -> None:
     """Run the launcher. Its arguments: the model's process id, and ``network`` if wanted."""
     try:
         _launch()
-    except _MODEL_GONE:
+    except (*_MODEL_GONE, ProcessLookupError):
         pass  # nobody is left to be told
 
 
@@ -358,10 +365,12 @@ def _launch() -> None:
     os.set_inheritable(CONTROL_FD, False)
     control = _socket.socket(fileno=CONTROL_FD)
     model = os.pidfd_open(int(sys.argv[1]))
-    inherited = {number: _libc.signal(number, _SIG_IGN) for number in _FOR_COMMAND}
+    inherited = {number: _libc.signal(number, _SIG_IGN) for number in FOR_COMMAND}
     _dispositions.update(inherited)
     # Nobody waits for an init: the kernel reaps it.
     _libc.signal(_SIGCHLD, _SIG_IGN)
+    # They were blocked until here, where they are ignored.
+    _libc.sigprocmask(_SIG_SETMASK, bytes(128), None)
     try:
         root = _make_mount(control)
         _, covered, binds, surroundings = _next(control)
@@ -374,6 +383,8 @@ def _launch() -> None:
         _watch(control, model, root)
     except Failed as failed:
         send(control, ("failed", *failed.args))
+    except OSError as error:
+        send(control, ("failed", str(error.filename or "launcher"), error.errno or 0))
 
 
 #: Names of files of /proc that are covered in ours, and are to be in each.
@@ -385,16 +396,23 @@ _dispositions: dict[int, int | None] = {}
 # --- an init and its command
 
 
-def _init(root: int, message: tuple[Any, ...], fds: list[int]) -> NoReturn:
-    """Process 1 of a command's pid namespace."""
+def _init(launcher: int, root: int, message: tuple[Any, ...], fds: list[int]) -> None:
+    """Process 1 of a command's pid namespace; ``launcher`` is the pidfd of its parent."""
     _check("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
+    if select.select([launcher], [], [], 0)[0]:
+        return  # it ended before, and nothing will tell us
+    os.close(launcher)
     _libc.signal(_SIGCHLD, _SIG_DFL)
     sock = _socket.socket(fileno=fds[0])
     no_proc = _mount_proc()
     # Held, as a program may unmount it, and look at the host's.
     proc = os.open("/proc", os.O_RDONLY | os.O_CLOEXEC)
     send(sock, ("init", no_proc))
-    command = os.fork()
+    try:
+        command = os.fork()
+    except OSError as error:
+        os.write(fds[1], b"fork %d" % (error.errno or 0))
+        return
     if command == 0:
         try:
             _command(sock, message, fds)

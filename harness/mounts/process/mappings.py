@@ -76,6 +76,9 @@ class Mappings:
     def __bool__(self) -> bool:
         return bool(self._files)
 
+    def __contains__(self, nodeid: int) -> bool:
+        return nodeid in self._files
+
     def fault(self, nodeid: int, offset: int, size: int) -> bytes:
         """The content of pages that a program touches; EIO if they cannot be had."""
         mapped = self._files.get(nodeid)

@@ -45,10 +45,10 @@ def module_folder(kernel: Kernel) -> Path:
     release = kernel.section.release
     files = {name: _stub(kernel, module) for name, module in kernel.module_files.items()}
     digest = hashlib.sha256(repr((release, sorted(files.items()))).encode()).hexdigest()[:16]
-    folder = cache_folder() / "module-files" / digest
-    if folder.exists():
-        return folder / "lib"
     try:
+        folder = cache_folder() / "module-files" / digest
+        if folder.exists():
+            return folder / "lib"
         with locked(folder, lambda text: None), whole(folder) as partial:
             _make(partial, release, files)
     except PackagesError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +59,8 @@ class ProcessMount:
         #: Whether there is but one id to have in the mount.
         self._single = False
         self._children: list[Child] = []
+        #: Programs may be started by several threads.
+        self._lock = threading.Lock()
         self._options = options
         self._launcher: Launcher | None = None
         self._server: Server | None = None
@@ -128,8 +131,9 @@ class ProcessMount:
         launcher, server = self._running()
         streams = Streams(stdin, stdout, stderr)
         child = start_command(launcher.spawn, message, streams, server.listen)
-        self._children = [known for known in self._children if known.poll() is None]
-        self._children.append(child)
+        with self._lock:
+            self._children = [known for known in self._children if known.poll() is None]
+            self._children.append(child)
         return child
 
     @property

@@ -66,8 +66,13 @@ class Launcher:
             (os.POSIX_SPAWN_DUP2, 0, 1),
             (os.POSIX_SPAWN_DUP2, control, launcher.CONTROL_FD),
         ]
+        # What it is to ignore must not end it before it does.
         return os.posix_spawn(
-            sys.executable, arguments, os.environ, file_actions=actions, setsigmask=[]
+            sys.executable,
+            arguments,
+            os.environ,
+            file_actions=actions,
+            setsigmask=launcher.FOR_COMMAND,
         )
 
     def map_ids(self) -> bool:
@@ -110,12 +115,17 @@ class Launcher:
         with self._lock:
             self._send(("open", name))
             _, (fd,) = self._expect("opened")
-            self._expect("closed")
+            try:
+                self._expect("closed")
+            except MountError:
+                os.close(fd)
+                raise
             return fd
 
     def close(self) -> None:
         """End it, and with it all that runs in its namespaces."""
-        self._control.close()
+        with self._lock:  # a call of a program that was killed may still open its file
+            self._control.close()
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 

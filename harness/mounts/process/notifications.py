@@ -31,13 +31,13 @@ import errno
 import logging
 import os
 import select
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from harness import background
 from harness.host_files import copy_fd
 from harness.kernel.errors import Errno
 from harness.mounts.process import fuse_protocol as fuse
@@ -226,13 +226,15 @@ class Notifications:
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
         self._ready.register(self._closing, select.EPOLLIN)
         self._thread = threading.Thread(target=self._receive, name="uapi-notified", daemon=True)
+        self._starting = threading.Lock()
 
     def add(self, fd: int) -> None:
         """Programs have got a filter, and this is its listener."""
         self._listeners[fd] = Listener(fd)
         self._ready.register(fd, select.EPOLLIN)
-        if self._thread.ident is None:
-            self._thread.start()
+        with self._starting:  # programs may start at once
+            if self._thread.ident is None:
+                background.start(self._thread)
 
     def close(self) -> None:
         """When all programs have ended."""
@@ -244,8 +246,6 @@ class Notifications:
         self._ready.close()
 
     def _receive(self) -> None:
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             while self._take_all():
                 pass
@@ -277,14 +277,17 @@ class Notifications:
 
     def proceed(self) -> None:
         """Once the mount is gone, every call is the host's."""
-        while self._received:
-            with suppress(IndexError):  # two threads may do this
+        with suppress(IndexError):  # there is none, or none any more
+            while True:
                 listener, notification = self._received.popleft()
                 listener.proceed(notification)
 
     def answer(self, worker: Worker) -> None:
         """Answer the first call that was received; on the thread that leads, when announced."""
-        listener, notification = self._received.popleft()
+        try:
+            listener, notification = self._received.popleft()
+        except IndexError:
+            return  # it was the host's meanwhile
         call = NotifiedCall(self._server, worker, listener, notification)
         result, error = None, 0
         try:

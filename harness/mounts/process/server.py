@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import module_file
@@ -264,7 +265,7 @@ class Server:
             return
         self.ended.set()
         with self._lock:
-            for caller in self.blocked.values():
+            for caller in list(self.blocked.values()):  # who is done goes without the lock
                 caller.interruption.interrupt()
             for waiter in self._waiters.values():
                 waiter.detach()
@@ -399,11 +400,11 @@ class Server:
         wanted = isinstance(self._lock, LeadersLock) and self._lock.waited_for
         return wanted or self.pages.waited_for
 
-    def _detour(self, function: Callable[[], T], /) -> T:
+    def _detour(self, function: Callable[..., T], /, *arguments: Any) -> T:
         """See :class:`harness.address_space.Detour`: a program may have mapped files of ours."""
         if threading.get_ident() != self._crew.leader:
-            return function()
-        return self._aside.run(function)
+            return function(*arguments)
+        return self._aside.run(partial(function, *arguments))
 
     def install(self, call: NotifiedCall) -> None:
         """Let the numbers that were reserved for a call's new files be those files."""
@@ -709,8 +710,10 @@ class Server:
             self.pages.collect(self._lock)
 
     def _is_device(self, nodeid: int) -> bool:
-        """Whether faults on it are of a mapping that we know."""
-        return self._maps_files and not stat.S_ISREG(self._entry(nodeid).node.mode)
+        """Whether faults on it are of a mapping that we know: of a device, or of its resource."""
+        if not self._maps_files:
+            return False
+        return nodeid in self.pages or not stat.S_ISREG(self._entry(nodeid).node.mode)
 
     def _serve_aside(self, view: memoryview) -> bool:
         """Answer what the leading thread itself has caused; whether it is that."""
@@ -763,8 +766,8 @@ class Server:
     def _ioctl(self, caller: ProcessCaller, nodeid: int, view: memoryview) -> bytes:
         handle, _, command, argument = fuse.IOCTL_IN.unpack_from(view, BODY)
         open_file = self._files.get(handle)
-        if open_file is None:
-            raise Errno(errno.ENOTTY)  # a directory
+        if open_file is None or command in fuse.FILE_ATTRIBUTES:  # a directory; nor has a driver
+            raise Errno(errno.ENOTTY)
         try:
             result = self.do_file(caller, "ioctl", open_file, command, argument)
         except Errno as error:

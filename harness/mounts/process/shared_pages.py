@@ -48,6 +48,9 @@ class SharedPages:
     def __bool__(self) -> bool:
         return bool(self._mappings)
 
+    def __contains__(self, nodeid: int) -> bool:
+        return nodeid in self._mappings
+
     def add(self, nodeid: int, offset: int, pages: Pages, *, writable: bool) -> None:
         """A program is about to map ``pages``."""
         with self._lock:

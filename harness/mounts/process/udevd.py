@@ -13,7 +13,6 @@ import socket
 import tempfile
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.mounts.process.child import Child
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from harness.mounts.process.mount import ProcessMount
 
 #: Where packages have it (Debian's, and those of other distributions).
-_PROGRAMS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
+PROGRAMS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
 _DATA = "/run/udev"
+_NOTIFY = f"{_DATA}/uapi-harness-ready"
 #: How long it may take to be ready, in seconds.
 _TIMEOUT = 30.0
 
@@ -50,19 +50,19 @@ def places() -> list[Place]:
 
 def start_udevd(mount: ProcessMount) -> None:
     """Start it, and return when it is ready. MountError with its own words if it cannot be."""
-    program = next((path for path in _PROGRAMS if os.path.exists(path)), None)
+    program = next((path for path in PROGRAMS if os.path.exists(path)), None)
     if program is None:
         raise MountError("udevd: there is no systemd-udevd here; Debian's package udev has it")
     with (
-        tempfile.TemporaryDirectory(prefix="uapi-udevd-") as folder,
         tempfile.TemporaryFile() as messages,
         closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notifications,
     ):
-        address = str(Path(folder, "notify"))
+        # In the machine's /run/udev: it goes with the mount, even if we are killed.
+        address = f"/proc/{mount.pid}/root{_NOTIFY}"
         notifications.bind(address)
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "NOTIFY_SOCKET": address,
+            "NOTIFY_SOCKET": _NOTIFY,
             "SYSTEMD_LOG_TARGET": "console",  # else it may write to the host's kernel log
         }
         try:
@@ -78,6 +78,7 @@ def start_udevd(mount: ProcessMount) -> None:
         except CommandError as error:
             raise MountError(f"udevd: {error}") from None
         _await_ready(child, notifications, messages)
+        os.unlink(address)
 
 
 def _await_ready(child: Child, notifications: socket.socket, messages: IO[bytes]) -> None:

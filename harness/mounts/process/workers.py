@@ -9,10 +9,10 @@ another thread, finishes its own request when it can, and stands by again.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from typing import TYPE_CHECKING
 
+from harness import background
 from harness.mounts.process.fuse_protocol import BUFFER_SIZE
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the mount has ended or there are threads enough."""
-        # Signals are for the program's main thread.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._crew.identities.add(threading.get_ident())
         try:
             while self._crew.take_lead(self):
@@ -77,6 +75,7 @@ class Crew:
         self._count = threading.Lock()
         self._standby = 0
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
         self.identities: set[int] = set()
         #: Identity of the thread that leads; 0 while nobody does.
         self.leader = 0
@@ -85,15 +84,22 @@ class Crew:
         """Start the first worker."""
         worker = Worker(self, self._server)
         thread = threading.Thread(target=worker.run, name="uapi-mount", daemon=True)
-        self._threads = [known for known in self._threads if known.is_alive()]
-        self._threads.append(thread)
-        thread.start()
+        with self._starting:
+            background.start(thread)
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
 
     def join(self, timeout: float) -> bool:
-        """Whether all workers ended within ``timeout`` seconds each."""
-        for thread in self._threads:
-            thread.join(timeout)
-        return not any(thread.is_alive() for thread in self._threads)
+        """Whether all workers ended within ``timeout`` seconds each, those too that the others
+        start meanwhile."""
+        while True:
+            with self._starting:
+                running = [thread for thread in self._threads if thread.is_alive()]
+            if not running:
+                return True
+            running[0].join(timeout)
+            if running[0].is_alive():
+                return False
 
     def take_lead(self, worker: Worker) -> bool:
         """Wait to lead; False if this worker is not needed or all is over."""

@@ -183,6 +183,17 @@ def seek(call: Call) -> None:
         expect(call.lseek(fd, -10, SEEK_CUR), EINVAL)
 
 
+@case(source="vfs_setpos: fs/read_write.c, 6.1", machine=MACHINE)
+def seek_too_far(call: Call) -> None:
+    """No position is beyond 2 GiB (MAX_NON_LFS, which alloc_super sets), but in a directory."""
+    with call.opened(SIMPLE, O_RDONLY | O_DIRECTORY) as fd:
+        expect(call.lseek(fd, 0x80000000, SEEK_SET), 0x80000000)
+    with call.opened(_STOREME, O_RDWR) as fd:
+        expect(call.lseek(fd, 0x7FFFFFFF, SEEK_SET), 0x7FFFFFFF)
+        expect(call.lseek(fd, 0x80000000, SEEK_SET), EINVAL)
+        expect(call.lseek(fd, 1, SEEK_CUR), EINVAL)
+
+
 @case(source=_OPEN, machine=MACHINE, golden="configfs/write_ro")
 def opened_against_the_mode(call: Call) -> None:
     """The mode binds root, too."""

@@ -69,6 +69,20 @@ def of_a_subsystem(call: Call, name: str, text: str, wanted: int | ErrorNumber, 
         _stored(call, f"{_SUBSYSTEM}/{name}", text, wanted, shown)
 
 
+@case(source=f"nvmet_subsys_attr_cntlid_*_store: {_TARGET}", machine=MACHINE)
+def range_of_controllers(call: Call) -> None:
+    """6.1 wants more than one number in it."""
+    call.mkdir(_SUBSYSTEM)
+    smallest, largest = f"{_SUBSYSTEM}/attr_cntlid_min", f"{_SUBSYSTEM}/attr_cntlid_max"
+    wanted = 1 if call.since("6.12") else EINVAL
+    expect(call.write_text(largest, "1"), wanted)
+    expect(call.write_text(largest, "5"), 1)
+    expect(call.write_text(smallest, "5"), wanted)
+    expect(call.write_text(smallest, "6"), EINVAL)
+    expect(call.write_text(smallest, "4"), 1)
+    expect(call.write_text(largest, "3"), EINVAL)
+
+
 @case(source=f"nvmet_subsys_attr_*_store: {_TARGET}", machine=MACHINE)
 def serial_numbers_and_versions_that_are_none(call: Call) -> None:
     """What a subsystem begins with is its own."""

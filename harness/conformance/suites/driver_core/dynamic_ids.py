@@ -33,6 +33,19 @@ def new_id(call: Call, text: str, wanted: int | ErrorNumber) -> None:
     expect(call.write_text(f"{_DRIVER}/new_id", text), wanted)
 
 
+@case(source=_SOURCE)
+def of_a_driver_without_data(call: Call) -> None:
+    """It takes an id with the data 0 and no other."""
+    base = f"{PCI_BUS}/drivers/pcieport"
+    for data in ("1", "5", "ffffffffffffffff"):
+        text = f"1af4 fffe ffffffff ffffffff 0 0 {data}"
+        expect(call.write_text(f"{base}/new_id", text), EINVAL)
+        expect(call.write_text(f"{base}/remove_id", "1af4 fffe"), ENODEV)
+    expect(call.write_text(f"{base}/new_id", "1af4 fffe ffffffff ffffffff 0 0 0"), 33)
+    expect(call.write_text(f"{base}/new_id", "1af4 fffe"), EEXIST)
+    expect(call.write_text(f"{base}/remove_id", "1af4 fffe"), 9)
+
+
 @case(source="remove_id_store: drivers/pci/pci-driver.c, 6.1")
 @param("text wanted", [("8086", EINVAL), ("", 0), ("8086 0b25", ENODEV), ("1af4 fffe", ENODEV)])
 def remove_id(call: Call, text: str, wanted: int | ErrorNumber) -> None:

@@ -91,6 +91,27 @@ def no_position(call: Call) -> None:
     expect(call.lseek(open_cdev(call), 0, SEEK_SET), ESPIPE)
 
 
+@case(source="chrdev_open: fs/char_dev.c, misc_open, 6.12", machine=MACHINE, since=FEATURE)
+def held_modules(call: Call) -> None:
+    """A device's node holds its module twice, that of iommufd once."""
+
+    def references(module: str) -> int:
+        return int(expect(call.read_text(f"/sys/module/{module}/refcnt")))
+
+    device = open_cdev(call)
+    held, before = references("vfio"), references("iommufd")
+    other = call.dup(device)
+    expect(references("vfio"), held)
+    call.close(device)
+    expect(references("vfio"), held)
+    call.close(other)
+    expect(references("vfio"), held - 2)
+    context = open_context(call)
+    expect(references("iommufd"), before + 1)
+    call.close(context.fd)
+    expect(references("iommufd"), before)
+
+
 @case(source=_BIND, machine=MACHINE, since=FEATURE)
 @param("argsz flags", [(0, 0), (15, 0), (16, 0x80), (16, 2)], id="{argsz}+{flags}")
 def bind_refused(call: Call, argsz: int, flags: int) -> None:

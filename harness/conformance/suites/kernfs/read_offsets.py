@@ -4,9 +4,18 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect, param
-from harness.conformance.errnos import EBADF, EINVAL, EISDIR, ENXIO, ErrorNumber
+from harness.conformance.errnos import EBADF, EINVAL, EIO, EISDIR, ENXIO, ErrorNumber
 from harness.conformance.suites._steps import PCI_DEVICE
-from harness.uapi.fs import O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET
+from harness.uapi.fs import (
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
+    SEEK_SET,
+)
 
 _SEQ = "seq_read_iter, traverse: fs/seq_file.c, 6.1"
 _VENDOR = f"{PCI_DEVICE}/vendor"
@@ -94,6 +103,13 @@ def a_store_does_not_renew_the_snapshot(call: Call) -> None:
         (-1, SEEK_CUR, EINVAL),
         (-4097, SEEK_END, EINVAL),
         (0, 99, EINVAL),
+        (0, -1, EINVAL),
+        (10, SEEK_DATA, 10),
+        (10, SEEK_HOLE, 4096),
+        (4096, SEEK_DATA, ENXIO),
+        (4096, SEEK_HOLE, ENXIO),
+        (-1, SEEK_DATA, ENXIO),
+        (0x7FFFFFFF, SEEK_SET, 0x7FFFFFFF),
     ],
     id="{offset}-{whence}",
 )
@@ -101,6 +117,51 @@ def lseek(call: Call, offset: int, whence: int, wanted: int | ErrorNumber) -> No
     """The end is at 4096, whatever the text."""
     with call.opened(_VENDOR, O_RDONLY) as fd:
         expect(call.lseek(fd, offset, whence), wanted)
+
+
+@case(source=_SEQ)
+def nothing_of_what_fails(call: Call) -> None:
+    """It succeeds where show would fail."""
+    with call.opened(f"{PCI_DEVICE}/power/autosuspend_delay_ms", O_RDONLY) as fd:
+        expect(call.read(fd, 1), EIO)
+        expect(call.read(fd, 0), b"")
+        expect(call.pread(fd, 0, 10), b"")
+
+
+@case(source="generic_file_llseek: fs/read_write.c, 6.1")
+@param(
+    "path offset whence wanted",
+    [
+        (f"{PCI_DEVICE}/config", 0, SEEK_HOLE, 4096),
+        (f"{PCI_DEVICE}/config", 4096, SEEK_DATA, ENXIO),
+        (PCI_DEVICE, 0, SEEK_DATA, ENXIO),
+        (PCI_DEVICE, 0, SEEK_HOLE, ENXIO),
+    ],
+    id="{path}-{offset}-{whence}",
+)
+def lseek_of_another_size(
+    call: Call, path: str, offset: int, whence: int, wanted: int | ErrorNumber
+) -> None:
+    """A directory has no data."""
+    with call.opened(path, O_RDONLY) as fd:
+        expect(call.lseek(fd, offset, whence), wanted)
+
+
+@case(source="vfs_setpos: fs/read_write.c, 6.1")
+def lseek_too_far(call: Call) -> None:
+    """No position is beyond 2 GiB (MAX_NON_LFS, which alloc_super sets), though pread works.
+
+    7.2 has large files in sysfs."""
+    beyond = 0x80000000 if call.since("7.2") else EINVAL
+    for path in (_VENDOR, f"{PCI_DEVICE}/config", PCI_DEVICE):
+        with call.opened(path, O_RDONLY) as fd:
+            expect(call.lseek(fd, 0x80000000, SEEK_CUR), beyond)
+            expect(call.lseek(fd, 0x80000000, SEEK_SET), beyond)
+            expect(call.lseek(fd, 0x7FFFFFFF, SEEK_SET), 0x7FFFFFFF)
+            expect(call.lseek(fd, 1, SEEK_CUR), beyond)
+            expect(call.lseek(fd, (1 << 63) - 1, SEEK_CUR), EINVAL)
+    with call.opened(_VENDOR, O_RDONLY) as fd:
+        expect(call.pread(fd, 1, 0x80000000), b"")
 
 
 @case(source=_SEQ)

@@ -174,11 +174,20 @@ def ports(call: Call, offset: int, count: int, wanted: int | ErrorNumber) -> Non
 
 @case(source=f"pci_write_rom, pci_read_rom: {_SYSFS}", machine=MACHINE)
 def rom(call: Call) -> None:
-    """Not before something was written to it; a 0 ends that."""
+    """Not before a yes was written to it; a no ends that, anything else changes nothing."""
     with call.opened(f"{device(E1000E)}/rom", O_RDWR) as fd:
         expect(call.pread(fd, 2, 0), EINVAL)
-        expect(call.pwrite(fd, b"0\n", 0), 2)
-        expect(call.pread(fd, 2, 0), EINVAL)
+        for no in (b"0\n", b"0", b"0x10", b"n", b"off"):
+            expect(call.pwrite(fd, no, 0), len(no))
+            expect(call.pread(fd, 2, 0), EINVAL)
+            for neither in (b"2", b"x", b"-", b" 1", b"\n"):
+                expect(call.pwrite(fd, neither, 0), EINVAL)
+                expect(call.pread(fd, 2, 0), EINVAL)
+            for yes in (b"1", b"1x", b"y", b"on\n"):
+                expect(call.pwrite(fd, yes, 0), len(yes))
+                expect(call.pread(fd, 2, 0), b"\x55\xaa")
+        expect(call.pwrite(fd, b"2", 0), EINVAL)
+        expect(call.pread(fd, 2, 0), b"\x55\xaa")
     expect(plain_user(call).open(f"{device(E1000E)}/rom", O_RDONLY), EACCES)
 
 
@@ -306,6 +315,9 @@ def reset(call: Call, address: str, methods: str) -> None:
         expect(call.write_text(f"{base}/reset", text), EINVAL)
     expect(call.write_text(f"{base}/reset_method", "bus"), EINVAL)
     expect(call.write_text(f"{base}/reset_method", "nonesuch"), EINVAL)
+    expect(call.read_text(f"{base}/reset_method"), methods)
+    expect(call.write_text(f"{base}/reset_method", "\r\n"), EINVAL)
+    expect(call.write_text(f"{base}/reset_method", f" {methods} \n"), len(methods) + 3)
     expect(call.read_text(f"{base}/reset_method"), methods)
     expect(call.write_text(f"{base}/reset_method", "\n"), 1)
     expect(call.read_text(f"{base}/reset_method"), "")

@@ -61,6 +61,44 @@ def without_device(call: Call) -> None:
     expect(call.open(path, O_RDWR), ENOENT)
 
 
+@case(source="shmem_mknod, shmem_unlink: mm/shmem.c, 6.1", machine=MACHINE)
+def size_of_the_directory(call: Call) -> None:
+    """Of /dev/vfio: so much for each entry, and for itself and the one above."""
+    for _ in range(2):
+        entries = expect(call.listdir("/dev/vfio"))
+        expect(call.stat("/dev/vfio"), size=20 * (2 + len(entries)))
+        bind(call, EDU)
+
+
+@case(source="chrdev_open: fs/char_dev.c; __anon_inode_getfile, 6.1", machine=MACHINE)
+def holds_its_module(call: Call) -> None:
+    """A group twice, a container once, and a device each time that it is asked for."""
+    refcnt = "/sys/module/vfio/refcnt"
+
+    def references() -> int:
+        return int(expect(call.read_text(refcnt)))
+
+    before = references()
+    bind(call, EDU)
+    # There is a file system with an inode for each device.
+    held = before + call.since("6.12")
+    expect(references(), held)
+    group = expect(call.open(group_path(call, EDU), O_RDWR))
+    expect(references(), held + 2)
+    container = open_container(call)
+    expect(references(), held + 3)
+    set_container(call, group, container)
+    expect(call.ioctl(container, u.VFIO_SET_IOMMU, V2))
+    name = EDU.encode()
+    devices = [Fd(expect(get_device_fd(call, group, name)), "device") for _ in range(2)]
+    expect(references(), held + 5)
+    for device in devices:
+        call.close(device)
+    call.close(group)
+    call.close(container)
+    expect(references(), held)
+
+
 @case(source=_FILE, machine=MACHINE, golden="group/devnode_mode")
 def node(call: Call) -> None:
     """Root's alone, and it is in the class vfio."""
