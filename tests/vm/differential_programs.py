@@ -932,7 +932,7 @@ def iommufd_pool(script: Script, name: str) -> Sequence[Any]:
         return IDS
     if name.endswith("_uptr") or name in ("user_va", "data", "allowed_iovas"):
         return PLACES
-    if "iova" in name and name != "num_iovas" or name == "start":
+    if ("iova" in name and name != "num_iovas") or name == "start":
         return IOVAS
     if name == "length":
         return SIZES
