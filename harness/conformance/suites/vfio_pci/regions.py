@@ -213,6 +213,32 @@ def power_states_that_it_lacks(call: Call, address: str, position: int) -> None:
 
 
 @case(
+    source="vfio_pci_set_power_state: drivers/vfio/pci/vfio_pci_core.c; "
+    "pci_save_aer_state: drivers/pci/pcie/aer.c, 6.1",
+    machine=MACHINE,
+)
+def errors_kept_over_a_sleep(call: Call) -> None:
+    """How severe errors are is after D3 what it was before it."""
+    fd = open_device(call, E1000E).fd
+    power, severity = CONFIG + 0xC8 + 4, CONFIG + 0x10C
+    expect(call.pwrite(fd, b"\x30\x20\x06\x00", severity), 4)
+    expect(call.pwrite(fd, b"\x03", power), 1)
+    expect(call.pwrite(fd, b"\x00\x50\x02\x00", severity), 4)
+    expect(call.pread(fd, 4, severity), b"\x00\x50\x02\x00")
+    expect(call.pwrite(fd, b"\x00", power), 1)
+    expect(call.pread(fd, 4, severity), b"\x30\x20\x06\x00")
+
+
+@case(source="pcie_cap_init: hw/pci/pcie.c, QEMU 7.2", machine=MACHINE)
+def no_extended_capability(call: Call) -> None:
+    """The place of the first says for good that there is none; what is behind it is memory."""
+    fd = open_device(call, NVME).fd
+    expect(call.pwrite(fd, b"\xff" * 8, CONFIG + 0x100), 8)
+    expect(call.pread(fd, 8, CONFIG + 0x100), bytes(4) + b"\xff" * 4)
+    expect(call.pwrite(fd, bytes(8), CONFIG + 0x100), 8)
+
+
+@case(
     source="vfio_raw_config_write: drivers/vfio/pci/vfio_pci_config.c, 6.1; "
     "pci_init_wmask: hw/pci/pci.c, QEMU 7.2",
     machine=MACHINE,
