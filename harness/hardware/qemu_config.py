@@ -75,6 +75,8 @@ def build_qemu_mask(
         spare.difference_update(range(start, start + _length(config, number, start)))
         if number == cfg.CAP_PCIE and not _is_pcie_1(config, start):
             mask.allow(start + _PCIE_CONTROL_2, 2, _PREFIX_BLOCKING)
+            # Without extended capabilities it says so, once and for all.
+            spare.difference_update(range(cfg.CONFIG_SIZE, cfg.CONFIG_SIZE + 4))
     for number, start in extended_capabilities(config):
         spare.difference_update(range(start, start + _EXTENDED_LENGTHS.get(number, 4)))
     for position in spare:

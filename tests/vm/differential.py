@@ -28,9 +28,10 @@ from harness.conformance.results import CaseFailedError, Result
 from harness.conformance.targets import Target, target_maker
 from harness.data import lineage
 
-#: Names of commands are worth more than numbers when an answer is read.
+#: What was asked, and what came of it.
 Answer = tuple[str, str]
 _SECONDS = 900.0
+_LONG = 200
 ARENA = 16 * 4096
 
 
@@ -66,15 +67,21 @@ class Script:
     call: Call
     random: Random
     answers: list[Answer] = field(factory=list)
+    #: Files of other kinds.
+    files: list[Fd] = field(factory=list)
     #: Memory whose neighbours on both sides can neither be read nor written.
     arena: Buffer = field(init=False)
     read_only: Buffer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         nothing, private = Fd(-1, ""), 0x22
-        # A kernel puts each mapping below the last; the model leaves room around each.
+        # A kernel puts each mapping below the last; the model leaves room around each. What
+        # chooses addresses may look at how memory is aligned.
         self.call.mmap(4096, 0, private, nothing)
         self.arena = self.call.buffer(ARENA)
+        while self.arena.address % ARENA:
+            self.call.mmap(4096, 0, private, nothing)
+            self.arena = self.call.buffer(ARENA)
         self.call.mmap(4096, 0, private, nothing)
         self.read_only = self.call.mmap(4096, 1, private, nothing).value
         self.call.mmap(4096, 0, private, nothing)
@@ -205,6 +212,86 @@ def run(target: Target, machine: str, profile: str, program: Program, seed: int)
     return answers
 
 
+@define(eq=False)
+class _Comparison:
+    """Programs on a kernel and on the model."""
+
+    machine: str
+    profile: str
+    keep: Path
+    most: int
+    again: bool
+    kernel: Target = field(init=False)
+    model: Target = field(factory=target_maker("model"))
+    prepared: bool = False
+    compared: int = 0
+    differing: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.kernel = target_maker(f"vm:{self.profile}")()
+
+    def close(self) -> None:
+        """Switch both off."""
+        self.kernel.close()
+        self.model.close()
+
+    def program(self, name: str, program: Program, seed: int) -> None:
+        """Compare all answers of a program."""
+        file = self.keep / f"{name}-{seed}-{self.machine}-{self.profile}.json"
+        kept = [(text, outcome) for text, outcome in json.loads(_text(file))]
+        theirs = kept
+        if self.again or not kept:
+            theirs = self._ask(name, program, seed)
+            file.write_text(json.dumps(theirs, indent=0))
+        if self.again and kept:
+            compare(f"{name} {seed}, kernel and kernel", kept, theirs, self.most)
+        ours = run(self.model, self.machine, self.profile, program, seed)
+        self.differing += compare(f"{name} {seed}", theirs, ours, self.most)
+        self.compared += len(theirs)
+
+    def _ask(self, name: str, program: Program, seed: int) -> list[Answer]:
+        if not self.prepared:
+            self.kernel.prepare(self.profile)
+            self.prepared = True
+        if name.startswith("config"):
+            # A reset leaves BARs elsewhere, and what is in no capability as it is.
+            self.kernel.close()
+        return run(self.kernel, self.machine, self.profile, program, seed)
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else "[]"
+
+
+def compare(what: str, theirs: list[Answer], ours: list[Answer], most: int) -> int:
+    """How many answers differ; ``most`` of them are shown: the kernel's, then the model's."""
+    found = 0
+    if len(theirs) != len(ours):
+        print(f"{what}: {len(theirs)} answers and {len(ours)}")
+        found += 1
+    for index, (their, our) in enumerate(zip(theirs, ours, strict=False)):
+        if their == our:
+            continue
+        found += 1
+        if found <= most:
+            print(f"{what} #{index}: {their[0][:_LONG]}")
+            if their[0] != our[0]:
+                print(f"    other: {our[0][:_LONG]}")
+            print(f"    {_apart(their[1], our[1])}")
+    return found
+
+
+def _apart(one: str, other: str) -> str:
+    """Two outcomes; of long ones the places where they differ."""
+    if len(one) <= 120 and len(other) <= 120:
+        return f"{one}  |  {other}"
+    if len(one) == len(other) and " " not in one:
+        places = [n for n in range(0, len(one), 2) if one[n : n + 2] != other[n : n + 2]]
+        listed = [f"{n // 2:#x}: {one[n : n + 2]}/{other[n : n + 2]}" for n in places[:20]]
+        return f"{len(places)} bytes: {', '.join(listed)}"
+    return f"{one[:300]}\n    {other[:300]}"
+
+
 def main(words: list[str]) -> int:
     """0 if all agreed, 1 if something did not."""
     from tests.vm.differential_programs import PROGRAMS
@@ -220,65 +307,16 @@ def main(words: list[str]) -> int:
     parser.add_argument("--again", action="store_true", help="ask the kernel anew, and compare")
     options = parser.parse_args(words)
     options.keep.mkdir(parents=True, exist_ok=True)
-    kernel, model = target_maker(f"vm:{options.profile}")(), target_maker("model")()
-    prepared, differing, compared = False, 0, 0
-    with closing(kernel), closing(model):
+    comparison = _Comparison(
+        options.machine, options.profile, options.keep, options.most, options.again
+    )
+    with closing(comparison):
         for name in options.program or sorted(PROGRAMS):
             for seed in range(options.seed, options.seed + options.count):
-                file = options.keep / f"{name}-{seed}-{options.machine}-{options.profile}.json"
-                arguments = (options.machine, options.profile, PROGRAMS[name], seed)
-                old = [tuple(one) for one in json.loads(file.read_text())] if file.exists() else []
-                if not old or options.again:
-                    if not prepared:
-                        kernel.prepare(options.profile)
-                        prepared = True
-                    began = time.monotonic()
-                    if name.startswith("config"):
-                        # A reset leaves BARs elsewhere, and what is in no capability as it is.
-                        kernel.close()
-                    theirs = run(kernel, *arguments)
-                    file.write_text(json.dumps(theirs, indent=0))
-                    print(f"{name} {seed}: kernel {time.monotonic() - began:.1f} s", flush=True)
-                    if old:
-                        _compare("kernel/kernel", name, seed, old, theirs, options.most)
-                else:
-                    theirs = old
-                began = time.monotonic()
-                ours = run(model, *arguments)
-                print(f"{name} {seed}: model {time.monotonic() - began:.1f} s", flush=True)
-                differing += _compare("kernel/model", name, seed, theirs, ours, options.most)
-                compared += len(theirs)
-    print(f"{compared} answers compared on {options.profile}, {differing} differ")
-    return 1 if differing else 0
-
-
-def _compare(
-    what: str, name: str, seed: int, theirs: list[Answer], ours: list[Answer], most: int
-) -> int:
-    found = 0
-    if len(theirs) != len(ours):
-        print(f"{what} {name} {seed}: {len(theirs)} answers and {len(ours)}")
-        found += 1
-    for index, (their, our) in enumerate(zip(theirs, ours, strict=False)):
-        if tuple(their) != tuple(our):
-            found += 1
-            if found <= most:
-                print(f"{what} {name} {seed} #{index}: {their[0][:200]}")
-                if their[0] != our[0]:
-                    print(f"    other: {our[0][:200]}")
-                print(f"    {_apart(their[1], our[1])}")
-    return found
-
-
-def _apart(one: str, other: str) -> str:
-    """Two outcomes; of long ones the places where they differ."""
-    if len(one) <= 120 and len(other) <= 120:
-        return f"{one}  |  {other}"
-    if len(one) == len(other) and " " not in one:
-        places = [n for n in range(0, len(one), 2) if one[n : n + 2] != other[n : n + 2]]
-        listed = [f"{n // 2:#x}: {one[n : n + 2]}/{other[n : n + 2]}" for n in places[:20]]
-        return f"{len(places)} bytes: {', '.join(listed)}"
-    return f"{one[:300]}\n    {other[:300]}"
+                comparison.program(name, PROGRAMS[name], seed)
+                print(f"{name} {seed}: done", flush=True)
+    print(f"{comparison.compared} answers on {options.profile}, {comparison.differing} differ")
+    return 1 if comparison.differing else 0
 
 
 if __name__ == "__main__":

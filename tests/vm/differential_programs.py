@@ -890,7 +890,7 @@ IOMMUFD = {
     ),
     i.IOMMU_IOAS_MAP_FILE: (
         i.IoasMapFile,
-        {"flags": 7, "ioas_id": 1, "length": 0x1000, "iova": 0x30000},
+        {"flags": 7, "ioas_id": 1, "length": 0x1000, "iova": 0x30000, "fd": -1 & U32},
     ),
     i.IOMMU_IOAS_COPY: (
         i.IoasCopy,
@@ -926,7 +926,7 @@ IOMMUFD = {
 }
 
 
-def iommufd_pool(name: str) -> Sequence[Any]:
+def iommufd_pool(script: Script, name: str) -> Sequence[Any]:
     """What a field may be, by its name."""
     if name.endswith("_id") or name == "id":
         return IDS
@@ -941,34 +941,27 @@ def iommufd_pool(name: str) -> Sequence[Any]:
     if name in ("data_len", "entry_len", "entry_num", "num_iovas"):
         return [0, 1, 2, 4, 8, 23, 24, 25, 32, 64, 100, U32]
     if name == "fd":
-        return [-1, 99]
+        return [-1, 99, *script.files]
     return [0, 1, 2, 3, 4, 5, 0xFF, 0x7F]
-
-
-def bind_cdev(script: Script, address: str, context: Fd) -> Fd:
-    """A function's own file, given to a context and attached to its first address space."""
-    call = script.call
-    bind(call, address)
-    (name,) = call.listdir(f"{PCI}/devices/{address}/vfio-dev").value
-    fd = script.open(f"/dev/vfio/devices/{name}", 2, address)
-    script.ioctl(fd, u.VFIO_DEVICE_BIND_IOMMUFD, struct.pack("<II", 16, 0), context, bytes(4))
-    return fd
 
 
 def iommufd_sweep(script: Script) -> None:
     """All commands of a context, alone and with a device."""
+    script.files += [eventfd(script.call), script.call.memfd().value]
+    script.files.append(script.open("/sys/bus/pci/rescan", 0))
     for with_device in (False, True):
         context = script.open("/dev/iommu")
         for _ in range(2):
             script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
         device = Fd(-1, "none")
         if with_device:
-            device = bind_cdev(script, EDU, context)
+            device = open_cdev(script, EDU)
+            bind_to(script, device, context)
             given = struct.pack("<III", 12, 0, 1)
             script.ioctl(device, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, given)
         for command, (kind, base) in IOMMUFD.items():
             names = [name for name, _ in fields(kind) if name not in ("size", "flags")]
-            pools = {name: iommufd_pool(name) for name in names}
+            pools = {name: iommufd_pool(script, name) for name in names}
             script.put(0x5000, struct.pack("<QQQQ", 0, 0xFFFFF, 0x200000, 0x2FFFFF))
             has_flags = any(name == "flags" for name, _ in fields(kind))
             sweep(
@@ -1014,10 +1007,8 @@ def cdev_sweep(script: Script) -> None:
     for state in range(4):
         context = script.open("/dev/iommu")
         script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
-        bind(call, EDU)
-        (name,) = call.listdir(f"{PCI}/devices/{EDU}/vfio-dev").value
-        fd = script.open(f"/dev/vfio/devices/{name}", 2, "edu")
-        other = script.open(f"/dev/vfio/devices/{name}", 2, "edu")
+        fd = open_cdev(script, EDU)
+        other = open_cdev(script, EDU)
         if state == 0:
             infos(script, fd)
             others(script, fd)
@@ -1079,13 +1070,129 @@ def cdev_sweep(script: Script) -> None:
         script.close(context)
 
 
+def open_cdev(script: Script, address: str) -> Fd:
+    """A function's own file."""
+    bind(script.call, address)
+    (name,) = script.call.listdir(f"{PCI}/devices/{address}/vfio-dev").value
+    return script.open(f"/dev/vfio/devices/{name}", 2, address)
+
+
+def bind_to(script: Script, device: Fd, context: Fd) -> None:
+    """VFIO_DEVICE_BIND_IOMMUFD."""
+    given = struct.pack("<II", 16, 0)
+    script.ioctl(device, u.VFIO_DEVICE_BIND_IOMMUFD, given, context, bytes(4))
+
+
+def cdev_hot_reset(script: Script) -> None:
+    """Hot resets by functions' own files, as one after the other is bound."""
+    call = script.call
+    for order in ((BRIDGED_EDU, TESTDEV), (TESTDEV, BRIDGED_EDU), (EDU, BRIDGED_EDU)):
+        for same in (True, False):
+            contexts = [script.open("/dev/iommu"), script.open("/dev/iommu")]
+            devices = []
+            for number, address in enumerate(order):
+                devices.append(open_cdev(script, address))
+                bind_to(script, devices[-1], contexts[0 if same else number])
+                hot_resets(script, devices, contexts)
+            for device in (*devices, *contexts):
+                script.close(device)
+    group = script.open(group_path(call, BRIDGED_EDU), 2, "group")
+    device = open_cdev(script, BRIDGED_EDU)
+    context = script.open("/dev/iommu")
+    bind_to(script, device, context)
+    hot_resets(script, [device], [context, group])
+
+
+def hot_resets(script: Script, devices: Sequence[Fd], others: Sequence[Fd]) -> None:
+    """What would be reset, and resets with all numbers of files."""
+    for device in devices:
+        for argsz in (11, 12, 16, 20, 28, 36, 44, 52, 200):
+            given = parts(u.HotResetInfo, {"argsz": argsz, "flags": 7, "count": 7})
+            script.ioctl(device, u.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, *given, room=64)
+        for count in (0, 1, 2, 3):
+            for fds in ([], list(others), list(devices)):
+                for flags in (0, 1):
+                    given = parts(
+                        u.HotReset, {"argsz": 12 + 4 * count, "flags": flags, "count": count}
+                    )
+                    script.ioctl(device, u.VFIO_DEVICE_PCI_HOT_RESET, *given, *fds, bytes(12))
+
+
+def cdev_pasids(script: Script) -> None:
+    """Attaching and detaching by PASID."""
+    context = script.open("/dev/iommu")
+    for _ in range(2):
+        script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
+    device = open_cdev(script, EDU)
+    bind_to(script, device, context)
+    hwpt = parts(i.HwptAlloc, {"size": 48, "dev_id": 3, "pt_id": 1})
+    script.ioctl(context, i.IOMMU_HWPT_ALLOC, *hwpt)
+    random = script.random
+    for _ in range(300):
+        flags = random.choice([0, 0, 1, 1, 1, 1])
+        pasid = random.choice([0, 0, 0, 1, 2, 0xFFFFF, 1 << 20, 0x7FFFFFFF, 1 << 31, U32])
+        if random.random() < 0.6:
+            values = {
+                "argsz": 16,
+                "flags": flags,
+                "pt_id": random.choice([1, 1, 2, 3, 4, 4, 9]),
+                "pasid": pasid,
+            }
+            given = parts(u.AttachIommufdPtFull, values)
+            script.ioctl(device, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, *given)
+        else:
+            given = parts(u.DetachIommufdPtFull, {"argsz": 12, "flags": flags, "pasid": pasid})
+            script.ioctl(device, u.VFIO_DEVICE_DETACH_IOMMUFD_PT, *given)
+
+
+def invalidations(script: Script) -> None:
+    """How much is too much."""
+    context = script.open("/dev/iommu")
+    counts = [
+        0,
+        1,
+        2,
+        16,
+        255,
+        256,
+        4095,
+        4096,
+        4097,
+        1 << 16,
+        (1 << 16) + 1,
+        1 << 17,
+        1 << 18,
+        1 << 19,
+        (1 << 19) + 1,
+        (1 << 20) - 1,
+        1 << 20,
+        1 << 24,
+        1 << 28,
+        1 << 30,
+        (1 << 31) - 1,
+        1 << 31,
+        U32,
+    ]
+    for length in counts:
+        for count in counts:
+            values = {
+                "size": 32,
+                "hwpt_id": 9,
+                "data_uptr": Ptr(0),
+                "entry_len": length,
+                "entry_num": count,
+            }
+            script.ioctl(context, i.IOMMU_HWPT_INVALIDATE, *parts(i.HwptInvalidate, values))
+
+
 def iommufd_chance(script: Script) -> None:
     """Address spaces that are mapped, copied and unmapped."""
     random, place = script.random, (0, 0x1000, 0x2000, 0x3000, 0x5000)
     context = script.open("/dev/iommu")
     for _ in range(3):
         script.ioctl(context, i.IOMMU_IOAS_ALLOC, *parts(i.IoasAlloc, {"size": 12}))
-    device = bind_cdev(script, EDU, context)
+    device = open_cdev(script, EDU)
+    bind_to(script, device, context)
     iovas = [0, 0x1000, 0x2000, 0x3000, 0x10000, 0xFEE00000, 0xFEDFF000, (1 << 39) - 0x1000, 0x800]
     lengths = [0x1000, 0x1000, 0x2000, 0x3000, 0x4000, 0x800, 1]
     for _ in range(1500):
@@ -1180,5 +1287,8 @@ PROGRAMS: dict[str, Program] = {
     "iommufd-compat": iommufd_compat,
     "iommufd-chance": iommufd_chance,
     "cdev": cdev_sweep,
+    "cdev-hot-reset": cdev_hot_reset,
+    "cdev-pasids": cdev_pasids,
+    "invalidations": invalidations,
 }
 __all__ = ["PCI", "PROGRAMS"]

@@ -134,7 +134,8 @@ class InProcessTask(ModelTask):
     def poll(self, timeout: int, *pairs: int) -> Answer:
         poll = self._select.poll()
         for fd, events in zip(pairs[::2], pairs[1::2], strict=True):
-            poll.register(fd, events)
+            if fd >= 0:  # Python takes no others, and the kernel leaves them out.
+                poll.register(fd, events)
         ready = dict(_python(poll.poll, None if timeout < 0 else timeout))
         return len(ready), [ready.get(fd, 0) for fd in pairs[::2]]
 

@@ -59,20 +59,26 @@ def iommufd_device_unbind(device: BoundDevice) -> None:
     device.destroy()
 
 
-def iommufd_device_attach(device: BoundDevice, pt_id: int) -> int:
+def iommufd_page_table(device: BoundDevice, pt_id: int) -> Hwpt | Ioas:
+    """What a device can be attached to: ENOENT, EINVAL for another object."""
+    wanted = device.context.get(pt_id, IommufdObject)
+    if not isinstance(wanted, Hwpt | Ioas):
+        raise Errno(errno.EINVAL)
+    return wanted
+
+
+def iommufd_device_attach(device: BoundDevice, pt_id: int, *, replace: bool) -> int:
     """Attach to a page table, or to an address space by one that is made or found: its number.
 
-    ENOENT, EINVAL for another object; EADDRINUSE where mappings are in the way; what pinning says.
-    A device that is attached changes over in one step (iommufd_device_replace).
+    ENOENT, EINVAL for another object; EBUSY for a device that is attached, unless it is to change
+    over in one step (iommufd_device_replace); EADDRINUSE where mappings are in the way; what
+    pinning says.
     """
-    wanted = device.context.get(pt_id, IommufdObject)
+    wanted = iommufd_page_table(device, pt_id)
     old = device.hwpt
-    if isinstance(wanted, Hwpt):
-        hwpt = wanted
-    elif isinstance(wanted, Ioas):
-        hwpt = _auto_domain(device, wanted)
-    else:
-        raise Errno(errno.EINVAL)
+    if old is not None and not replace:
+        raise Errno(errno.EBUSY)
+    hwpt = wanted if isinstance(wanted, Hwpt) else _auto_domain(device, wanted)
     if hwpt is not old:
         _switch(device, hwpt)
     return hwpt.id
@@ -143,8 +149,12 @@ def iommufd_device_detach(device: BoundDevice) -> None:
 
 
 def iommufd_access_attach(device: BoundDevice, ioas_id: int) -> int:
-    """Give a driver an address space: ENOENT for anything else."""
+    """Give a driver an address space: ENOENT for anything else; EADDRINUSE if what is mapped there
+    is not made of whole pages (iommufd_access_change_ioas)."""
     ioas = device.context.get(ioas_id, Ioas)
+    if ioas is device.ioas:
+        return ioas_id
+    ioas.table.add_access(device)
     iommufd_access_detach(device)
     device.ioas = ioas
     ioas.users += 1
@@ -154,6 +164,7 @@ def iommufd_access_attach(device: BoundDevice, ioas_id: int) -> int:
 def iommufd_access_detach(device: BoundDevice) -> None:
     """Take it away, if there is one."""
     if device.ioas is not None:
+        device.ioas.table.remove_access(device)
         device.ioas.users -= 1
         device.ioas = None
 

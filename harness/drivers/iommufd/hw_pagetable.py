@@ -21,6 +21,10 @@ from harness.drivers.iommufd.main import (
 )
 from harness.kernel.errors import Errno
 from harness.uapi import iommufd as u
+from harness.uapi.fs import PAGE_SIZE
+
+#: More entries at once, and longer ones than a page, are refused (a run of 6.12 and of 7.2).
+_MOST_ENTRIES = 1 << 19
 
 
 def iommufd_hwpt_alloc(request: Request) -> int:
@@ -113,6 +117,8 @@ def _invalidate_problem(request: Request) -> Errno:
     if command.reserved:
         return Errno(errno.EOPNOTSUPP)
     if command.entry_num and not (command.data_uptr and command.entry_len):
+        return Errno(errno.EINVAL)
+    if command.entry_num > _MOST_ENTRIES or (command.entry_num and command.entry_len > PAGE_SIZE):
         return Errno(errno.EINVAL)
     exists = isinstance(context.objects.get(command.hwpt_id), IommufdObject)
     return Errno(errno.EINVAL if exists and context.section.viommus else errno.ENOENT)

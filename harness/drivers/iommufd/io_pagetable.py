@@ -96,18 +96,39 @@ class IoPagetable:
         self._domains: dict[object, IommuCapabilities] = {}
         #: There is no hole below, so that nobody has to look for one among very many areas.
         self._full_below = PAGE_SIZE
-        self.disable_large_pages = False
+        self.large_pages = True
+        #: Drivers that use whole pages of it.
+        self._accesses: set[object] = set()
 
     @property
     def alignment(self) -> int:
-        """Of addresses: that of the largest of the domains' smallest pages."""
-        sizes = (domain.page_sizes for domain in self._domains.values())
-        return max((size & -size for size in sizes), default=1)
+        """Of addresses: that of the largest of the domains' smallest pages, and that of a page for
+        drivers, or without large pages (iopt_calculate_iova_alignment)."""
+        sizes = [domain.page_sizes & -domain.page_sizes for domain in self._domains.values()]
+        return max(1 if self.large_pages and not self._accesses else PAGE_SIZE, *sizes, 1)
 
-    @property
-    def can_disable_large_pages(self) -> bool:
-        """Nothing is in the IOMMU yet, or they are disabled (iopt_disable_large_pages)."""
-        return self.disable_large_pages or not (self._domains and any(True for _ in self.areas))
+    def _check_alignment(self, alignment: int) -> None:
+        """EADDRINUSE if something is mapped otherwise (iopt_check_iova_alignment)."""
+        if any((area.start | area.vaddr | area.last + 1) & alignment - 1 for area in self.areas):
+            raise Errno(errno.EADDRINUSE)
+
+    def disable_large_pages(self) -> None:
+        """EINVAL if something is in the IOMMU, EADDRINUSE (iopt_disable_large_pages)."""
+        if not self.large_pages:
+            return
+        if self._domains and any(True for _ in self.areas):
+            raise Errno(errno.EINVAL)
+        self._check_alignment(PAGE_SIZE)
+        self.large_pages = False
+
+    def add_access(self, access: object) -> None:
+        """EADDRINUSE (iopt_add_access)."""
+        self._check_alignment(PAGE_SIZE)
+        self._accesses.add(access)
+
+    def remove_access(self, access: object) -> None:
+        """Its driver uses it no more (iopt_remove_access)."""
+        self._accesses.remove(access)
 
     @property
     def page_sizes(self) -> int:
@@ -169,9 +190,7 @@ class IoPagetable:
 
     def add_domain(self, domain: object, capabilities: IommuCapabilities) -> None:
         """Addresses shrink to what it has and all memory is pinned (iopt_table_add_domain)."""
-        smallest = capabilities.page_sizes & -capabilities.page_sizes
-        if any((area.start | area.vaddr | area.last + 1) & smallest - 1 for area in self.areas):
-            raise Errno(errno.EADDRINUSE)
+        self._check_alignment(capabilities.page_sizes & -capabilities.page_sizes)
         self.reserve(1 << capabilities.address_width, ULONG_MAX, domain)
         if not self._domains:
             pinned: list[Area] = []

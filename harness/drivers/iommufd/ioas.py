@@ -105,14 +105,23 @@ def map_user_pages(
     *,
     mm: bool = False,
 ) -> int:
-    """Map memory of the caller: EOVERFLOW, EINVAL, then what the table says
+    """Map memory of the caller: EOVERFLOW and EINVAL, then what the table says
     (iopt_map_user_pages, iopt_alloc_user_pages)."""
-    if vaddr + length > ULONG_MAX:
-        raise Errno(errno.EOVERFLOW)
+    address_first = context.section.address_first
+    if address_first:
+        _check_address(vaddr, length)
     _check_length(length)
+    if not address_first:
+        _check_address(vaddr, length)
     writable = bool(prot & IOMMU_WRITE)
     pages = Pages(caller.address_space, writable, context.accounting(caller, mm=mm))
     return table.map_pages([Piece(pages, vaddr, length)], iova, prot)
+
+
+def _check_address(vaddr: int, length: int) -> None:
+    """EOVERFLOW."""
+    if vaddr + length > ULONG_MAX:
+        raise Errno(errno.EOVERFLOW)
 
 
 def _check_length(length: int) -> None:
@@ -270,18 +279,19 @@ def _option_rlimit_mode(request: Request) -> None:
 
 
 def _option_huge_pages(request: Request) -> None:
-    """ENOENT, EOPNOTSUPP, EINVAL."""
+    """ENOENT, EOPNOTSUPP, EINVAL, EADDRINUSE."""
     command = request.command
     table = request.context.get(command.object_id, Ioas).table
     _unsupported(command.op not in (_GET, _SET))
     if command.op == _GET:
-        command.val64 = int(not table.disable_large_pages)
+        command.val64 = int(table.large_pages)
         return
     if command.val64 > 1:
         raise Errno(errno.EINVAL)
-    if not command.val64 and not table.can_disable_large_pages:
-        raise Errno(errno.EINVAL)
-    table.disable_large_pages = not command.val64
+    if command.val64:
+        table.large_pages = True
+    else:
+        table.disable_large_pages()
 
 
 OPERATIONS = {

@@ -71,7 +71,7 @@ def _set_iommu(context: IommufdContext, kind: int) -> int:
         raise Errno(errno.EINVAL)
     table = get_compat_ioas(context).table
     if kind == vfio.VFIO_TYPE1_IOMMU:
-        table.disable_large_pages = True
+        table.disable_large_pages()
     return 0
 
 
@@ -112,7 +112,7 @@ def _unmap_dma(context: IommufdContext, caller: Caller, argument: int) -> int:
         if unmap_all:
             given.size = table.unmap(0, ULONG_MAX)
         else:
-            if table.disable_large_pages and size:
+            if not table.large_pages and size:
                 table.cut(iova + size - 1)
                 if iova:
                     table.cut(iova - 1)
@@ -141,10 +141,11 @@ def _get_info(context: IommufdContext, caller: Caller, argument: int) -> int:
         header=vfio.InfoCapHeader(id=vfio.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, version=1),
         nr_iovas=len(ranges),
     )
-    second = whole + sizeof(avail)
+    # Each begins at a multiple of 8 (a run of 6.12 and of 7.2).
+    second = whole + -(-sizeof(avail) // 8) * 8
     total = second + sizeof(iovas) + 16 * len(ranges)
-    if given.argsz >= second:
-        avail.header.next = second
+    if given.argsz >= whole + sizeof(avail):
+        avail.header.next = second if given.argsz >= second else 0
         caller.copy_to_user(argument + whole, bytes(avail))
     for number, (start, last) in enumerate(ranges):
         end = second + sizeof(iovas) + 16 * (number + 1)

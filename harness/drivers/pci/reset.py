@@ -27,6 +27,8 @@ _SAVED = (
     (cfg.EXT_CAP_PRI, 0x04, 2, True),
     (cfg.EXT_CAP_PASID, 0x06, 2, True),
     (cfg.EXT_CAP_ATS, 0x06, 2, True),
+    # pci_save_aer_state: masks, severity and control.
+    *((cfg.EXT_CAP_AER, offset, 4, True) for offset in (0x08, 0x0C, 0x14, 0x18)),
 )
 
 

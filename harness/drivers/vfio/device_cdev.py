@@ -16,6 +16,8 @@ from harness.drivers.vfio.iommufd import (
     iommufd_file,
     vfio_iommufd_attach,
     vfio_iommufd_detach,
+    vfio_iommufd_pasid_attach,
+    vfio_iommufd_pasid_detach,
 )
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
@@ -85,8 +87,11 @@ def vfio_df_ioctl_attach_pt(file: VfioDeviceFile, caller: Caller, argument: int)
     given = copy_from_user(caller, u.AttachIommufdPt, argument)
     if given.argsz < sizeof(u.AttachIommufdPt):
         raise Errno(errno.EINVAL)
-    _check_pasid(file, given.flags, given.argsz, sizeof(u.AttachIommufdPtFull))
-    number = vfio_iommufd_attach(device, given.pt_id)
+    pasid = _read_pasid(file, caller, argument, given, u.AttachIommufdPtFull)
+    if pasid is None:
+        number = vfio_iommufd_attach(device, given.pt_id)
+    else:
+        number = vfio_iommufd_pasid_attach(device, pasid, given.pt_id)
     try:
         place = argument + u.AttachIommufdPt.pt_id.offset
         caller.copy_to_user(place, number.to_bytes(4, "little"))
@@ -101,18 +106,35 @@ def vfio_df_ioctl_detach_pt(file: VfioDeviceFile, caller: Caller, argument: int)
     given = copy_from_user(caller, u.DetachIommufdPt, argument)
     if given.argsz < sizeof(u.DetachIommufdPt):
         raise Errno(errno.EINVAL)
-    _check_pasid(file, given.flags, given.argsz, sizeof(u.DetachIommufdPtFull))
-    vfio_iommufd_detach(file.device)
+    pasid = _read_pasid(file, caller, argument, given, u.DetachIommufdPtFull)
+    if pasid is None:
+        vfio_iommufd_detach(file.device)
+    else:
+        vfio_iommufd_pasid_detach(file.device, pasid)
     return 0
 
 
-def _check_pasid(file: VfioDeviceFile, flags: int, argsz: int, size: int) -> None:
-    """EINVAL for a flag, and for a structure without the PASID where there is one for it (6.15).
+def _read_pasid(
+    file: VfioDeviceFile,
+    caller: Caller,
+    argument: int,
+    given: u.AttachIommufdPt | u.DetachIommufdPt,
+    full: type[u.AttachIommufdPtFull | u.DetachIommufdPtFull],
+) -> int | None:
+    """The PASID that a flag says is there (6.15).
 
-    Nobody has judged what a function without PASIDs answers then: EOPNOTSUPP here.
+    EINVAL for a flag, EOPNOTSUPP where the driver has no such operation, EINVAL for a structure
+    that is too short, EFAULT.
     """
-    known = u.VFIO_DEVICE_ATTACH_PASID if file.device.core.section.pasid_attach else 0
-    if flags & ~known or (flags and argsz < size):
+    device = file.device
+    known = u.VFIO_DEVICE_ATTACH_PASID if device.core.section.pasid_attach else 0
+    if given.flags & ~known:
         raise Errno(errno.EINVAL)
-    if flags:
+    if not given.flags:
+        return None
+    if not device.group.physical:
         raise Errno(errno.EOPNOTSUPP)
+    if given.argsz < sizeof(full):
+        raise Errno(errno.EINVAL)
+    pasid: int = copy_from_user(caller, full, argument).pasid
+    return pasid

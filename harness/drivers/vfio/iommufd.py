@@ -14,13 +14,17 @@ from harness.drivers.iommufd.device import (
     iommufd_device_bind,
     iommufd_device_detach,
     iommufd_device_unbind,
+    iommufd_page_table,
 )
 from harness.drivers.iommufd.main import IommufdFile
 from harness.kernel.errors import Errno
 from harness.kernel.task import Caller
+from harness.uapi import vfio as u
 
 if TYPE_CHECKING:
     from harness.drivers.vfio.vfio_main import VfioDevice
+
+_INT_MAX = 0x7FFFFFFF
 
 
 def iommufd_file(caller: Caller, fd: int) -> IommufdFile:
@@ -50,6 +54,8 @@ def vfio_iommufd_unbind(device: VfioDevice) -> None:
     assert file is not None
     assert bound is not None
     vfio_iommufd_detach(device)
+    for pasid in sorted(device.pasids):
+        vfio_iommufd_pasid_detach(device, pasid)
     iommufd_device_unbind(bound)
     device.iommufd = device.bound = None
     file.put()
@@ -61,7 +67,9 @@ def vfio_iommufd_attach(device: VfioDevice, pt_id: int) -> int:
     assert bound is not None
     if bound.group is None:
         return iommufd_access_attach(bound, pt_id)
-    return iommufd_device_attach(bound, pt_id)
+    number = iommufd_device_attach(bound, pt_id, replace=device.iommufd_attached)
+    device.iommufd_attached = True
+    return number
 
 
 def vfio_iommufd_detach(device: VfioDevice) -> None:
@@ -70,5 +78,43 @@ def vfio_iommufd_detach(device: VfioDevice) -> None:
     assert bound is not None
     if bound.group is None:
         iommufd_access_detach(bound)
-    elif bound.hwpt is not None:
+    elif device.iommufd_attached:
         iommufd_device_detach(bound)
+        device.iommufd_attached = False
+
+
+def vfio_iommufd_pasid_attach(device: VfioDevice, pasid: int, pt_id: int) -> int:
+    """The same for one PASID: EOPNOTSUPP for a device without DMA of its own, ENOSPC for what no
+    PASID can be (ida_alloc_range). PASID 0 is none: then it must not be attached without, either
+    (vfio_iommufd_physical_pasid_attach_ioas, 6.15)."""
+    bound = device.bound
+    assert bound is not None
+    if pasid > _INT_MAX:
+        raise Errno(errno.ENOSPC)
+    if pasid:
+        # The IOMMU of no machine here knows PASIDs of what a user has.
+        iommufd_page_table(bound, pt_id)
+        raise Errno(errno.EINVAL)
+    number = iommufd_device_attach(bound, pt_id, replace=pasid in device.pasids)
+    device.pasids.add(pasid)
+    return number
+
+
+def vfio_iommufd_pasid_detach(device: VfioDevice, pasid: int) -> None:
+    """If it is attached by that (vfio_iommufd_physical_pasid_detach_ioas, 6.15)."""
+    if pasid in device.pasids:
+        assert device.bound is not None
+        iommufd_device_detach(device.bound)
+        device.pasids.remove(pasid)
+
+
+def vfio_iommufd_get_dev_id(device: VfioDevice, file: IommufdFile) -> int:
+    """A device's number in an iommufd; else whether its group is bound to that
+    (vfio_iommufd_get_dev_id of 6.6, and what vfio_pci_fill_devs makes of its errors)."""
+    if device.iommufd is not None and device.iommufd.context is file.context:
+        assert device.bound is not None
+        return device.bound.id
+    group = device.dev.iommu_group
+    if group is not None and group.owner is file.context:
+        return u.VFIO_PCI_DEVID_OWNED
+    return u.VFIO_PCI_DEVID_NOT_OWNED

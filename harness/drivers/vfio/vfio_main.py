@@ -163,6 +163,14 @@ class VfioDevice:
         #: The iommufd that it is bound to, and its object there.
         self.iommufd: IommufdFile | None = None
         self.bound: BoundDevice | None = None
+        #: How it is attached there: without a PASID, and by which ones.
+        self.iommufd_attached = False
+        self.pasids: set[int] = set()
+
+    @property
+    def cdev_opened(self) -> bool:
+        """Whether it is open by its own node (vfio_device_cdev_opened)."""
+        return self.bound is not None and self.group.cdev_device_open_count > 0
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from harness.uapi.fs import (
     O_NONBLOCK,
     POLLERR,
     POLLIN,
+    POLLNVAL,
     POLLOUT,
     RLIMIT_NOFILE,
     SEEK_CUR,
@@ -171,6 +172,14 @@ def a_poll_waits_for_a_write(call: Call) -> None:
     pending = thread.call.start(thread.call.poll, {fd: POLLIN}, -1)
     expect(call.write(fd, _number(1)), 8)
     expect(pending.wait(), {fd: POLLIN})
+
+
+@case(source="do_pollfd: fs/select.c, 6.1")
+def poll_of_no_number(call: Call) -> None:
+    """A number below 0 is left out; one that is not open is an event."""
+    gone, beyond = Fd(-1, "none"), Fd(999, "closed")
+    expect(call.poll({gone: _ALL}), {gone: 0})
+    expect(call.poll({gone: _ALL, beyond: 0}), {gone: 0, beyond: POLLNVAL})
 
 
 @case(source=f"{_POLL}; ep_item_poll: fs/eventpoll.c, 6.1")

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from harness.conformance import Call, case, expect, param
+import struct
+from ctypes import LittleEndianStructure
+
+from harness.conformance import Call, Fd, case, expect, param
 from harness.conformance.errnos import (
     EBADF,
     EBADFD,
@@ -11,9 +14,12 @@ from harness.conformance.errnos import (
     EFAULT,
     EINVAL,
     ENOENT,
+    ENOSPC,
     ENOTTY,
+    EPERM,
     ESPIPE,
 )
+from harness.conformance.results import Result
 from harness.conformance.suites.iommufd._steps import (
     FEATURE,
     attach,
@@ -24,10 +30,12 @@ from harness.conformance.suites.iommufd._steps import (
 )
 from harness.conformance.suites.vfio._steps import get_status, open_group, set_container
 from harness.conformance.suites.vfio_pci._device import (
+    BRIDGED_EDU,
     CONFIG,
     EDU,
     MACHINE,
     PCI,
+    TESTDEV,
     ask,
     device_fd,
     group_path,
@@ -193,6 +201,96 @@ def attach_refused(call: Call) -> None:
     expect(attach(call, device, 1)[0], EINVAL)
     expect(detach(call, device, argsz=7), EINVAL)
     expect(detach(call, device, flags=2), EINVAL)
+
+
+def _by_pasid(
+    call: Call, device: Fd, pasid: int, table: int | None = None
+) -> tuple[Result[int], int | None]:
+    """Attach by a PASID, or without a table detach: the result, and the table's number then."""
+    if table is None:
+        given: LittleEndianStructure = u.DetachIommufdPtFull(12, 1, pasid)
+        return ask(call, device, u.VFIO_DEVICE_DETACH_IOMMUFD_PT, given)[0], None
+    given = u.AttachIommufdPtFull(16, 1, table, pasid)
+    result, data = ask(call, device, u.VFIO_DEVICE_ATTACH_IOMMUFD_PT, given)
+    return result, u.AttachIommufdPt.from_buffer_copy(data).pt_id
+
+
+@case(
+    source="vfio_iommufd_physical_pasid_attach_ioas: drivers/vfio/iommufd.c, 6.15",
+    machine=MACHINE,
+    since="7.2+iommufd",
+)
+def attach_by_pasid(call: Call) -> None:
+    """PASID 0 is none, but kept apart: who is attached by the one way is not by the other."""
+    device, context = open_cdev(call), open_context(call)
+    expect(context.bind(device)[0], 0)
+    ioas, other = context.ioas(), context.ioas()
+    for pasid, table, answer in (
+        (1, ioas, EINVAL),
+        (1 << 20, ioas, EINVAL),
+        (1, 1, EINVAL),
+        (1, 9999, ENOENT),
+        (0, 9999, ENOENT),
+        ((1 << 31) - 1, 9999, ENOENT),
+        (1 << 31, 9999, ENOSPC),
+    ):
+        expect(_by_pasid(call, device, pasid, table)[0], answer)
+    result, first = _by_pasid(call, device, 0, ioas)
+    expect(result, 0)
+    expect(attach(call, device, ioas)[0], EBUSY)
+    expect(attach(call, device, 9999)[0], ENOENT)
+    expect(detach(call, device), 0)
+    result, second = _by_pasid(call, device, 0, other)
+    expect(result, 0)
+    expect(first == second, False)
+    expect(context.destroy(other), EBUSY)
+    expect(context.destroy(ioas), 0)
+    for pasid in (1, 1 << 31, 0, 0):
+        expect(_by_pasid(call, device, pasid)[0], 0)
+    expect(attach(call, device, other)[0], 0)
+    expect(_by_pasid(call, device, 0, other)[0], EBUSY)
+    expect(_by_pasid(call, device, 0)[0], 0)
+    expect(context.destroy(other), EBUSY)
+
+
+_DEVID, _OWNED = u.VFIO_PCI_HOT_RESET_FLAG_DEV_ID, u.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED
+
+
+@case(
+    source="vfio_pci_fill_devs, vfio_pci_dev_set_hot_reset: drivers/vfio/pci/vfio_pci_core.c, 6.6",
+    machine=MACHINE,
+    since=FEATURE,
+)
+@param("together", [True, False])
+def hot_reset(call: Call, together: bool) -> None:
+    """Functions have numbers of the iommufd; the whole bus must be of its groups, or its own."""
+    first, context = open_cdev(call, BRIDGED_EDU), open_context(call)
+    number = context.bind(first)[1]
+
+    def info() -> tuple[int, ...]:
+        given = struct.pack("<III", 28, 0, 0).ljust(28, b"\0")
+        result, data = ask(call, first, u.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, given)
+        expect(result, 0)
+        _, flags, *words = struct.unpack("<IIIiIiI", data)
+        return flags, words[1], words[3]
+
+    def reset(count: int) -> Result[int]:
+        given = struct.pack("<IIIii", 20, 0, count, -1, -1)
+        return ask(call, first, u.VFIO_DEVICE_PCI_HOT_RESET, given)[0]
+
+    expect(info(), (_DEVID, number, u.VFIO_PCI_DEVID_NOT_OWNED))
+    expect(reset(0), EINVAL)
+    expect(reset(1), EINVAL)
+    second = open_cdev(call, TESTDEV)
+    expect(info(), (_DEVID | _OWNED, number, u.VFIO_PCI_DEVID_OWNED))
+    if together:
+        there = context.bind(second)[1]
+    else:
+        expect(open_context(call).bind(second)[0], EPERM)
+        there = u.VFIO_PCI_DEVID_OWNED
+    expect(info(), (_DEVID | _OWNED, number, there))
+    expect(reset(0), 0)
+    expect(reset(2), EINVAL)
 
 
 @case(source=_BIND, machine=MACHINE, since=FEATURE)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from harness.conformance import Call, case, expect, param
 from harness.conformance.errnos import (
     E2BIG,
@@ -305,6 +307,40 @@ def attached(call: Call) -> None:
     expect(context.map(ioas, 0, PAGE, memory)[0], 0)
 
 
+@case(source="iopt_calculate_iova_alignment: io_pagetable.c, 6.12", machine=MACHINE, since=FEATURE)
+def alignment_of_small_pages(call: Call) -> None:
+    """Without large pages all begins and ends at pages, what is mapped already included."""
+    context = open_context(call)
+    ioas, memory = context.ioas(), call.buffer(2 * PAGE)
+    expect(context.map(ioas, 0, 0x800, memory)[0], 0)
+    given = {"option_id": u.IOMMU_OPTION_HUGE_PAGES, "object_id": ioas}
+    small = sized(u.Option, op=u.IOMMU_OPTION_OP_SET, val64=0, **given)
+    expect(context.ask(u.IOMMU_OPTION, small)[0], EADDRINUSE)
+    expect(context.ranges(ioas, 1)[2], 1)
+    expect(context.unmap(ioas, 0, 0x800)[0], 0)
+    expect(context.ask(u.IOMMU_OPTION, small)[0], 0)
+    expect(context.ranges(ioas, 1)[2], PAGE)
+    expect(context.map(ioas, 0, 0x800, memory)[0], EINVAL)
+    expect(context.map(ioas, 0, PAGE, memory + 0x10)[0], EINVAL)
+    expect(context.map(ioas, 0x800, PAGE, memory)[0], EINVAL)
+    large = sized(u.Option, op=u.IOMMU_OPTION_OP_SET, val64=1, **given)
+    expect(context.ask(u.IOMMU_OPTION, large)[0], 0)
+    expect(context.ranges(ioas, 1)[2], 1)
+    expect(context.map(ioas, 0x800, 0x10, memory)[0], 0)
+
+
+@case(
+    source="iopt_alloc_pages: drivers/iommu/iommufd/pages.c, 6.12", machine=MACHINE, since=FEATURE
+)
+def map_of_all_addresses(call: Call) -> None:
+    """Its length is too large, and it overflows; the later kernel says the second first."""
+    context = open_context(call)
+    ioas = context.ioas()
+    wanted = EOVERFLOW if call.since("7.2") else EINVAL
+    expect(context.map(ioas, PAGE, U64 - PAGE + 1, call.buffer(PAGE))[0], wanted)
+    expect(context.map(ioas, PAGE, PAGE, U64 - PAGE + 1)[0], EOVERFLOW)
+
+
 # --- in place of a container
 
 _COMPAT = "drivers/iommu/iommufd/vfio_compat.c, 6.12"
@@ -325,6 +361,26 @@ def compat_alone(call: Call) -> None:
     expect(context.ask(vfio.VFIO_IOMMU_MAP_DMA, vfio.DmaMap(32, 3, 0, 0, PAGE))[0], ENODEV)
     expect(context.ask(vfio.VFIO_IOMMU_UNMAP_DMA, vfio.DmaUnmap(24, 0, 0, PAGE))[0], ENODEV)
     expect(call.ioctl(fd, vfio.VFIO_IOMMU_DIRTY_PAGES, call.buffer(64)), ENOTTY)
+
+
+@case(source=f"iommufd_vfio_iommu_get_info: {_COMPAT}", machine=MACHINE, since=FEATURE)
+def compat_info(call: Call) -> None:
+    """The second capability begins at a multiple of 8; each comes if there is room for it."""
+    context = open_context(call)
+    expect(_compat_ioas(context, u.IOMMU_VFIO_IOAS_SET, context.ioas()), 0)
+    first = struct.pack("<HHI", vfio.VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1, 0x28) + b"\xff" * 4
+    second = struct.pack("<HHIII", vfio.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1, 0, 1, 0)
+    for argsz in (0x18, 0x23, 0x24, 0x28, 0x47, 0x48):
+        given = struct.pack("<IIQII", argsz, 0, 0, 0, 0).ljust(0x48, b"\xee")
+        result, data = context.ask(vfio.VFIO_IOMMU_GET_INFO, given)
+        expect(result, 0)
+        expect(struct.unpack_from("<II", data), (0x48, 3))
+        expect(struct.unpack_from("<I", data, 16)[0], 0x18 if argsz == 0x48 else 0)
+        linked = first if argsz >= 0x28 else first[:4] + bytes(4) + first[8:]
+        expect(data[0x18:0x24], linked if argsz >= 0x24 else b"\xee" * 12)
+        expect(data[0x24:0x28], b"\xee" * 4)
+        whole = second + struct.pack("<QQ", 0, U64)
+        expect(data[0x28:], whole if argsz == 0x48 else b"\xee" * 0x20)
 
 
 def _compat_ioas(context: Context, op: int, ioas: int = 0, reserved: int = 0) -> object:

@@ -75,6 +75,10 @@ def config(call: Call) -> None:
     expect(call.pread(fd, 4, CONFIG + 0x10), b"\xf9\xff\xff\xff")
     expect(call.pwrite(fd, b"\xff" * 4, CONFIG + 0x14), 4)
     expect(call.pread(fd, 4, CONFIG + 0x14), bytes(4))
+    # The lowest two bits stay set, even the one that is none of a BAR for ports.
+    for value, bar in ((0x1002, 0x1003), (0x2000, 0x2003)):
+        expect(call.pwrite(fd, struct.pack("<I", value), CONFIG + 0x10), 4)
+        expect(call.pread(fd, 4, CONFIG + 0x10), struct.pack("<I", bar))
     expect(call.pwrite(fd, b"\xff" * 4, CONFIG), 4)
     expect(call.pread(fd, 4, CONFIG), b"\x48\x43\x53\x32")
     expect(call.pwrite(fd, b"\x0b\x0c", CONFIG + 0x3C), 2)

@@ -95,6 +95,14 @@ def api_version(call: Call) -> None:
     expect(call.ioctl(open_container(call), u.VFIO_GET_API_VERSION), 0)
 
 
+@case(source="SYSCALL_DEFINE3(ioctl): fs/ioctl.c, 6.1", machine=MACHINE)
+def command_of_32_bits(call: Call) -> None:
+    """Those above do not count."""
+    container = open_container(call)
+    expect(call.ioctl(container, 1 << 40 | u.VFIO_GET_API_VERSION), 0)
+    expect(call.ioctl(container, 1 << 40 | _UNKNOWN), EINVAL)
+
+
 @case(source=_CHECK, machine=MACHINE, golden="container/check_ext_nogroup_{extension}")
 @param(
     "extension answer",

@@ -19,6 +19,7 @@ from harness.conformance.suites.vfio_pci._device import (
     NVME,
     SET,
     STATUS,
+    TESTDEV,
     device_fd,
     feature,
     open_device,
@@ -191,6 +192,79 @@ def power_management(call: Call) -> None:
     expect(call.pread(fd, 4, region(0)), EIO)
     expect(call.pwrite(fd, _word(0), place + 4), 2)
     expect(len(expect(call.pread(fd, 4, region(0)))), 4)
+
+
+@case(
+    source="vfio_pm_config_write: drivers/vfio/pci/vfio_pci_config.c; "
+    "pci_set_low_power_state: drivers/pci/pci.c, 6.1",
+    machine=MACHINE,
+)
+@param("address position", [(NVME, 0x60), (E1000E, 0xC8)])
+def power_states_that_it_lacks(call: Call, address: str, position: int) -> None:
+    """D1 and D2 are refused without a word; out of D3 there is only the way up to D0."""
+    fd = open_device(call, address).fd
+    place = CONFIG + position + 4
+
+    def state_after(value: int) -> int:
+        expect(call.pwrite(fd, bytes([value]), place), 1)
+        return expect(call.pread(fd, 1, place))[0] & 3
+
+    expect([state_after(value) for value in (1, 2, 3, 2, 1, 0, 1)], [0, 0, 3, 3, 3, 0, 0])
+
+
+@case(
+    source="vfio_pci_set_power_state: drivers/vfio/pci/vfio_pci_core.c; "
+    "pci_save_aer_state: drivers/pci/pcie/aer.c, 6.1",
+    machine=MACHINE,
+)
+def errors_kept_over_a_sleep(call: Call) -> None:
+    """How severe errors are is after D3 what it was before it."""
+    fd = open_device(call, E1000E).fd
+    power, severity = CONFIG + 0xC8 + 4, CONFIG + 0x10C
+    expect(call.pwrite(fd, b"\x30\x20\x06\x00", severity), 4)
+    expect(call.pwrite(fd, b"\x03", power), 1)
+    expect(call.pwrite(fd, b"\x00\x50\x02\x00", severity), 4)
+    expect(call.pread(fd, 4, severity), b"\x00\x50\x02\x00")
+    expect(call.pwrite(fd, b"\x00", power), 1)
+    expect(call.pread(fd, 4, severity), b"\x30\x20\x06\x00")
+
+
+@case(source="pcie_cap_init: hw/pci/pcie.c, QEMU 7.2", machine=MACHINE)
+def no_extended_capability(call: Call) -> None:
+    """The place of the first says for good that there is none; what is behind it is memory."""
+    fd = open_device(call, NVME).fd
+    expect(call.pwrite(fd, b"\xff" * 8, CONFIG + 0x100), 8)
+    expect(call.pread(fd, 8, CONFIG + 0x100), bytes(4) + b"\xff" * 4)
+    expect(call.pwrite(fd, bytes(8), CONFIG + 0x100), 8)
+
+
+@case(
+    source="vfio_raw_config_write: drivers/vfio/pci/vfio_pci_config.c, 6.1; "
+    "pci_init_wmask: hw/pci/pci.c, QEMU 7.2",
+    machine=MACHINE,
+)
+@param("address spare", [(EDU, 0x50), (E1000E, 0x40), (NVME, 0x50), (TESTDEV, 0x40)])
+def between_capabilities(call: Call, address: str, spare: int) -> None:
+    """Whatever the hardware does: QEMU has memory there, which no reset clears."""
+    fd = open_device(call, address).fd
+    expect(call.pwrite(fd, b"\xa5\x5a\xff", CONFIG + spare + 1), 3)
+    reset = call.ioctl(fd, u.VFIO_DEVICE_RESET)
+    reset.looked_at = True
+    expect(call.pread(fd, 3, CONFIG + spare + 1), b"\xa5\x5a\xff")
+    expect(call.pwrite(fd, bytes(3), CONFIG + spare + 1), 3)
+    expect(call.pread(fd, 3, CONFIG + spare + 1), bytes(3))
+
+
+@case(
+    source="vfio_basic_config_write: drivers/vfio/pci/vfio_pci_config.c, 6.1; "
+    "pci_init_wmask: hw/pci/pci.c, QEMU 7.2",
+    machine=MACHINE,
+)
+def command_bits(call: Call) -> None:
+    """All that there are; QEMU has no parity errors to respond to."""
+    fd = open_device(call).fd
+    expect(call.pwrite(fd, _word(0xFFFF), COMMAND), 2)
+    expect(call.pread(fd, 2, COMMAND), _word(0x0507))
 
 
 @case(source="vfio_cap_init: drivers/vfio/pci/vfio_pci_config.c, 6.1", machine=MACHINE)
