@@ -216,7 +216,8 @@ class PciFunctions(RuleBasedStateMachine):
         assert len(self.names(f"{BUS}/slots")) == (32 if BRIDGE in there else 0)
         if BRIDGE in there:
             kids = self.machine.read(f"{BUS}/devices/{BRIDGE}/power/runtime_active_kids")
-            assert int(kids) == len(behind)
+            states = [f"{BUS}/devices/{name}/power/runtime_status" for name in behind]
+            assert int(kids) == [self.machine.read(state) for state in states].count("active\n")
 
     @invariant()
     def nothing_stays_open(self):
