@@ -240,7 +240,7 @@ def _work(
             while True:
                 case = cases[connection.recv()]
                 connection.send(run_case(case, target, profile))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             return
 
 

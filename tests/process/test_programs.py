@@ -292,3 +292,13 @@ def test_a_mount_that_cannot_go_on_lets_nobody_wait(mounted, monkeypatch, caplog
     child = mounted().popen(["sh", "-c", script], stderr=subprocess.DEVNULL)
     assert child.wait(60) == 1
     assert "broken on purpose" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [([], "one word or more"), (["a\0"], "without NUL"), ("ls -l", "'ls -l' is no list of words")],
+)
+def test_what_is_no_command(mounted, argv, message):
+    mount = mounted()
+    with pytest.raises(ValueError, match=message):
+        mount.popen(argv)

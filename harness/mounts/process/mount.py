@@ -118,9 +118,11 @@ class ProcessMount:
         mount must have been made with ``server_permissions`` for that.
 
         Raises CommandError if it cannot be started, MountError if the mount is gone, ValueError for
-        no words at all or a NUL in one.
+        no words at all, a NUL in one, or a text in place of words.
         """
         self.flush()
+        if isinstance(argv, (str, bytes)):
+            raise ValueError(f'{argv!r} is no list of words; for a shell: ["sh", "-c", TEXT]')
         command = [os.fsencode(word) for word in argv]
         if not command or any(b"\0" in word for word in command):
             raise ValueError("a command is one word or more, without NUL")
