@@ -366,7 +366,7 @@ def _build(
     roots = {entry.slot[:7] for entry in file.pci}
     buses = set(roots)
     for index, entry in enumerate(file.pci):
-        _add_function(entry, ("pci", index), sites, pci, buses)
+        _add_function(entry, ("pci", index), sites, pci, buses, qemu=file.qemu is not None)
     for name in sorted(roots):
         nodes = {entry.numa_node for entry in file.pci if entry.slot.startswith(name)}
         pci.acpi_pci_root_add(name, nodes.pop() if len(nodes) == 1 else -1)
@@ -421,12 +421,14 @@ def _add_function(
     sites: dict[str, Site],
     pci: PciBus,
     buses: set[str],
+    *,
+    qemu: bool,
 ) -> None:
     """Build the hardware of a function, and of those behind it; ``buses`` are there already."""
     try:
         name = pci.kernel.profile.name
-        function = KINDS[entry.kind](machine_file.function_entry(entry, name))
-        virtual = machine_file.virtual_function_entry(entry)
+        function = KINDS[entry.kind](machine_file.function_entry(entry, name, qemu=qemu))
+        virtual = machine_file.virtual_function_entry(entry, qemu=qemu)
         machine_file.check_buses(entry, function.config, buses)
     except ConfigError as error:
         raise Problem(str(error), *error.keys).below(*keys) from None
@@ -447,7 +449,7 @@ def _add_function(
     if entry.present:
         pci.sites[site.address] = site
     for index, child in enumerate(entry.children):
-        _add_function(child, (*keys, "children", index), sites, pci, buses)
+        _add_function(child, (*keys, "children", index), sites, pci, buses, qemu=qemu)
 
 
 def present_modules(names: tuple[str, ...], profile: str) -> list[str]:

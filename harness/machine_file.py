@@ -40,6 +40,8 @@ _MOST_SLOTS, _SMALLEST_ROM = 32, 2048
 _MOST_CPUS, _MOST_NODES, _NAME_MAX, _INT_MAX = 8192, 1 << 10, 255, (1 << 31) - 1
 #: Of the page tables of Intel's IOMMUs: 3, 4 and 5 levels.
 _ADDRESS_WIDTHS = (39, 48, 57)
+#: Kinds that QEMU does not have: our own hardware is put into its slots.
+ACCELERATORS = ("dsa", "iaa")
 _CPU_LIST = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 
 
@@ -102,7 +104,7 @@ class PciEntry:
     path below /sys/devices, ``irq`` the interrupt that ACPI routes the function's pin to, ``slots``
     how many hot-plug slots it describes behind a bridge. ``registers_by_profile`` is what differs
     with a profile: a recorded machine may have been another one under another kernel. A function
-    with ``present: false`` waits for ``Machine.plug``. ``qemu`` says that QEMU emulates it.
+    with ``present: false`` waits for ``Machine.plug``.
     """
 
     slot: str
@@ -117,7 +119,6 @@ class PciEntry:
     irq: int | None = None
     slots: int = 0
     present: bool = True
-    qemu: bool = False
     config: str = ""
     bars: Mapping[int, BarEntry] = Factory(dict)
     rom: RomEntry | None = None
@@ -432,8 +433,11 @@ def _rom(entry: RomEntry) -> Rom:
     return Rom(entry.size, entry.address, image.ljust(entry.image_size, b"\0"))
 
 
-def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
-    """What the hardware needs to know of a function, in a machine with ``profile``."""
+def function_entry(entry: PciEntry, profile: str, *, qemu: bool = False) -> FunctionEntry:
+    """What the hardware needs to know of a function, in a machine with ``profile``.
+
+    ``qemu`` says that the machine is one of QEMU's, to which accelerators are served by us.
+    """
     vendor, device = _numbers(entry.id)
     subsystem_vendor, subsystem_device = _numbers(entry.subsystem)
     return FunctionEntry(
@@ -450,7 +454,7 @@ def function_entry(entry: PciEntry, profile: str) -> FunctionEntry:
         registers=_registers(entry, profile),
         config=bytes.fromhex(entry.config),
         rom=_rom(entry.rom) if entry.rom is not None else None,
-        qemu=entry.qemu,
+        qemu=qemu and entry.kind not in ACCELERATORS,
     )
 
 
@@ -461,17 +465,15 @@ def _bars(entries: Mapping[int, BarEntry]) -> dict[int, Bar]:
     }
 
 
-def virtual_function_entry(entry: PciEntry) -> FunctionEntry | None:
+def virtual_function_entry(entry: PciEntry, *, qemu: bool) -> FunctionEntry | None:
     """What the hardware needs to know of the functions that a function makes of itself.
 
-    ConfigError for what they cannot be.
+    ``qemu`` as in :func:`function_entry`. ConfigError for what they cannot be.
     """
     made = entry.virtual_function
     if made is None:
         return None
-    virtual = FunctionEntry(
-        config=bytes.fromhex(made.config), bars=_bars(made.bars), qemu=entry.qemu
-    )
+    virtual = FunctionEntry(config=bytes.fromhex(made.config), bars=_bars(made.bars), qemu=qemu)
     try:
         build_config(virtual)
     except ConfigError as error:

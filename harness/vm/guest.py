@@ -17,7 +17,7 @@ from harness.agent.build import static_agent
 from harness.hardware import KINDS
 from harness.hardware.pci import PciFunction
 from harness.kernel.trace import Trace
-from harness.machine_file import MachineFile, PciEntry, QemuEntry, function_entry
+from harness.machine_file import ACCELERATORS, MachineFile, PciEntry, QemuEntry, function_entry
 from harness.vm import initramfs
 from harness.vm.kernels import KernelImage
 from harness.vm.qemu import MEMORY, Guest, VmError, start
@@ -26,8 +26,6 @@ from harness.vm.vfio_server import VfioServer
 #: What the agent's channel needs, and what a machine with 9p devices does.
 TRANSPORT = ("virtio_pci", "virtio_console")
 _9P = ("9pnet_virtio", "9p", "overlay")
-#: Kinds of a machine file that QEMU does not have: our own hardware is put into its slots.
-_ACCELERATORS = ("dsa", "iaa")
 
 
 def machine_for(name: str) -> MachineFile | None:
@@ -47,7 +45,7 @@ def accelerators(machine: MachineFile, profile: str) -> dict[str, PciFunction]:
     return {
         entry.slot: KINDS[entry.kind](function_entry(entry, profile))
         for entry in _functions(machine.pci)
-        if entry.kind in _ACCELERATORS
+        if entry.kind in ACCELERATORS
     }
 
 

@@ -85,7 +85,7 @@ class Configfs(RuleBasedStateMachine):
 
     @rule(target=paths, parent=paths)
     def deep(self, parent):
-        return f"{parent}/a" * 40
+        return parent + "/a" * 40
 
     @rule(path=paths)
     def mkdir(self, path):
