@@ -50,6 +50,7 @@ def kernel_tree(tmp_path):
     """A tree with two revisions; the second one is without LAMP_OLD."""
     tree = tmp_path / "tree"
     (tree / "include/uapi/linux").mkdir(parents=True)
+    (tree / "Kbuild").touch()
     (tree / "Makefile").write_text("headers:\n\tmkdir usr && cp -r include/uapi usr/include\n")
     (tree / "uapi-policy.yaml").write_text(POLICY)
 

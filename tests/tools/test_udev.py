@@ -179,7 +179,7 @@ MUTE = """
 import sys
 from harness.cli import main
 from harness.mounts.process import udevd
-udevd._PROGRAMS = (sys.argv[1],)
+udevd.PROGRAMS = (sys.argv[1],)
 main(["run", "--udevd", "--", "true"])
 """
 
