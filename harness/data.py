@@ -130,6 +130,8 @@ def _load_kept(path: str | os.PathLike[str]) -> Any:
 def _cached(path: str | os.PathLike[str], source: bytes) -> Any:
     """The document ``source``, out of the user's cache if it was parsed before."""
     cached = _cache_file(path)
+    if cached is None:
+        return _load(path, "safe")
     try:
         with open(cached, "rb") as stream:
             kept = marshal.load(stream)
@@ -143,10 +145,19 @@ def _cached(path: str | os.PathLike[str], source: bytes) -> Any:
     return document
 
 
-def _cache_file(path: str | os.PathLike[str]) -> str:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+def cache_folder() -> str | None:
+    """Our part of the user's cache directory (XDG Base Directory Specification); None for a user
+    without a home."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(cache):  # is to be ignored, then
+        cache = os.path.expanduser("~/.cache")
+    return os.path.join(cache, "uapi-harness") if os.path.isabs(cache) else None
+
+
+def _cache_file(path: str | os.PathLike[str]) -> str | None:
+    folder = cache_folder()
     name = f"{os.path.basename(path)}.{sys.implementation.cache_tag}"
-    return os.path.join(cache, "uapi-harness", name)
+    return os.path.join(folder, name) if folder is not None else None
 
 
 def _keep(cached: str, content: bytes) -> None:

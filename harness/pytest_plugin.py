@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harness.mounts.process import Child, ProcessMount
 
 _MARKER = "uapi_machine(name, profile=None): the machine of the fixture uapi_machine"
+#: What may name a machine or a profile.
+_TEXT = (str, os.PathLike, type(None))
 _MOUNT_MARKER = "uapi_mount(uevents=False): what programs of the fixture uapi_run have besides"
 DEFAULT_MACHINE = "spr-2s"
 #: How long a program may take, in seconds, unless a test says otherwise.
@@ -129,8 +131,9 @@ def uapi_machine(request: pytest.FixtureRequest) -> Machine:
 def _marked(
     marker: pytest.Mark, name: str, profile: str | None
 ) -> tuple[str | os.PathLike[str], str | None]:
+    texts = [*marker.args, *marker.kwargs.values()]
     unknown = marker.kwargs.keys() - {"profile"}
-    if len(marker.args) > 1 or unknown:
+    if len(marker.args) > 1 or unknown or not all(isinstance(one, _TEXT) for one in texts):
         pytest.fail(f"@pytest.mark.{_MARKER}", pytrace=False)
     return (marker.args[0] if marker.args else name), marker.kwargs.get("profile", profile)
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from harness import __version__
 from harness.cli import conforming, gate, kernels, machines, running
@@ -39,6 +42,7 @@ examples:
   uapi-harness doctor"""
 
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 #: What a write to a full, broken or read-only output gives.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
@@ -58,19 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own); returns the exit code."""
     _fill_standard_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command: list[str] = []
-    if words[:2] == ["vm", "shell"] and "--" in words:
-        place = words.index("--")
-        words, command = words[:place], words[place + 1 :]
-    options, unknown = _parser().parse_known_args(words)
-    if command:
-        options.command = command
-    if unknown:
-        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    function: Callable[[argparse.Namespace], int] = options.function
     try:
-        status = function(options)
-        sys.stdout.flush()
+        with _ending_in_order():
+            status = _carry_out(words)
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return 130
@@ -85,6 +80,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         return fail(words[0], f"the output cannot be written: {error.strerror}", BAD_INPUT)
+
+
+def _carry_out(words: list[str]) -> int:
+    command: list[str] = []
+    if words[:2] == ["vm", "shell"] and "--" in words:
+        place = words.index("--")
+        words, command = words[:place], words[place + 1 :]
+    options, unknown = _parser().parse_known_args(words)
+    if command:
+        options.command = command
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    function: Callable[[argparse.Namespace], int] = options.function
+    return function(options)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """What would end us at once unwinds as an interrupt does, so that nothing is left over.
+
+    Not what somebody ignores for us, as nohup(1) does.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    ours = threading.current_thread() is threading.main_thread()
+    numbers = [one for one in _ENDING if ours and signal.getsignal(one) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fill_standard_streams() -> None:

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -36,6 +36,8 @@ from harness.data import DataError, lineage, profile_names
 
 #: How long a worker may take beyond a case's own limit: starting a machine and ending it.
 GRACE = 30.0
+#: How long a worker may take to begin, in seconds: a machine may be busy.
+_START = 300.0
 #: How long a worker that is told to end at once may take for that, in seconds.
 _END = 5.0
 
@@ -221,7 +223,9 @@ def _where(error: Exception) -> str:
 def _work(
     connection: Connection, make: Callable[[], Target], load: Callable[[], list[Case]], profile: str
 ) -> None:
-    """The life of a worker: ids of cases in, records out, until the other end closes."""
+    """The life of a worker: ids of cases in, records out, until the other end closes. None is the
+    first that comes out, when it begins.
+    """
     # A terminal's interrupt is our runner's affair, and SIGTERM how it ends us with all we hold.
     # Functions, not SIG_IGN: what we start must not inherit it.
     signal.signal(signal.SIGINT, lambda number, frame: None)
@@ -231,12 +235,13 @@ def _work(
     # All this stays; machines come and go, and their garbage is looked for often.
     gc.freeze()
     with closing(make()) as target:
-        while True:
-            try:
+        try:
+            connection.send(None)
+            while True:
                 case = cases[connection.recv()]
                 connection.send(run_case(case, target, profile))
-            except (EOFError, BrokenPipeError):
-                return
+        except (EOFError, ConnectionError):
+            return
 
 
 @contextmanager
@@ -258,12 +263,16 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     case: Case
-    deadline: float = field(default=0.0)
+    deadline: float = field(factory=lambda: time.monotonic() + _START)
 
     def give(self, case: Case) -> None:
         self.case = case
-        self.deadline = time.monotonic() + case.limit + GRACE
-        self.connection.send(case.id)
+        with suppress(ConnectionError):  # it has died: what comes from it next is its end
+            self.connection.send(case.id)
+
+    def begin(self) -> None:
+        """From now on it works at its case."""
+        self.deadline = time.monotonic() + self.case.limit + GRACE
 
     def stop(self) -> None:
         """Let it end by itself: it is between two cases."""
@@ -357,15 +366,19 @@ class _Pool:
 
     def _take(self, worker: _Worker) -> None:
         try:
-            record: Record = worker.connection.recv()
+            record: Record | None = worker.connection.recv()
         except (EOFError, ConnectionError):
             worker.process.join()
             status = worker.process.exitcode
             self._lost(worker, State.CRASHED, f"the worker ended with status {status}")
             return
+        if record is None:
+            worker.begin()
+            return
         self.keep(record)
         if self.waiting:
             worker.give(self._next(worker.case.machine))
+            worker.begin()
         else:
             self.workers.remove(worker)
             worker.stop()

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from harness.kernel.configfs import ConfigGroup, ItemType, configfs_register_subsystem
 from harness.kernel.errors import Errno
 from harness.kernel.ida import Ida
-from harness.kernel.kstrtox import c_string, kstrtobool, kstrtoull
+from harness.kernel.kstrtox import c_string, kstrtoull
 from harness.kernel.module import Module
 from harness.kernel.sysfs import Attribute
 from harness.kernel.system import Kernel
@@ -106,11 +106,11 @@ class NullbDevice(ConfigGroup):
         self.badblocks: list[Range] = []
 
 
-def _parse(name: str, data: bytes) -> int:
+def _parse(kernel: Kernel, name: str, data: bytes) -> int:
     """nullb_device_{bool,uint,ulong}_attr_store."""
     default = _DEFAULTS[name]
     if isinstance(default, bool):
-        return int(kstrtobool(data))
+        return int(kernel.kstrtobool(data))
     return kstrtoull(data, 0, default[0])
 
 
@@ -120,7 +120,7 @@ def nullb_device_attr_show(name: str, device: NullbDevice, caller: Caller) -> st
 
 def nullb_device_attr_store(name: str, device: NullbDevice, caller: Caller, data: bytes) -> None:
     """EINVAL, ERANGE for the text; EBUSY while it is switched on (NULLB_DEVICE_ATTR)."""
-    value = _parse(name, data)
+    value = _parse(device.module.kernel, name, data)
     if name in ("submit_queues", "poll_queues"):
         nullb_update_nr_hw_queues(device, **{name: value})
     elif device.configured:
@@ -146,7 +146,7 @@ def nullb_device_power_show(device: NullbDevice, caller: Caller) -> str:
 
 def nullb_device_power_store(device: NullbDevice, caller: Caller, data: bytes) -> None:
     """Switch it on, which may be refused, or off."""
-    power = kstrtobool(data)
+    power = device.module.kernel.kstrtobool(data)
     if power and not device.power:
         null_add_dev(device)
         device.power = device.configured = True

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,14 +72,13 @@ def read_headers(
     lines: dict[str, dict[str, int]] = {}
     skipped: dict[str, str] = {}
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with _pool() as pool:
             tasks = [(name, pool.submit(_read, compiler, roots, name)) for name in names]
             for number, (name, task) in enumerate(tasks):
                 try:
                     found[name], lines[name] = task.result()
                 except HeaderError as error:
                     if name in wanted or not error.wants_more:
-                        pool.shutdown(cancel_futures=True)
                         raise
                     skipped[name] = str(error).removeprefix(f"{name}: ")
                 progress(f"{number + 1} of {len(names)} headers: {name}")
@@ -88,6 +88,17 @@ def read_headers(
         name = next(iter(skipped))
         raise GateError(f"{name}: {skipped[name]}")
     return Headers(compiler.architecture(), found, skipped, lines)
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads, one a core; what has not begun is left undone after an error or an interrupt."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def include_folder(folder: Path) -> Path | None:

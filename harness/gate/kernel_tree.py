@@ -31,6 +31,8 @@ def installed_headers(
     _must(["git", "-C", tree, "archive", f"--output={archive}", revision], f"git: {revision}")
     _must(["tar", "-C", source, "-xf", archive], "tar")
     archive.unlink()
+    if not is_kernel_tree(source):
+        raise GateError(f"{tree}: {revision} is no source of the kernel's")
     progress(f"{revision}: installing headers")
     # The target headers_install does this, and copies the result with rsync.
     _must(["make", "-s", f"-j{os.cpu_count() or 1}", "-C", source, "headers"], "make headers")

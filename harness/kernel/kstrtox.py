@@ -81,15 +81,17 @@ def kstrtouint(data: bytes, base: int) -> int:
     return kstrtoull(data, base, 32)
 
 
-def kstrtobool(data: bytes) -> bool:
-    """Looks at the first character (and the second after an ``o``) and ignores the rest."""
+def kstrtobool(data: bytes, *, words: bool = False) -> bool:
+    """Looks at the first character (and the second after an ``o``) and ignores the rest.
+
+    ``words``: there are ``enabled`` and ``disabled``, too, which Kernel.kstrtobool knows."""
     text = c_string(data)
-    first = text[:1]
-    if first in (b"y", b"Y", b"t", b"T", b"1"):
+    first = text[:1].lower()
+    if first in (b"y", b"t", b"1") or (words and first == b"e"):
         return True
-    if first in (b"n", b"N", b"f", b"F", b"0"):
+    if first in (b"n", b"f", b"0") or (words and first == b"d"):
         return False
-    if first in (b"o", b"O"):
+    if first == b"o":
         if text[1:2] in (b"n", b"N"):
             return True
         if text[1:2] in (b"f", b"F"):

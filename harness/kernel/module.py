@@ -121,6 +121,8 @@ class BoolParameter:
     name: str
     value: bool
     mode: int = 0o644
+    #: See kstrtobool.
+    words: bool = False
     kind = "bool"
 
     def show(self) -> str:
@@ -129,7 +131,7 @@ class BoolParameter:
 
     def store(self, data: bytes) -> None:
         """param_set_bool; EINVAL for what is no boolean."""
-        self.value = kstrtobool(data)
+        self.value = kstrtobool(data, words=self.words)
 
 
 @define(eq=False)
@@ -274,6 +276,9 @@ def load_module(kernel: Kernel, module: Module, arguments: bytes = b"") -> None:
         raise Errno(errno.ENOENT)
     info = kernel.module_info.get(module.name, ModuleInfo())
     parameters = {parameter.name: parameter for parameter in module.parameters_in(kernel.profile)}
+    for parameter in parameters.values():
+        if isinstance(parameter, BoolParameter):
+            parameter.words = kernel.section.boolean_words
     _parse_args(parameters, arguments)
     shown = asdict(info)
     loaded = LoadedModule(kernel, module, module.name, parameters=parameters, **shown)

@@ -33,8 +33,9 @@ class KernelSection:
     ``bind`` fails with what the driver's probe says; before 5.14 it is ENODEV, whatever went wrong
     (bind_store). ``eventfd_write_exact``: eventfd_write takes eight bytes and no more.
     ``anon_inode_noexec``: nothing without a name can be mapped for execution. ``builder`` is who
-    built it and with what, as /proc/version has it. ``kernfs_large_files``: lseek goes beyond 2 GiB
-    in sysfs, though not in configfs (a run of 7.2).
+    built it and with what, as /proc/version has it. ``boolean_words``:
+    kstrtobool takes ``enabled`` and ``disabled``, too (a run of 7.2). ``kernfs_large_files``: lseek
+    goes beyond 2 GiB in sysfs, though not in configfs (a run of 7.2).
     """
 
     release: str
@@ -44,6 +45,7 @@ class KernelSection:
     eventfd_write_exact: bool
     anon_inode_noexec: bool
     bind_errno: bool = True
+    boolean_words: bool = False
     kernfs_large_files: bool = False
 
 

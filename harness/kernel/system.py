@@ -18,6 +18,7 @@ from harness.kernel.devtmpfs import DevRoot
 from harness.kernel.ida import Ida
 from harness.kernel.iommu import IommuGroups
 from harness.kernel.kernfs import KernfsDirectory, KernfsRoot
+from harness.kernel.kstrtox import kstrtobool
 from harness.kernel.profile import KernelSection, Profile
 from harness.kernel.task import Caller
 from harness.kernel.trace import Event, Trace
@@ -113,6 +114,10 @@ class Kernel:
     def sysfs(self) -> KernfsDirectory:
         """The directory /sys."""
         return self._sys.directory
+
+    def kstrtobool(self, data: bytes) -> bool:
+        """A boolean as this kernel reads it. EINVAL."""
+        return kstrtobool(data, words=self.section.boolean_words)
 
     def call(self, caller: Caller, operation: str, target: Any, *arguments: Any) -> Any:
         """One call of a program, under the machine's lock.

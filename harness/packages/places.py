@@ -11,21 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.packages.errors import PackagesError, Progress
+from harness import data
+from harness.packages.errors import PackagesError, Progress, Unavailable
 
 _REMEDY = "XDG_CACHE_HOME can name a folder for it"
 
 
 def cache_folder() -> Path:
-    """The project's part of the user's cache directory (XDG Base Directory Specification).
-
-    PackagesError for a user without a home.
-    """
-    named = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(named or Path.home() / ".cache") / "uapi-harness"
-    except RuntimeError:
-        raise PackagesError(f"this user has no home directory for a cache; {_REMEDY}") from None
+    """The project's part of the user's cache directory. Unavailable for a user without a home."""
+    folder = data.cache_folder()
+    if folder is None:
+        raise Unavailable(f"this user has no home directory for a cache; {_REMEDY}")
+    return Path(folder)
 
 
 @contextmanager

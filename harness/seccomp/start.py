@@ -53,7 +53,10 @@ def _listener(program: str, control: socket.socket) -> Listener:
     if not fds:
         raise _failure(program, message)
     listener = Listener(fds[0])
-    control.sendall(b"\0")
+    try:
+        control.sendall(b"\0")
+    except BrokenPipeError:
+        raise _failure(program, b"") from None
     message = control.recv(64)
     if message:
         listener.close()

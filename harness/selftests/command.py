@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from harness.kernel.wait import RealClock
@@ -82,9 +84,11 @@ def in_fake_machine(machine: str, profile: str | None) -> Runner:
     def run(
         folder: Path, slots: Sequence[str], names: Sequence[str], line: Progress
     ) -> list[Program]:
-        with ProcessMount(loaded) as mount:
+        # Of ours: the script does not get to remove its own if it is killed with the mount.
+        with TemporaryDirectory(prefix="uapi-selftests-") as place, ProcessMount(loaded) as mount:
             child = mount.popen(
                 ["bash", "-c", script(folder, slots, names)],
+                env={**os.environ, "TMPDIR": place},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -4,7 +4,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 
 import pytest
 from mutations import HERE, changed
@@ -13,6 +16,7 @@ from harness.cli import main
 from harness.data import data_path
 from harness.gate.snapshot import load
 
+ROOT = HERE.parents[1]
 LAMP = (HERE / "lamp.h").read_text()
 NEEDS_GCC = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
 
@@ -267,6 +271,7 @@ def test_without_a_compiler(harness, headers):
 def test_revisions_of_a_kernel_tree(harness, tmp_path):
     tree = tmp_path / "tree"
     (tree / "include/uapi/linux").mkdir(parents=True)
+    (tree / "Kbuild").touch()
     (tree / "Makefile").write_text("headers:\n\tmkdir usr && cp -r include/uapi usr/include\n")
 
     def git(*words):
@@ -361,3 +366,49 @@ def test_a_policy(harness, tmp_path):
     status, said, complaint = harness("gate", "old.yaml", "new.yaml", "--policy", "policy.yaml")
     assert (status, said) == (2, "")
     assert complaint == "uapi-harness gate: policy.yaml:3: month must be in 1..12\n"
+
+
+#: A compiler that stops in the middle of its work until it may go on.
+HALTING = """#!/bin/sh
+echo >> log
+if [ $(wc -l < log) -gt 9 ]; then
+    touch middle
+    while [ ! -e go ]; do sleep 0.02; done
+fi
+exec gcc "$@"
+"""
+
+
+@NEEDS_GCC
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_leaves_nothing_and_ends_soon(tmp_path, number):
+    folder, temporary, compiler = (tmp_path / name for name in ("linux", "tmp", "cc"))
+    folder.mkdir()
+    temporary.mkdir()
+    for name in range(60):
+        (folder / f"a{name}.h").write_text("#define A 1\n")
+    compiler.write_text(HALTING)
+    compiler.chmod(0o755)
+    command = [sys.executable, "-m", "harness", "snapshot", ".", "-o", "x.yaml", "--cc", "./cc"]
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as running:
+        while not (tmp_path / "middle").exists() and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(number)
+        # It is in the middle of what it does when it hears of that.
+        time.sleep(0.2)
+        (tmp_path / "go").touch()
+    assert running.returncode == 128 + number
+    assert not list(temporary.iterdir())
+    assert not (tmp_path / "x.yaml").exists()
+    assert len((tmp_path / "log").read_text()) < 60
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_a_revision_of_another_tree(harness, tmp_path):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    status, _, complaint = harness("snapshot", "git:.:HEAD", "-o", "x.yaml")
+    said = "uapi-harness snapshot: .: HEAD is no source of the kernel's\n"
+    assert (status, complaint) == (2, said)

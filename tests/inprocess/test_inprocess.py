@@ -383,6 +383,14 @@ def test_what_still_runs_is_killed_and_named(machine):
     assert sleeper.returncode == -signal.SIGKILL
 
 
+@needs_programs
+def test_what_a_program_leaves_behind_is_killed_and_named(machine, caplog):
+    with InProcessMount(machine) as mount:
+        subprocess.run(["sh", "-c", "sleep 1000 & setsid sleep 1001 & exit 0"])
+    assert len(mount.killed) == 2  # they may be sh and setsid yet
+    assert caplog.text == ""
+
+
 def test_where_programs_cannot_run_the_reason_is_told(machine, monkeypatch):
     def refuse(mount):
         raise MountError("no /dev/fuse")

@@ -111,6 +111,8 @@ def test_what_a_program_is_given_and_gives(outcome):
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
+        ("5", "uapi_machine(name, profile=None)"),
+        ("profile=6.1", "uapi_machine(name, profile=None)"),
         ('"nope"', 'there is no machine "nope"; known: '),
         ('"spr-1s", profile="2.4"', 'there is no profile "2.4"; known: '),
         ('"spr-1s", kernel="6.1"', "uapi_machine(name, profile=None)"),

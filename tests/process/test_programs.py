@@ -55,6 +55,31 @@ def test_streams_and_folder_are_the_callers(command_line, tmp_path):
     assert (process.returncode, out, err) == (0, f"text\n{tmp_path}\n", "")
 
 
+def closed(redirections, *words):
+    """Exit status of a command whose standard streams are closed so."""
+    command = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stderr == ""
+    return done.returncode
+
+
+@pytest.mark.parametrize("redirections", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_streams(redirections):
+    words = ["-m", "harness", "run", "--machine", "empty", "--", "sh", "-c", "echo && exit 5"]
+    assert closed(redirections, *words) == 5
+
+
+def test_closed_streams_of_who_uses_the_library():
+    """What connects it with the launcher may then be what the launcher has for its streams."""
+    code = """
+from harness.machine import load_machine
+from harness.mounts.process import ProcessMount
+with ProcessMount(load_machine("empty")) as mount:
+    raise SystemExit(mount.popen(["sh", "-c", "exit 5"]).wait())
+"""
+    assert closed("<&- >&-", "-c", code) == 5
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_are_passed_on(command_line, number):
     script = f"trap 'exit 9' {number.name[3:]}; sleep 60 >&- 2>&- & echo ready; wait"
@@ -267,3 +292,13 @@ def test_a_mount_that_cannot_go_on_lets_nobody_wait(mounted, monkeypatch, caplog
     child = mounted().popen(["sh", "-c", script], stderr=subprocess.DEVNULL)
     assert child.wait(60) == 1
     assert "broken on purpose" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [([], "one word or more"), (["a\0"], "without NUL"), ("ls -l", "'ls -l' is no list of words")],
+)
+def test_what_is_no_command(mounted, argv, message):
+    mount = mounted()
+    with pytest.raises(ValueError, match=message):
+        mount.popen(argv)

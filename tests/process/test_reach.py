@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from harness import background
 from harness.kernel.chardev import makedev
 from harness.kernel.errors import Errno
 from harness.kernel.sysfs import Attribute, sysfs_create_file
@@ -218,6 +219,22 @@ def test_a_read_waits_and_is_woken_by_another_program(waiting):
     mount, _, child = waiting
     assert output(mount, "sh", "-c", "echo hello > /dev/toy; cat /sys/bus/dsa/devices/dsa0/state")
     assert child.communicate(60)[0] == b"6 \n"
+
+
+def test_without_another_thread_nobody_waits_and_everybody_is_served(
+    machine, mounted, program, monkeypatch
+):
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    ToyDevice(machine)
+    mount = mounted()
+    output(mount, "true")  # what is started for the first program is there
+    monkeypatch.setattr(background, "start", no_more)
+    child = mount.popen([program(), "wait", "/dev/toy", "0"], **PIPES)
+    assert child.communicate(60)[0].splitlines()[1] == b"-1 Resource temporarily unavailable"
+    script = "cd /sys/bus/pci/drivers/idxd; for a in 0000:*; do echo $a > unbind; done; echo 0000:*"
+    assert output(mount, "sh", "-c", script) == "0000:*\n"
 
 
 def test_a_signal_interrupts_a_read(waiting):

@@ -83,6 +83,27 @@ def test_what_is_no_text(tmp_path):
         data.load_yaml(path)
 
 
+def nobody(monkeypatch):
+    """No home directory is known, as for a user that a container was given by number."""
+
+    def getpwuid(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+
+
+def test_the_cache_folder(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert data.cache_folder() == "/cache/uapi-harness"
+    monkeypatch.setenv("HOME", "/home/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert data.cache_folder() == "/home/a/.cache/uapi-harness"
+    nobody(monkeypatch)
+    assert data.cache_folder() is None
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(data.DataError, match=r"x\.yaml: No such file or directory"):
         data.load_yaml(tmp_path / "x.yaml")
@@ -164,6 +185,13 @@ class TestKeptCopies:
     def test_a_cache_that_cannot_be_is_no_problem(self, folder, path):
         (folder / "cache").write_text("not a folder")
         assert data.load_yaml(path) == {"a": {0: [1, "text", True, None]}}
+
+    def test_a_user_without_a_home(self, path, monkeypatch, tmp_path):
+        nobody(monkeypatch)
+        monkeypatch.chdir(tmp_path)
+        data._kept.clear()
+        assert data.load_yaml(path) == {"a": {0: [1, "text", True, None]}}
+        assert not (tmp_path / "~").exists()
 
     def test_nothing_is_written_where_python_writes_nothing(self, folder, path, monkeypatch):
         monkeypatch.setattr("sys.dont_write_bytecode", True)

@@ -93,6 +93,13 @@ def test_false_words(text):
     assert not kstrtobool(text)
 
 
+def test_words_that_later_kernels_take():
+    assert kstrtobool(b"Enabled", words=True)
+    assert not kstrtobool(b"disable", words=True)
+    with pytest.raises(Errno):
+        kstrtobool(b"enabled")
+
+
 @pytest.mark.parametrize("text", [b"", b"2", b"o", b"ox", b" 1", b"\n"])
 def test_no_boolean_is_einval(text):
     with pytest.raises(Errno) as raised:

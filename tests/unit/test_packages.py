@@ -557,11 +557,12 @@ def test_where_there_can_be_no_cache(monkeypatch, tmp_path):
     with pytest.raises(PackagesError, match=f"^{text}$"), locked(cache_folder() / "x", print):
         pass
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
     with pytest.raises(PackagesError, match=f"^this user has no home directory .*; {remedy}$"):
         cache_folder()
 
 
-def nowhere():
-    """Path.home of a user who is in no list of users."""
-    raise RuntimeError("Could not determine home directory.")
+def nobody(uid):
+    """pwd.getpwuid for a user who is in no list of users."""
+    raise KeyError(uid)

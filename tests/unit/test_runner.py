@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runner: what becomes of a case, and of workers that die or hang."""
 
+import multiprocessing
 import os
 import tempfile
 import time
@@ -183,6 +184,36 @@ def test_workers_that_die_or_hang_cost_one_case(monkeypatch, tmp_path):
     assert result.exit_status == 1
     # The one that hung has tidied up; the one that died had no chance to.
     assert len(list(tmp_path.glob("toy-*"))) == 1
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_worker_that_dies_between_two_cases_costs_one():
+    """It is given one before anybody knows."""
+    seen = []
+
+    def kill(record):
+        seen.append(record.state)
+        if len(seen) == 1:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+
+    runner.run(target="toy", profile="6.1", jobs=1, progress=kill)
+    assert seen == [State.PASS, State.CRASHED, State.FAIL, State.TIMEOUT, State.FAIL]
+
+
+def test_the_time_of_a_case_begins_when_its_worker_does():
+    """However long the machine, which is busy, takes to start it."""
+    seen = []
+    pool = runner._Pool([], "toy", "6.1", list, seen.append)
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        worker = runner._Worker(None, ours, a_case(good, limit=5.0))
+        before = worker.deadline
+        theirs.send(None)
+        pool._take(worker)
+    assert worker.deadline < before
+    assert seen == []
 
 
 @pytest.mark.usefixtures("toys")

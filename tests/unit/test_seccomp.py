@@ -5,6 +5,7 @@ import errno
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -217,6 +218,26 @@ class TestNoStart:
                 print(error.errno)
             """
         assert run(code, (), None)[0] == [str(errno.EBUSY)]
+
+
+def test_a_starter_that_is_killed(monkeypatch):
+    recv_fds, started = socket.recv_fds, []
+
+    class Told(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    def late(*arguments):
+        received = recv_fds(*arguments)
+        started[0].kill()
+        started[0].wait()
+        return received
+
+    monkeypatch.setattr(subprocess, "Popen", Told)
+    monkeypatch.setattr(socket, "recv_fds", late)
+    with pytest.raises(StartError, match=r"^true: its starter has died$"):
+        start(["true"], ())
 
 
 def test_the_program_does_not_outlive_its_supervisor():

@@ -17,7 +17,7 @@ from harness.drivers.idxd.state import IdxdModule
 from harness.drivers.idxd.wq import IdxdWq
 from harness.kernel.driver_core import Device
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import kstrtobool, sysfs_streq
+from harness.kernel.kstrtox import sysfs_streq
 from harness.kernel.sysfs import Attribute, AttributeGroup
 from harness.kernel.task import Caller
 
@@ -34,7 +34,7 @@ def verify_compress_store(driver: IaaCryptoDrv, caller: Caller, data: bytes) -> 
     """EBUSY while there is a queue, EINVAL for what is no boolean."""
     if driver.wqs:
         raise Errno(errno.EBUSY)
-    driver.verify_compress = kstrtobool(data)
+    driver.verify_compress = driver.kernel.kstrtobool(data)
 
 
 def sync_mode_show(driver: IaaCryptoDrv, caller: Caller) -> str:

@@ -21,7 +21,7 @@ from harness.drivers.idxd.parse import (
     unsigned_or_einval,
 )
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import c_string, kstrtobool, kstrtouint, kstrtoull, sysfs_streq
+from harness.kernel.kstrtox import c_string, kstrtouint, kstrtoull, sysfs_streq
 from harness.kernel.sysfs import Attribute, AttributeGroup, BinaryAttribute
 from harness.kernel.task import Caller
 from harness.kernel.uuid import NIL_UUID, stored_uuid
@@ -143,7 +143,7 @@ def wq_block_on_fault_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
         raise Errno(errno.EOPNOTSUPP)
     _require_configurable(wq)
     _require_disabled(wq, errno.ENXIO)
-    block_on_fault = kstrtobool(data)
+    block_on_fault = wq.kernel.kstrtobool(data)
     if block_on_fault and wq.prs_disable:
         raise Errno(errno.EOPNOTSUPP)  # 6.12
     wq.block_on_fault = block_on_fault
@@ -290,7 +290,7 @@ def wq_ats_disable_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
         _require_configurable(wq)
     elif not wq.idxd.hw.wq_cap.wq_ats_support:
         raise Errno(errno.EOPNOTSUPP)
-    wq.ats_disable = kstrtobool(data)
+    wq.ats_disable = wq.kernel.kstrtobool(data)
 
 
 def wq_prs_disable_show(wq: IdxdWq, caller: Caller) -> str:
@@ -302,7 +302,7 @@ def wq_prs_disable_store(wq: IdxdWq, caller: Caller, data: bytes) -> None:
     """6.12: EPERM, EPERM not configurable. Without page requests nothing can block on a fault."""
     _require_disabled(wq)
     _require_configurable(wq)
-    wq.prs_disable = kstrtobool(data)
+    wq.prs_disable = wq.kernel.kstrtobool(data)
     if wq.prs_disable:
         wq.block_on_fault = False
 

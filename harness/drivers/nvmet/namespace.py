@@ -7,11 +7,11 @@ import errno
 import re
 import uuid
 
-from harness.drivers.nvmet.parse import boolean, chosen, fail, first_line, value
+from harness.drivers.nvmet.parse import chosen, fail, first_line, flag, value
 from harness.drivers.nvmet.state import Nvmet
 from harness.kernel.configfs import ConfigGroup, ItemType
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import c_string, kstrtobool, kstrtoull
+from harness.kernel.kstrtox import c_string, kstrtoull
 from harness.kernel.sysfs import Attribute
 from harness.kernel.task import Caller
 
@@ -96,7 +96,7 @@ def enable_show(ns: Namespace, caller: Caller) -> str:
 
 def enable_store(ns: Namespace, caller: Caller, data: bytes) -> None:
     """EINVAL for no path, ENOENT for what is no block device here (nvmet_ns_enable)."""
-    if not kstrtobool(data):
+    if not ns.module.kernel.kstrtobool(data):
         ns.enabled = False
     elif not ns.enabled:
         fail(ns.device_path is not None)
@@ -116,7 +116,7 @@ def _refuse_enabled(ns: Namespace, new: bool) -> None:
 
 def revalidate_size_store(ns: Namespace, caller: Caller, data: bytes) -> None:
     """EINVAL unless it is true and the namespace is enabled."""
-    fail(kstrtobool(data), ns.enabled)
+    fail(ns.module.kernel.kstrtobool(data), ns.enabled)
 
 
 def p2pmem_show(ns: Namespace, caller: Caller) -> str:
@@ -132,7 +132,7 @@ def p2pmem_store(ns: Namespace, caller: Caller, data: bytes) -> None:
     if text[:1] in (b"0", b"1") and text[1:2] >= b" ":
         raise Errno(errno.ENODEV)
     try:
-        ns.use_p2pmem = kstrtobool(text)
+        ns.use_p2pmem = ns.module.kernel.kstrtobool(text)
     except Errno:
         raise Errno(errno.ENODEV) from None
 
@@ -143,9 +143,9 @@ ATTRIBUTES = (
     Attribute("device_uuid", 0o644, device_uuid_show, device_uuid_store),
     value("ana_grpid", "ana_grpid", _grpid),
     Attribute("enable", 0o644, enable_show, enable_store),
-    value("buffered_io", "buffered_io", boolean, check=_refuse_enabled),
+    flag("buffered_io", "buffered_io", check=_refuse_enabled),
     Attribute("revalidate_size", 0o200, None, revalidate_size_store),
-    value("resv_enable", "resv_enable", boolean, check=_refuse_enabled),
+    flag("resv_enable", "resv_enable", check=_refuse_enabled),
     Attribute("p2pmem", 0o644, p2pmem_show, p2pmem_store),
 )
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import c_string, kstrtobool, kstrtoll, kstrtoull
+from harness.kernel.kstrtox import c_string, kstrtoll, kstrtoull
 from harness.kernel.sysfs import Attribute
+from harness.kernel.system import Kernel
 from harness.kernel.task import Caller
 
 _DIGITS = re.compile(rb"[ \t\n\v\f\r]*(\d+)")
@@ -20,11 +21,6 @@ def fail(*unless: bool) -> None:
     """EINVAL unless all of it is so."""
     if not all(unless):
         raise Errno(errno.EINVAL)
-
-
-def boolean(data: bytes) -> bool:
-    """kstrtobool."""
-    return kstrtobool(data)
 
 
 def number(bits: int) -> Callable[[bytes], int]:
@@ -93,17 +89,34 @@ def value(
     shown: str = "{}",
     check: Callable[[Any, Any], None] | None = None,
 ) -> Attribute:
-    """An attribute that shows and stores ``field`` of its item; ``check(item, value)`` may refuse.
+    """An attribute that shows and stores ``field`` of its item; ``check(item, value)`` may
+    refuse."""
+    return _value(name, field, lambda item, data: parse(data), shown, check)
 
-    A bool is shown as 0 or 1.
-    """
 
+def flag(name: str, field: str, check: Callable[[Any, Any], None] | None = None) -> Attribute:
+    """The same of a boolean, which is shown as 0 or 1."""
+    return _value(name, field, _boolean, "{}", check)
+
+
+def _boolean(item: Any, data: bytes) -> bool:
+    kernel: Kernel = item.module.kernel
+    return kernel.kstrtobool(data)
+
+
+def _value(
+    name: str,
+    field: str,
+    parse: Callable[[Any, bytes], Any],
+    shown: str,
+    check: Callable[[Any, Any], None] | None,
+) -> Attribute:
     def show(item: Any, caller: Caller) -> str:
         current = getattr(item, field)
         return shown.format(int(current) if isinstance(current, bool) else current) + "\n"
 
     def store(item: Any, caller: Caller, data: bytes) -> None:
-        new = parse(data)
+        new = parse(item, data)
         if check is not None:
             check(item, new)
         setattr(item, field, new)

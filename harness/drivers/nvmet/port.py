@@ -10,13 +10,12 @@ from typing import Any
 
 from harness.drivers.nvmet.namespace import MAX_ANAGRPS
 from harness.drivers.nvmet.parse import (
-    boolean,
     chosen,
     fail,
+    flag,
     number,
     one_of,
     signed,
-    value,
     word,
 )
 from harness.drivers.nvmet.state import Nvmet
@@ -162,7 +161,7 @@ def _signed(port: Port, data: bytes) -> int:
 
 
 def _bool(port: Port, data: bytes) -> int:
-    return int(boolean(data))
+    return int(port.module.kernel.kstrtobool(data))
 
 
 ATTRIBUTES = (
@@ -177,7 +176,7 @@ ATTRIBUTES = (
     _address("param_max_queue_size", _signed, disabled_first=True),
     _address("param_mdts", _mdts, disabled_first=True),
     _address("param_pi_enable", _bool, disabled_first=False),
-    value("enable", "enabled", boolean),
+    flag("enable", "enabled"),
 )
 
 

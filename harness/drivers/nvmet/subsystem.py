@@ -9,10 +9,10 @@ import re
 from harness.drivers.nvmet.host import Host
 from harness.drivers.nvmet.namespace import check_block_device, namespaces_group
 from harness.drivers.nvmet.parse import (
-    boolean,
     chosen,
     fail,
     first_line,
+    flag,
     line,
     number,
     scan_u16,
@@ -21,7 +21,7 @@ from harness.drivers.nvmet.parse import (
 from harness.drivers.nvmet.state import DISCOVERY_NQN, Nvmet
 from harness.kernel.configfs import ConfigGroup, ConfigItem, ItemType
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import c_string, kstrtobool, kstrtoull
+from harness.kernel.kstrtox import c_string, kstrtoull
 from harness.kernel.sysfs import Attribute
 from harness.kernel.task import Caller
 
@@ -103,7 +103,7 @@ def _check_qid_max(subsystem: Subsystem, new: int) -> None:
 
 
 ATTRIBUTES = (
-    value("attr_allow_any_host", "allow_any_host", boolean, check=_check_allow_any_host),
+    flag("attr_allow_any_host", "allow_any_host", check=_check_allow_any_host),
     value("attr_version", "version", _version),
     value("attr_serial", "serial", _serial),
     value("attr_cntlid_min", "cntlid_min", scan_u16, check=_check_cntlid_min),
@@ -114,7 +114,7 @@ ATTRIBUTES = (
     value("attr_qid_max", "qid_max", scan_u16, check=_check_qid_max),
     value("attr_ieee_oui", "ieee_oui", _oui, "{:#08x}"),
     value("attr_firmware", "firmware", lambda data: line(data, _FIRMWARE_SIZE)),
-    value("attr_pi_enable", "pi_enable", boolean),
+    flag("attr_pi_enable", "pi_enable"),
 )
 
 
@@ -139,7 +139,7 @@ def _passthru_enable(group: Passthru, new: bool) -> None:
 
 PASSTHRU_ATTRIBUTES = (
     Attribute("device_path", 0o644, passthru_device_path_show, passthru_device_path_store),
-    value("enable", "enable", kstrtobool, check=_passthru_enable),
+    flag("enable", "enable", check=_passthru_enable),
     value("admin_timeout", "admin_timeout", number(32)),
     value("io_timeout", "io_timeout", number(32)),
     value("clear_ids", "clear_ids", number(32)),

@@ -17,7 +17,7 @@ from harness.hardware import pci_config as cfg
 from harness.hardware.pci import PciFunction
 from harness.hardware.pci_config import FunctionEntry
 from harness.kernel.errors import Errno
-from harness.kernel.kstrtox import kstrtobool, kstrtoint, kstrtouint
+from harness.kernel.kstrtox import kstrtoint, kstrtouint
 from harness.kernel.sysfs import Attribute, AttributeGroup, sysfs_create_link, sysfs_remove_link
 from harness.kernel.task import Caller
 
@@ -162,7 +162,7 @@ def sriov_drivers_autoprobe_show(device: PciDevice, caller: Caller) -> str:
 
 def sriov_drivers_autoprobe_store(device: PciDevice, caller: Caller, data: bytes) -> None:
     """EINVAL for what is no boolean."""
-    device.sriov_drivers_autoprobe = kstrtobool(data)
+    device.sriov_drivers_autoprobe = device.kernel.kstrtobool(data)
 
 
 def sriov_vf_msix_count_store(device: PciDevice, caller: Caller, data: bytes) -> None:

@@ -16,7 +16,6 @@ from harness.drivers.pci.device import (
 )
 from harness.kernel.errors import Errno
 from harness.kernel.kernfs import BinaryFile, KernfsRoot, OpenBinary
-from harness.kernel.kstrtox import kstrtobool
 from harness.kernel.sysfs import BinaryAttribute
 from harness.kernel.task import Caller
 from harness.kernel.vfs import OpenFile, Pages
@@ -80,7 +79,7 @@ def pci_read_rom(device: PciDevice, opener: Caller, offset: int, count: int) -> 
 
 def pci_write_rom(device: PciDevice, opener: Caller, offset: int, data: bytes) -> int:
     """What says no ends reading, what says yes allows it; EINVAL for anything else."""
-    device.rom_attr_enabled = kstrtobool(data)
+    device.rom_attr_enabled = device.kernel.kstrtobool(data)
     return len(data)
 
 

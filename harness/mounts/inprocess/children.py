@@ -67,7 +67,9 @@ class Children:
         subprocess.Popen.__init__ = start  # type: ignore[assignment, method-assign]
 
     def stop(self) -> list[str]:
-        """Kill what still runs, and take the mount away; what was killed."""
+        """Kill what still runs, and take the mount away; what was killed. That is what a program
+        has left behind, too.
+        """
         subprocess.Popen.__init__ = self._popen  # type: ignore[method-assign]
         killed = []
         for popen in list(self._running):
@@ -78,6 +80,7 @@ class Children:
                 words: Any = popen.args
                 killed.append(" ".join(os.fsdecode(word) for word in words))
         if self._mount is not None:
+            killed += self._mount.kill_visitors()
             self._mount.__exit__(None, None, None)
             self._mount = None
         return killed

@@ -147,6 +147,10 @@ class Sender:
         assert self._netlink is not None
         self._add(self._netlink, netlink_message(event))
 
+    def wake(self) -> None:
+        """Let that thread send what there is."""
+        self._wake.put(True)
+
     def flush(self) -> None:
         """Return when all changes so far are known to the kernel."""
         with self._sending:
@@ -160,7 +164,7 @@ class Sender:
     def _add(self, fd: int, message: bytes) -> None:
         self.unsent.append((fd, message))
         if threading.get_ident() not in self._workers:
-            self._wake.put(True)
+            self.wake()
 
     def _run(self) -> None:
         while self._wake.get():

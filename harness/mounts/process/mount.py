@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -116,9 +118,11 @@ class ProcessMount:
         mount must have been made with ``server_permissions`` for that.
 
         Raises CommandError if it cannot be started, MountError if the mount is gone, ValueError for
-        no words at all or a NUL in one.
+        no words at all, a NUL in one, or a text in place of words.
         """
         self.flush()
+        if isinstance(argv, (str, bytes)):
+            raise ValueError(f'{argv!r} is no list of words; for a shell: ["sh", "-c", TEXT]')
         command = [os.fsencode(word) for word in argv]
         if not command or any(b"\0" in word for word in command):
             raise ValueError("a command is one word or more, without NUL")
@@ -140,6 +144,23 @@ class ProcessMount:
     def pid(self) -> int:
         """A process in the mount's namespaces, which lives as long as the mount."""
         return self._running()[0].pid
+
+    def kill_visitors(self) -> list[str]:
+        """Kill what has entered the mount's namespaces from outside, as by nsenter(1).
+
+        And all that came of it; returns their command lines.
+        """
+        launcher = self.pid
+        namespace = _mount_namespace(launcher)
+        killed: list[str] = []
+        while visitors := [
+            int(name)
+            for name in os.listdir("/proc")
+            if name.isdecimal() and int(name) != launcher and _mount_namespace(name) == namespace
+        ]:
+            for pid in visitors:
+                killed += _kill(pid)
+        return killed
 
     def flush(self) -> None:
         """Return when programs see all that was changed in the machine so far.
@@ -224,6 +245,32 @@ def _watched(kernel: Kernel, options: MountOptions) -> Watched:
         for module in kernel.module_files.values():
             watched |= module.watched(kernel.profile)
     return watched
+
+
+def _mount_namespace(pid: int | str) -> int:
+    """Its number; 0 of a process that has gone, or is out of reach."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return 0
+
+
+def _kill(pid: int) -> list[str]:
+    """Kill a process, and wait until it has gone; its command line, or nothing if it had gone."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return []
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            line = file.read().replace("\0", " ").strip()
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [])
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    finally:
+        os.close(process)
+    return [line]
 
 
 def _current_directory() -> bytes | None:

@@ -62,9 +62,9 @@ class Launcher:
     def _start(control: int, options: list[str]) -> int:
         arguments = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *options]
         actions = [
+            (os.POSIX_SPAWN_DUP2, control, launcher.CONTROL_FD),  # first: it may be 0 or 1 here
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
-            (os.POSIX_SPAWN_DUP2, control, launcher.CONTROL_FD),
         ]
         # What it is to ignore must not end it before it does.
         return os.posix_spawn(

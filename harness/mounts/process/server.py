@@ -341,12 +341,22 @@ class Server:
     def _finish(self, caller: ProcessCaller, opcode: int, number: int, body: bytes | None) -> None:
         """Reply to a request that blocked or changed what the kernel has cached."""
         self.blocked.pop(caller.unique, None)
-        caller.worker.hand_over()
+        flush = self._flusher(caller.worker)
         if opcode in _HOLD_NO_DIRECTORY:
-            self.flush()
+            flush()
         if body is not None:
             self._reply(caller.unique, number, body)
-        self.flush()
+        flush()
+
+    def _flusher(self, worker: Worker) -> Callable[[], None]:
+        """How ``worker`` is to flush; without another thread to lead, it is not he who does, and
+        the program may see for a moment what was.
+        """
+        try:
+            worker.hand_over()
+        except Errno:
+            return self._sender.wake
+        return self.flush
 
     def listen(self, fd: int) -> None:
         """A command has a filter, and ``fd`` is its listener."""
@@ -357,8 +367,7 @@ class Server:
         """Before the reply to a system call that was notified."""
         self.blocked.pop(caller.unique, None)
         if self._sender.unsent:
-            worker.hand_over()
-            self.flush()
+            self._flusher(worker)()
 
     # --- files and fds
 
@@ -409,11 +418,11 @@ class Server:
     def install(self, call: NotifiedCall) -> None:
         """Let the numbers that were reserved for a call's new files be those files."""
         for number, open_file in call.caller.installed:
-            call.hand_over()
             name = self._anonymous.name_of(open_file)
             try:
+                call.hand_over()
                 fd = self._opener(name)
-            except MountError:
+            except (Errno, MountError):
                 if self._anonymous.forget(name) is not None:
                     self.kernel.release(open_file)
                 raise

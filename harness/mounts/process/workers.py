@@ -8,11 +8,13 @@ another thread, finishes its own request when it can, and stands by again.
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from typing import TYPE_CHECKING
 
 from harness import background
+from harness.kernel.errors import Errno
 from harness.mounts.process.fuse_protocol import BUFFER_SIZE
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ class Worker:
             self._crew.identities.discard(threading.get_ident())
 
     def hand_over(self) -> None:
-        """Let another thread lead from here on; no effect after the first time in a request."""
+        """Let another thread lead from here on; no effect after the first time in a request.
+
+        EAGAIN if there can be no more threads.
+        """
         if self.leading:
             self._crew.ensure_standby()
             self._crew.give_lead(self)
@@ -63,7 +68,11 @@ class Worker:
     def block(self, caller: ProcessCaller) -> None:
         """``caller`` is about to wait for an event: until its reply it can be interrupted."""
         self.server.blocked[caller.unique] = caller
-        self.hand_over()
+        try:
+            self.hand_over()
+        except Errno:
+            del self.server.blocked[caller.unique]
+            raise
 
 
 class Crew:
@@ -124,8 +133,11 @@ class Crew:
         self._lead.release()
 
     def ensure_standby(self) -> None:
-        """There is a thread that will lead as soon as it may."""
+        """There is a thread that will lead as soon as it may. EAGAIN if it cannot be started."""
         with self._count:
             needed = self._standby == 0
         if needed:
-            self.start()
+            try:
+                self.start()
+            except RuntimeError:
+                raise Errno(errno.EAGAIN) from None

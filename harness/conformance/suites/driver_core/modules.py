@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.conformance import Call, case, expect
-from harness.conformance.errnos import ENOENT
+from harness.conformance.errnos import EINVAL, ENOENT
 
 _MODULES = "/sys/module"
 _SYSFS = "kernel/module/sysfs.c, 6.1"
@@ -14,9 +14,13 @@ MACHINE = "qemu-q35"
 
 @case(source=f"module_attr: {_SYSFS}", machine=MACHINE)
 def versions_and_taints(call: Call) -> None:
-    """A module from outside the kernel, without a signature, is told from the kernel's own."""
-    for name, taint in (("configfs_sample", "OE\n"), ("mdpy", "OE\n"), ("nvmet", "\n")):
+    """A module from outside the kernel, without a signature, is told from the kernel's own.
+
+    The configuration with iommufd has the samples."""
+    taint = "\n" if call.since("+iommufd") else "OE\n"
+    for name in ("configfs_sample", "mtty", "mdpy", "mbochs"):
         expect(call.read_text(f"{_MODULES}/{name}/taint"), taint)
+    expect(call.read_text(f"{_MODULES}/nvmet/taint"), "\n")
     expect(call.read_text(f"{_MODULES}/uio_pci_generic/version"), "0.01.0\n")
     expect(call.lstat(f"{_MODULES}/pci_stub/version"), ENOENT)
 
@@ -26,6 +30,15 @@ def sizes(call: Call) -> None:
     for name in ("vfio_pci_core", "pci_stub", "uio_pci_generic", "configfs", "nvmet"):
         size = int(expect(call.read_text(f"{_MODULES}/{name}/coresize")))
         expect(size > 0 and size % 4096 == 0, True)
+
+
+@case(source="param_set_bool: kernel/params.c; kstrtobool: lib/kstrtox.c, 7.2", machine=MACHINE)
+def words_for_a_boolean(call: Call) -> None:
+    """7.2 knows more of them."""
+    path = f"{_MODULES}/vfio_pci/parameters/nointxmask"
+    expect(call.write_text(path, "on"), 2)
+    expect(call.write_text(path, "disabled"), 8 if call.since("7.2") else EINVAL)
+    expect(call.read_text(path), "N\n" if call.since("7.2") else "Y\n")
 
 
 @case(source="alloc_super: fs/super.c, 6.1", machine=MACHINE)

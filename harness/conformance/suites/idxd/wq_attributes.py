@@ -131,6 +131,16 @@ def block_on_fault(call: Call, value: str, wanted: Wanted) -> None:
     store(call, f"{WQ}/block_on_fault", value, wanted)
 
 
+@case(source="kstrtobool: lib/kstrtox.c, 7.2")
+@param(
+    "value wanted",
+    [("enabled", "1\n"), ("E", "1\n"), ("disabled", "0\n"), ("Dx", "0\n"), ("e\n", "1\n")],
+)
+def enabled_and_disabled(call: Call, value: str, wanted: Wanted) -> None:
+    """Words that 7.2 takes for a boolean."""
+    store(call, f"{WQ}/ats_disable", value, wanted if call.since("7.2") else EINVAL)
+
+
 @case(
     source=f"wq_ats_disable_store: {_SYSFS}; kstrtobool: lib/kstrtox.c, 6.1",
     golden="idxd:idxd/wq_ats_disable={value!r}",
