@@ -298,15 +298,23 @@ def _execute(path: str, name: str, folder: str) -> ModuleType:
         sys.path.append(folder)
     try:
         specification.loader.exec_module(module)
-    except SyntaxError as error:
+    except BaseException as error:
+        del sys.modules[name]
+        raise _case_file_error(error, path, file) from None
+    return module
+
+
+def _case_file_error(error: BaseException, path: str, file: str) -> BaseException:
+    """What to tell of a file that could not be executed."""
+    if isinstance(error, SyntaxError):
         own = error.filename in (None, file)
         place = f"{path if own else error.filename}:{error.lineno or 1}"
-        raise CaseFileError(f"{place}: SyntaxError: {error.msg}") from None
-    except (Exception, SystemExit) as error:
-        if isinstance(error, OSError) and error.filename == file:
-            raise CaseFileError(f"{path}: {error.strerror}") from None
-        raise CaseFileError(f"{path}{_line(error, file)}: {_problem(error)}") from None
-    return module
+        return CaseFileError(f"{place}: SyntaxError: {error.msg}")
+    if not isinstance(error, Exception | SystemExit):
+        return error
+    if isinstance(error, OSError) and error.filename == file:
+        return CaseFileError(f"{path}: {error.strerror}")
+    return CaseFileError(f"{path}{_line(error, file)}: {_problem(error)}")
 
 
 def _line(error: BaseException, file: str) -> str:

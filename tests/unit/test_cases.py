@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How functions become cases, and their ids."""
 
+import sys
 import types
 
 import pytest
@@ -182,6 +183,8 @@ def test_what_is_no_file_of_cases(own, tmp_path, name, problem):
     (tmp_path / "loop.py").symlink_to("loop.py")
     with pytest.raises(CaseFileError, match=f"{name}: ?{problem}"):
         load_file(str(tmp_path / name))
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    assert str(tmp_path / name) not in files
 
 
 def test_a_mistake_in_what_it_imports_is_said_of_that_file(own, tmp_path):

@@ -205,7 +205,7 @@ def test_a_worker_that_dies_between_two_cases_costs_one():
 def test_the_time_of_a_case_begins_when_its_worker_does():
     """However long the machine, which is busy, takes to start it."""
     seen = []
-    pool = runner._Pool([], "toy", "6.1", list, seen.append)
+    pool = runner._Pool([], "toy", "6.1", list, list, seen.append)
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
         worker = runner._Worker(None, ours, a_case(good, limit=5.0))
