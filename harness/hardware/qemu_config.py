@@ -70,15 +70,20 @@ def build_qemu_mask(
     """The masks of a function of QEMU's that ``config`` describes."""
     mask = build_mask(config, bars, rom, _FIELDS, _EXTENDED_FIELDS)
     mask.writable[cfg.COMMAND] &= ~_COMMAND_PARITY
-    spare = set(range(_HEADER_SIZE, len(config)))
+    spare = bytearray(_HEADER_SIZE) + b"\xff" * (len(config) - _HEADER_SIZE)
     for number, start in capabilities(config):
-        spare.difference_update(range(start, start + _length(config, number, start)))
+        _take(spare, start, _length(config, number, start))
         if number == cfg.CAP_PCIE and not _is_pcie_1(config, start):
             mask.allow(start + _PCIE_CONTROL_2, 2, _PREFIX_BLOCKING)
             # Without extended capabilities it says so, once and for all.
-            spare.difference_update(range(cfg.CONFIG_SIZE, cfg.CONFIG_SIZE + 4))
+            _take(spare, cfg.CONFIG_SIZE, 4)
     for number, start in extended_capabilities(config):
-        spare.difference_update(range(start, start + _EXTENDED_LENGTHS.get(number, 4)))
-    for position in spare:
-        mask.allow(position, 1, 0xFF)
+        _take(spare, start, _EXTENDED_LENGTHS.get(number, 4))
+    writable = int.from_bytes(mask.writable, "little") | int.from_bytes(spare, "little")
+    mask.writable[:] = writable.to_bytes(len(spare), "little")
     return mask
+
+
+def _take(spare: bytearray, start: int, length: int) -> None:
+    end = min(start + length, len(spare))
+    spare[start:end] = bytes(end - start)
