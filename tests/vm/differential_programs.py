@@ -407,17 +407,10 @@ def irq_chance(script: Script, name: str) -> None:
 
 # --- containers and groups
 
+#: Addresses and sizes about pages.
+_SMALL = [0, 1, 0x800, 0xFFF, 0x1000, 0x1001, 0x2000, 0x3000, 0x10000, 0x11000]
 IOVAS = [
-    0,
-    1,
-    0x800,
-    0xFFF,
-    0x1000,
-    0x1001,
-    0x2000,
-    0x3000,
-    0x10000,
-    0x11000,
+    *_SMALL,
     0x200000,
     0xFEDFF000,
     0xFEE00000,
@@ -435,16 +428,7 @@ IOVAS = [
     U64,
 ]
 SIZES = [
-    0,
-    1,
-    0x800,
-    0xFFF,
-    0x1000,
-    0x1001,
-    0x2000,
-    0x3000,
-    0x10000,
-    0x11000,
+    *_SMALL,
     1 << 39,
     1 << 63,
     U64 - 0xFFF,
