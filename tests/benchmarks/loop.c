@@ -2,8 +2,9 @@
 /* loop MODE PATH: for each number N read from stdin, do the operation N times, then answer a line.
  *
  * Modes: ocr (open, read, close), stat, access, read (pread at 0 of an open file), ioctl (an
- * unknown one on an open file), capabilities (of a USB device, one word), mmap (map and unmap one
- * page), share (the same, shared), start (fork and exec PATH).
+ * unknown one on an open file), capabilities (of a USB device, one word), mmap (map and unmap two
+ * pages privately, as of a library), page (one page), share (one page, shared), start (fork and exec
+ * PATH).
  */
 #include <fcntl.h>
 #include <linux/usbdevice_fs.h>
@@ -58,20 +59,25 @@ static int capabilities(void)
 	return ioctl(fd, USBDEVFS_GET_CAPABILITIES, &word);
 }
 
-static int map(int flags)
+static int map(int flags, size_t length)
 {
-	void *page = mmap(NULL, 4096, PROT_READ, flags, fd, 0);
-	return page == MAP_FAILED ? -1 : munmap(page, 4096);
+	void *pages = mmap(NULL, length, PROT_READ, flags, fd, 0);
+	return pages == MAP_FAILED ? -1 : munmap(pages, length);
 }
 
 static int do_mmap(void)
 {
-	return map(MAP_PRIVATE);
+	return map(MAP_PRIVATE, 8192);
+}
+
+static int do_page(void)
+{
+	return map(MAP_PRIVATE, 4096);
 }
 
 static int do_share(void)
 {
-	return map(MAP_SHARED);
+	return map(MAP_SHARED, 4096);
 }
 
 static int start(void)
@@ -94,7 +100,7 @@ static const struct {
 } modes[] = {
 	{ "ocr", ocr, 0 },	{ "stat", do_stat, 0 },	  { "access", do_access, 0 }, { "read", do_read, 1 },
 	{ "ioctl", do_ioctl, 1 }, { "mmap", do_mmap, 1 }, { "start", start, 0 },
-	{ "share", do_share, 1 }, { "capabilities", capabilities, 1 },
+	{ "share", do_share, 1 }, { "page", do_page, 1 }, { "capabilities", capabilities, 1 },
 };
 
 int main(int argc, char **argv)

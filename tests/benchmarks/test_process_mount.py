@@ -81,7 +81,7 @@ kill $peer
 """
 
 
-@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "share", "start"])
+@pytest.mark.parametrize("mode", ["read", "ioctl", "mmap", "page", "share", "start"])
 @pytest.mark.parametrize("where", ["native", "filter", "machine", "VFIO machine"])
 def test_foreign_files(measure, build, tmp_path, mode, where):
     file = tmp_path / "file"
@@ -223,6 +223,7 @@ for _mode, _limit in (
     ("read", 1.1),
     ("ioctl", 1.1),
     ("mmap", 1.1),
+    ("page", 60),
     ("share", 60),
     ("start", 1.3),
 ):
